@@ -1,0 +1,139 @@
+"""Every exception Quidditch raises on purpose, in one tree.
+
+The branches say who can act:
+
+    QuidditchError
+      RequestError        4xx  the caller
+        QueryError             a query that is malformed, or asks what a field cannot do
+        MappingError           a mapping that is malformed, or would change an existing field
+        DocumentError          a document whose value does not fit its field
+        IndexNotFound          also a KeyError
+        IndexExists
+        DocumentNotFound       also a KeyError
+        VersionConflict
+        LimitExceeded
+      StorageError        5xx  the operator
+        StoreFull
+        StoreLocked            also a TimeoutError
+        CorruptIndex
+        FormatTooOld
+        FormatTooNew
+      InternalError       500  us: a broken invariant
+
+`status` and `type` are what the REST API answers, so rendering an error needs no table.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class QuidditchError(Exception):
+    """Anything Quidditch raises on purpose; its text names the thing, the value seen and what was expected."""
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "quidditch_exception"
+
+    def __str__(self) -> str:
+        # KeyError, which some of these also are, would show the message in quotes.
+        return str(self.args[0]) if self.args else self.__class__.__name__
+
+
+class RequestError(QuidditchError):
+    """The request cannot be carried out as it stands; nothing was changed."""
+
+    status = 400
+    type = "illegal_argument_exception"
+
+
+class QueryError(RequestError):
+    """A query is malformed, names an unknown clause or parameter, or asks what its field cannot do."""
+
+    type = "parsing_exception"
+
+
+class MappingError(RequestError):
+    """A mapping is malformed, or would change a field that is already there."""
+
+    type = "mapper_parsing_exception"
+
+
+class DocumentError(RequestError):
+    """A document cannot be indexed: a value does not fit its field, or the document is no object."""
+
+    type = "mapper_parsing_exception"
+
+
+class IndexNotFound(RequestError, KeyError):
+    """No index has this name."""
+
+    status = 404
+    type = "index_not_found_exception"
+
+
+class IndexExists(RequestError):
+    """An index of this name is already there."""
+
+    type = "resource_already_exists_exception"
+
+
+class DocumentNotFound(RequestError, KeyError):
+    """The index holds no document with this id."""
+
+    status = 404
+    type = "document_missing_exception"
+
+
+class VersionConflict(RequestError):
+    """The document is not in the state that the write demanded."""
+
+    status = 409
+    type = "version_conflict_engine_exception"
+
+
+class LimitExceeded(RequestError):
+    """The request is well-formed and larger than a limit that protects the process."""
+
+    type = "too_many_clauses"
+
+
+class StorageError(QuidditchError):
+    """The directory cannot be used as it is; the operator can act."""
+
+    type = "storage_exception"
+
+
+class StoreFull(StorageError):
+    """The disk, or the index's map size, has no room; nothing of the failed write is left behind."""
+
+    status = 507
+    type = "store_full_exception"
+
+
+class StoreLocked(StorageError, TimeoutError):
+    """Another writer held the index for longer than the caller was willing to wait."""
+
+    status = 503
+    type = "store_locked_exception"
+
+
+class CorruptIndex(StorageError):
+    """The bytes on disk are not what was written."""
+
+    type = "corrupt_index_exception"
+
+
+class FormatTooOld(StorageError):
+    """The directory was written by a release whose format is no longer read."""
+
+    type = "index_format_too_old_exception"
+
+
+class FormatTooNew(StorageError):
+    """The directory was written by a newer release."""
+
+    type = "index_format_too_new_exception"
+
+
+class InternalError(QuidditchError):
+    """An invariant of Quidditch's own is broken; please report it."""
