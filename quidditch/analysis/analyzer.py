@@ -1,0 +1,125 @@
+"""Analyzers: a tokenizer and a chain of filters under a name."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from quidditch.analysis import word_break as wb
+from quidditch.analysis.filters import Filter, lowercase
+from quidditch.analysis.tokenizers import Cut, Tokenizer
+from quidditch.analysis.vocabulary import TokenBatch, Vocabulary
+from quidditch.types import Bools, I64s
+
+__all__ = ["Analyzer", "Token", "TokenBatch", "Vocabulary"]
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One term of a text.
+
+    Attributes:
+        position: place among the text's tokens, from 0; equal to the one before for a token on top of it.
+        start, end: character offsets of what it was made from.
+        type: `<ALPHANUM>`, `<NUM>`, `<IDEOGRAPHIC>`, `<HIRAGANA>`, `<KATAKANA>`, `<HANGUL>`, `<SOUTHEAST_ASIAN>`,
+            `<EMOJI>`, `<DOUBLE>` (a pair of characters) or `word`.
+    """
+
+    term: str
+    position: int
+    start: int
+    end: int
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Analyzer:
+    """Text -> terms. Immutable; equal to any analyzer of the same name."""
+
+    name: str
+    tokenizer: Tokenizer = field(compare=False)
+    filters: tuple[Filter, ...] = field(default=(), compare=False)
+
+    def normalize(self, token: str) -> str | None:
+        """The term of one token: what the filters make of it; None if they remove it."""
+        term: str | None = token
+        for step in self.filters:
+            if not term:
+                return None
+            term = step(term)
+        return term or None
+
+    def analyze(self, text: str) -> list[Token]:
+        """The tokens that indexing `text` gives. Lone surrogates count as U+FFFD."""
+        return self._tokens(text, query=False)
+
+    def analyze_query(self, text: str) -> list[Token]:
+        """The tokens to search for: of characters that come in pairs, the pairs only."""
+        return self._tokens(text, query=True)
+
+    def vocabulary(self) -> Vocabulary:
+        """A new, empty vocabulary, which turns batches of values to terms."""
+        folds = bool(self.filters) and self.filters[0] is lowercase
+        return Vocabulary(self.tokenizer, self.normalize, folds_ascii=folds)
+
+    def _tokens(self, text: str, *, query: bool) -> list[Token]:
+        if not text.isascii():
+            text = _SURROGATES.sub("\ufffd", text)
+        cut = self.tokenizer(text)
+        positions, wanted = _positions(cut), None
+        if query and cut.overlaps is not None:
+            wanted = ~_paired(cut, cut.overlaps)
+        tokens = []
+        kinds = [-1] * cut.starts.size if cut.kinds is None else cut.kinds.tolist()
+        overlaps = [False] * cut.starts.size if cut.overlaps is None else cut.overlaps.tolist()
+        rows = zip(positions.tolist(), cut.starts.tolist(), cut.ends.tolist(), kinds, overlaps, strict=True)
+        for number, (position, start, end, kind, overlap) in enumerate(rows):
+            if wanted is not None and not wanted[number]:
+                continue
+            surface = text[start:end]
+            term = self.normalize(surface)
+            if term is not None:
+                tokens.append(Token(term, position, start, end, "<DOUBLE>" if overlap else _type(surface, kind)))
+        return tokens
+
+
+def _positions(cut: Cut) -> I64s:
+    if cut.overlaps is None:
+        return np.arange(cut.starts.size)
+    positions: I64s = np.cumsum(~cut.overlaps) - 1
+    return positions
+
+
+def _paired(cut: Cut, overlaps: Bools) -> Bools:
+    """The single characters that are also in a pair: those before one, and those that end where the one before does."""
+    paired = np.zeros(overlaps.size, np.bool_)
+    paired[:-1] = overlaps[1:]
+    paired[1:] |= overlaps[:-1] & (cut.ends[1:] == cut.ends[:-1])
+    return paired & ~overlaps
+
+
+def _type(surface: str, kind: int) -> str:
+    """Lucene's name for the kind of a token."""
+    if kind == -1:
+        return "word"
+    if kind == wb.IDEOGRAPH:
+        return _script(ord(surface[0]))
+    if kind == wb.COMPLEX:
+        return "<SOUTHEAST_ASIAN>"
+    if kind in (wb.EMOJI, wb.PICTOGRAPH, wb.REGIONAL):
+        return "<EMOJI>"
+    return "<ALPHANUM>" if any(map(str.isalpha, surface)) else "<NUM>"
+
+
+def _script(code: int) -> str:
+    if 0x3041 <= code <= 0x309F or 0x1B000 <= code <= 0x1B16F:
+        return "<HIRAGANA>"
+    if 0x30A0 <= code <= 0x30FF or 0x31F0 <= code <= 0x31FF or 0x3300 <= code <= 0x3357 or 0xFF66 <= code <= 0xFF9F:
+        return "<KATAKANA>"
+    if 0xAC00 <= code <= 0xD7A3 or 0x3131 <= code <= 0x318E or 0xFFA0 <= code <= 0xFFDC:
+        return "<HANGUL>"
+    return "<IDEOGRAPHIC>"

@@ -1,0 +1,88 @@
+"""The analyzers there are, by name. Analyzers defined in an index's settings will be made here too."""
+
+from __future__ import annotations
+
+import functools
+
+from rapidfuzz import process
+
+from quidditch.analysis import tokenizers
+from quidditch.analysis.analyzer import Analyzer
+from quidditch.analysis.filters import (
+    Elision,
+    Filter,
+    Stem,
+    Stop,
+    before_apostrophe,
+    lowercase,
+    possessive,
+    turkish_lowercase,
+)
+from quidditch.analysis.stopwords import stop_words
+from quidditch.errors import MappingError
+
+_STEMMERS: dict[str, str] = {
+    "brazilian": "portuguese",
+    **{
+        language: language
+        for language in (
+            "arabic armenian basque catalan czech danish dutch esperanto estonian finnish french german greek hindi"
+            " hungarian indonesian irish italian lithuanian nepali norwegian persian polish portuguese romanian russian"
+            " serbian sesotho spanish swedish tamil turkish yiddish"
+        ).split()
+    },
+}
+"""Language analyzer -> Snowball algorithm."""
+
+_ELISIONS = {
+    "french": "l m t qu n s j d c jusqu quoiqu lorsqu puisqu",
+    "italian": "c l all dall dell nell sull coll pell gl agl dagl degl negl sugl un m t s v d",
+    "catalan": "d l m n s t",
+    "irish": "d m b",
+}
+
+_PLAIN: dict[str, tuple[tokenizers.Tokenizer, tuple[Filter, ...]]] = {
+    "standard": (tokenizers.standard, (lowercase,)),
+    "simple": (tokenizers.letters, (lowercase,)),
+    "whitespace": (tokenizers.whitespace, ()),
+    "keyword": (tokenizers.whole, ()),
+    # The standard tokenizer finds words in these by pairs of characters, so there is nothing to add.
+    "cjk": (tokenizers.standard, (lowercase,)),
+    "thai": (tokenizers.standard, (lowercase,)),
+}
+
+ANALYZER_NAMES: frozenset[str] = frozenset(_PLAIN) | frozenset(_STEMMERS) | {"stop", "english"}
+"""Every name that `get_analyzer` takes."""
+
+
+@functools.cache
+def get_analyzer(name: str) -> Analyzer:
+    """The analyzer of that name; MappingError, with the nearest name there is, if there is none."""
+    if name in _PLAIN:
+        return Analyzer(name, *_PLAIN[name])
+    if name == "stop":
+        return Analyzer(name, tokenizers.letters, (lowercase, Stop(stop_words("english"))))
+    if name == "english":
+        chain: tuple[Filter, ...] = (lowercase, possessive, Stop(stop_words("english")), Stem("porter"))
+        return Analyzer(name, tokenizers.standard, chain)
+    if name in _STEMMERS:
+        return Analyzer(name, tokenizers.standard, _language_filters(name))
+    nearest, _, _ = process.extractOne(name, sorted(ANALYZER_NAMES))
+    raise MappingError(f"unknown analyzer {name!r}: did you mean {nearest!r}?")
+
+
+def _language_filters(name: str) -> tuple[Filter, ...]:
+    algorithm = _STEMMERS[name]
+    try:
+        stem = Stem(algorithm)
+    except KeyError:
+        raise MappingError(
+            f"analyzer {name!r} needs a stemmer that the installed PyStemmer lacks: expected version 3.0 or later"
+        ) from None
+    filters: list[Filter] = [turkish_lowercase, before_apostrophe] if name == "turkish" else [lowercase]
+    if name in _ELISIONS:
+        filters.append(Elision(_ELISIONS[name]))
+    words = stop_words(algorithm)
+    if words:
+        filters.append(Stop(words))
+    return (*filters, stem)
