@@ -1,9 +1,9 @@
 """Dates as text and as int64 milliseconds since 1970-01-01T00:00Z: formats, time zones, date math, rounding.
 
 A format is a Java-style pattern (`yyyy/MM/dd HH:mm:ss`), a name that OpenSearch knows
-(`strict_date_optional_time`), `epoch_millis`, `epoch_second`, or several of them joined by `||`, tried from left
-to right. Years run from 0001 to 9999 in text; epoch numbers may be any int64. Every function raises ValueError
-with what was expected.
+(`strict_date_optional_time`), `epoch_millis`, `epoch_second`, or several of them joined by `||`, tried from
+left to right. Years run from 0001 to 9999 in text; epoch numbers may be any int64. Every function raises
+ValueError with what was expected.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def parse_date_bound(
     return _apply_math(anchor_ms, math, round_up, zone) if math else anchor_ms
 
 
-def check_formats(formats: str) -> None:
+def check_formats(formats: object) -> None:
     """Raise ValueError when any of the `||` alternatives is no pattern."""
     if not isinstance(formats, str) or not formats:
         raise ValueError(f"a date format such as {DEFAULT_FORMATS!r} expected, not {formats!r}")

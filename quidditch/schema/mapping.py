@@ -6,6 +6,7 @@ FIELD_TYPES and `_PARAMETERS` is refused by name, so a mapping never means less 
 
 from __future__ import annotations
 
+import builtins
 import fnmatch
 import re
 from collections.abc import Callable, Collection, Iterable
@@ -119,7 +120,7 @@ class Mapping:
         return self.objects.get(path)
 
     def dynamic(self, path: str = "") -> Dynamic:
-        """What happens to an unknown field inside the object of this path; where it says nothing, its parent."""
+        """What happens to an unknown field inside the object of this path, decided by it or by its parents."""
         while True:
             found = self.objects.get(path)
             if found is not None and found.dynamic is not None:
@@ -141,7 +142,7 @@ class Mapping:
         matches = re.compile(translated).match
         return [path for path in self.fields if matches(path)]
 
-    def __eq__(self, other: object) -> bool:
+    def __eq__(self, other: builtins.object) -> bool:
         if not isinstance(other, Mapping):
             return NotImplemented
         return self.fields == other.fields and self.objects == other.objects
