@@ -13,7 +13,13 @@ from hypothesis import HealthCheck, settings
 
 pytest.register_assert_rewrite("database_contract", "writing_contract", "mapping_contract", "search_contract")
 
-SLOW_IS_FINE = (HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large)
+# Properties may open databases, share a test's fixture, and be inherited by several classes of a contract.
+SLOW_IS_FINE = (
+    HealthCheck.too_slow,
+    HealthCheck.function_scoped_fixture,
+    HealthCheck.data_too_large,
+    HealthCheck.differing_executors,
+)
 settings.register_profile("default", deadline=None, max_examples=25, suppress_health_check=SLOW_IS_FINE)
 settings.register_profile("long", deadline=None, max_examples=1000, suppress_health_check=SLOW_IS_FINE)
 
