@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 import quidditch
-from quidditch import QuidditchError, RequestError, StorageError
+from quidditch import FormatTooNew, QuidditchError, RequestError, StorageError
+from quidditch.index.codecs import FORMAT_VERSION
 from quidditch.interface import Database, Index
 
 
@@ -307,6 +308,16 @@ def test_a_file_of_noise_is_an_error_and_no_crash(folder: Path) -> None:
         assert python(OPEN_AND_READ, folder).startswith("CorruptIndex")
         file.write_bytes(whole)
     assert python(OPEN_AND_READ, folder) == "found 51"
+
+
+def test_a_directory_of_a_newer_format_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as newer:
+        newer.setattr("quidditch.index.storage.FORMAT_VERSION", FORMAT_VERSION + 1)
+        make_books(folder)
+    before = {path: path.read_bytes() for path in data_files(folder)}
+    with pytest.raises(FormatTooNew, match=str(FORMAT_VERSION + 1)), quidditch.connect(folder) as database:
+        database["books"].count()
+    assert {path: path.read_bytes() for path in before} == before
 
 
 # ----------------------------------------------------------------------------------------- permissions

@@ -225,11 +225,6 @@ class WritingContract:
         ):
             assert index.count(clause) == 1, clause
 
-    def test_bytes_are_kept(self, index: Index) -> None:
-        index.put_mappings({"properties": {"raw": {"type": "binary"}}})
-        index.add({"raw": b"\x00\xff"}, id="1")
-        assert index["1"]["raw"] in (b"\x00\xff", "AP8=")
-
     @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, np.float64("nan"), Decimal("NaN")])
     def test_nan_and_infinity_are_refused_by_name(self, index: Index, number: Any) -> None:
         with pytest.raises(DocumentError, match=r"(?i)nan|infinit|inf"):

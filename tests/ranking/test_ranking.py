@@ -1,0 +1,111 @@
+"""How good the order is, on collections that people judged. Documents are one field, `title` and `text` joined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+from judged import Collection, members, ndcg, read_collection, recall, reciprocal_rank
+
+import quidditch
+from quidditch.interface import Database, Index
+
+# Chosen by what is usual for the language; `standard` where Snowball has no algorithm, or people use none.
+XQUAD_ANALYZERS = {
+    "ar": "arabic",
+    "de": "german",
+    "el": "greek",
+    "en": "english",
+    "es": "spanish",
+    "hi": "hindi",
+    "ro": "romanian",
+    "ru": "russian",
+    "th": "standard",
+    "tr": "turkish",
+    "vi": "standard",
+    "zh": "standard",
+}
+XQUAD_LEAST = 0.88
+SCIFACT_LEAST = 0.675
+ARXIV_LEAST_MRR = 0.85
+
+Measure = Callable[[Sequence[str], Mapping[str, int]], float]
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[Database]:
+    with quidditch.connect(":memory:") as opened:
+        yield opened
+
+
+def indexed(
+    database: Database, name: str, collection: Collection, analyzer: str, titles: bool = True
+) -> Index:
+    index = database.create_index(
+        name, mappings={"dynamic": False, "properties": {"all": {"type": "text", "analyzer": analyzer}}}
+    )
+    docs = (
+        {"_id": doc["_id"], "all": f"{doc['title']} {doc['text']}" if titles else doc["text"]}
+        for doc in collection.docs
+    )
+    assert index.add_many(docs).errors == []
+    return index
+
+
+def measured(
+    index: Index, collection: Collection, measures: Mapping[str, Measure], size: int
+) -> dict[str, float]:
+    """The mean of each measure over all judged queries."""
+    rankings = {
+        query: [hit.id for hit in index.search({"match": {"all": text}}, size=size, source=False)]
+        for query, text in collection.queries.items()
+        if query in collection.grades
+    }
+    return {
+        name: fmean(measure(ranking, collection.grades[query]) for query, ranking in rankings.items())
+        for name, measure in measures.items()
+    }
+
+
+def archive(folder: Path, name: str) -> dict[str, bytes]:
+    file = folder / name
+    if not file.exists():
+        pytest.skip(f"../shared/data has no {name}")
+    return members(file)
+
+
+def test_scifact(database: Database, shared_data: Path) -> None:
+    collection = read_collection(archive(shared_data, "scifact.tar.gz"), "scifact")
+    index = indexed(database, "scifact", collection, "english")
+    found = measured(index, collection, {"nDCG@10": ndcg, "R@100": recall}, size=100)
+    print("SciFact, english:", report(found))
+    assert found["nDCG@10"] >= SCIFACT_LEAST
+
+
+def test_xquad(database: Database, shared_data: Path) -> None:
+    files = archive(shared_data, "xquad.tar.gz")
+    found = {}
+    for language, analyzer in XQUAD_ANALYZERS.items():
+        collection = read_collection(files, f"xquad/{language}")
+        for tried in {"standard", analyzer}:
+            index = indexed(database, f"xquad-{language}-{tried}", collection, tried)
+            found[language, tried] = measured(index, collection, {"nDCG@10": ndcg}, size=10)["nDCG@10"]
+    for (language, analyzer), value in found.items():
+        print(f"XQuAD {language}, {analyzer}: nDCG@10 {value:.4f}")
+    best = {language: found[language, analyzer] for language, analyzer in XQUAD_ANALYZERS.items()}
+    assert {language: value for language, value in best.items() if value < XQUAD_LEAST} == {}
+
+
+def test_arxiv_known_items(database: Database, shared_data: Path) -> None:
+    """A title must find its abstract among 19,982, searched in the text alone."""
+    collection = read_collection(archive(shared_data, "arxiv-20k.tar.gz"), "arxiv-20k")
+    index = indexed(database, "arxiv", collection, "english", titles=False)
+    found = measured(index, collection, {"MRR": reciprocal_rank}, size=100)
+    print("arXiv-20k, english:", report(found))
+    assert found["MRR"] >= ARXIV_LEAST_MRR
+
+
+def report(found: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in found.items())
