@@ -101,12 +101,12 @@ class TextField(Field):
         return self.index_options != "docs"
 
     def convert(self, value: Any) -> str:
-        return _to_text(value, self.type)
+        return to_text(value, self.type)
 
     def convert_many(self, values: Sequence[Any]) -> Sequence[str]:
         if set(map(type, values)) == {str} and "".join(values).isascii():
             return values
-        return [_to_text(value, self.type) for value in values]
+        return [to_text(value, self.type) for value in values]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +119,7 @@ class KeywordField(Field):
     ignore_above: int | None = None
 
     def convert(self, value: Any) -> bytes | None:
-        text = _to_text(value, self.type)
+        text = to_text(value, self.type)
         if self.ignore_above is not None and len(text) > self.ignore_above:
             return None
         return text.encode()
@@ -206,7 +206,7 @@ class BooleanField(Field):
     type: str = "boolean"
 
     def convert(self, value: Any) -> int:
-        value = _plain(value)
+        value = plain_value(value)
         if isinstance(value, bool):
             return int(value)
         if isinstance(value, str) and value in ("true", "false", ""):
@@ -229,7 +229,7 @@ class DateField(Field):
     formats: str = DEFAULT_FORMATS
 
     def convert(self, value: Any) -> int:
-        value = _plain(value)
+        value = plain_value(value)
         if isinstance(value, datetime | date):
             return datetime_to_millis(value)
         if isinstance(value, float) and value.is_integer():
@@ -260,7 +260,7 @@ FIELD_TYPES: dict[str, type[Field]] = {
 
 def read_number(value: Any, expected: str) -> int | float | Decimal:
     """The exact number a value or numeral stands for; ValueError for NaN, infinity and no number."""
-    value = _plain(value)
+    value = plain_value(value)
     if isinstance(value, str) and _NUMERAL.fullmatch(value) and len(value) <= 400:
         try:
             value = int(value)
@@ -296,7 +296,7 @@ def _decimal(text: str) -> Decimal | None:
         return None
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
     """NumPy scalars as the Python values they stand for; everything else as it is."""
     if not isinstance(value, np.generic):
         return value
@@ -307,9 +307,9 @@ def _plain(value: Any) -> Any:
     return value.item()
 
 
-def _to_text(value: Any, expected: str) -> str:
+def to_text(value: Any, expected: str) -> str:
     """A string as it is; numbers and booleans in JSON spelling; dates, decimals and UUIDs as they print."""
-    value = _plain(value)
+    value = plain_value(value)
     if isinstance(value, str):
         if value.isascii():
             return value

@@ -120,7 +120,7 @@ class Mapping:
         return self.objects.get(path)
 
     def dynamic(self, path: str = "") -> Dynamic:
-        """What happens to an unknown field inside the object of this path, decided by it or by its parents."""
+        """What happens to an unknown field inside the object of this path, as it or a parent decides."""
         while True:
             found = self.objects.get(path)
             if found is not None and found.dynamic is not None:
