@@ -25,8 +25,8 @@ class Token:
     Attributes:
         position: place among the text's tokens, from 0; equal to the one before for a token on top of it.
         start, end: character offsets of what it was made from.
-        type: `<ALPHANUM>`, `<NUM>`, `<IDEOGRAPHIC>`, `<HIRAGANA>`, `<KATAKANA>`, `<HANGUL>`, `<SOUTHEAST_ASIAN>`,
-            `<EMOJI>`, `<DOUBLE>` (a pair of characters) or `word`.
+        type: `<ALPHANUM>`, `<NUM>`, `<IDEOGRAPHIC>`, `<HIRAGANA>`, `<KATAKANA>`, `<HANGUL>`, `<EMOJI>`,
+            `<SOUTHEAST_ASIAN>`, `<DOUBLE>` (a pair of characters) or `word`.
     """
 
     term: str
@@ -83,7 +83,8 @@ class Analyzer:
             surface = text[start:end]
             term = self.normalize(surface)
             if term is not None:
-                tokens.append(Token(term, position, start, end, "<DOUBLE>" if overlap else _type(surface, kind)))
+                kind_name = "<DOUBLE>" if overlap else _type(surface, kind)
+                tokens.append(Token(term, position, start, end, kind_name))
         return tokens
 
 
@@ -95,7 +96,7 @@ def _positions(cut: Cut) -> I64s:
 
 
 def _paired(cut: Cut, overlaps: Bools) -> Bools:
-    """The single characters that are also in a pair: those before one, and those that end where the one before does."""
+    """The single characters that are in a pair too: one follows them, or precedes them and ends with them."""
     paired = np.zeros(overlaps.size, np.bool_)
     paired[:-1] = overlaps[1:]
     paired[1:] |= overlaps[:-1] & (cut.ends[1:] == cut.ends[:-1])
@@ -116,10 +117,14 @@ def _type(surface: str, kind: int) -> str:
 
 
 def _script(code: int) -> str:
-    if 0x3041 <= code <= 0x309F or 0x1B000 <= code <= 0x1B16F:
-        return "<HIRAGANA>"
-    if 0x30A0 <= code <= 0x30FF or 0x31F0 <= code <= 0x31FF or 0x3300 <= code <= 0x3357 or 0xFF66 <= code <= 0xFF9F:
-        return "<KATAKANA>"
-    if 0xAC00 <= code <= 0xD7A3 or 0x3131 <= code <= 0x318E or 0xFFA0 <= code <= 0xFFDC:
-        return "<HANGUL>"
+    for name, ranges in _SCRIPTS.items():
+        if any(first <= code <= last for first, last in ranges):
+            return name
     return "<IDEOGRAPHIC>"
+
+
+_SCRIPTS = {
+    "<HIRAGANA>": ((0x3041, 0x309F),),
+    "<KATAKANA>": ((0x30A0, 0x30FF), (0x31F0, 0x31FF), (0x3300, 0x3357), (0xFF66, 0xFF9F)),
+    "<HANGUL>": ((0xAC00, 0xD7A3), (0x3131, 0x318E), (0xFFA0, 0xFFDC)),
+}

@@ -1,4 +1,7 @@
-"""Token filters: functions of one token's text, None to remove it. They run once per distinct form, not per token."""
+"""Token filters: functions of one token's text, which return None to remove it.
+
+They run once per distinct surface form, not once per token, so they need not be fast.
+"""
 
 from __future__ import annotations
 

@@ -21,17 +21,15 @@ from quidditch.analysis.filters import (
 from quidditch.analysis.stopwords import stop_words
 from quidditch.errors import MappingError
 
-_STEMMERS: dict[str, str] = {
-    "brazilian": "portuguese",
-    **{
-        language: language
-        for language in (
-            "arabic armenian basque catalan czech danish dutch esperanto estonian finnish french german greek hindi"
-            " hungarian indonesian irish italian lithuanian nepali norwegian persian polish portuguese romanian russian"
-            " serbian sesotho spanish swedish tamil turkish yiddish"
-        ).split()
-    },
-}
+# fmt: off
+_LANGUAGES = (
+    "arabic", "armenian", "basque", "catalan", "czech", "danish", "dutch", "esperanto", "estonian",
+    "finnish", "french", "german", "greek", "hindi", "hungarian", "indonesian", "irish", "italian",
+    "lithuanian", "nepali", "norwegian", "persian", "polish", "portuguese", "romanian", "russian",
+    "serbian", "sesotho", "spanish", "swedish", "tamil", "turkish", "yiddish",
+)
+# fmt: on
+_STEMMERS: dict[str, str] = {"brazilian": "portuguese", **{language: language for language in _LANGUAGES}}
 """Language analyzer -> Snowball algorithm."""
 
 _ELISIONS = {
@@ -77,7 +75,7 @@ def _language_filters(name: str) -> tuple[Filter, ...]:
         stem = Stem(algorithm)
     except KeyError:
         raise MappingError(
-            f"analyzer {name!r} needs a stemmer that the installed PyStemmer lacks: expected version 3.0 or later"
+            f"analyzer {name!r} needs a stemmer that the installed PyStemmer lacks: expected 3.0 or later"
         ) from None
     filters: list[Filter] = [turkish_lowercase, before_apostrophe] if name == "turkish" else [lowercase]
     if name in _ELISIONS:

@@ -1,9 +1,9 @@
 """Surface forms: the distinct byte strings met so far, found for whole arrays of words at once.
 
-A word is its length and its bytes as uint64 lanes. The table is open addressing with linear probing over a keyed
-64-bit hash of the lanes (multiply-add with odd random factors, top bits used: Dietzfelbinger et al., "A reliable
-randomized algorithm for the closest-pair problem", 1997). A hash only says where to look: every answer is compared
-byte for byte, so two forms that collide stay two forms.
+A word is its length and its bytes as uint64 lanes. The table is open addressing with linear probing over a
+keyed 64-bit hash of the lanes (multiply-add with odd random factors, of which the top bits count:
+Dietzfelbinger et al., "A reliable randomized algorithm for the closest-pair problem", 1997). A hash only says
+where to look: every answer is compared byte for byte, so two forms that collide stay two forms.
 """
 
 from __future__ import annotations
@@ -101,8 +101,9 @@ class SurfaceTable:
         while pending.size:
             room = self._make_room(pending.size)
             head, pending = pending[:room], pending[room:]
-            for word in self._insert(words, head, ids).tolist():
-                new.append(buffer[starts[word] : ends[word]])
+            added = self._insert(words, head, ids)
+            spans = zip(starts[added].tolist(), ends[added].tolist(), strict=True)
+            new.extend([buffer[start:end] for start, end in spans])
             if pending.size:
                 pending = self._find_again(words, pending, ids)
         return ids, new
@@ -192,8 +193,8 @@ class SurfaceTable:
     def _make_room(self, wanted: int) -> int:
         """How many forms can be added; grows the table while that is little for `wanted` words.
 
-        Most words of a batch repeat others, so a share of them is let in at a time and the rest looked up again:
-        the table grows with the forms, not with the words, and frequent forms get neighbouring rows.
+        Most words of a batch repeat others, so a share of them is let in at a time and the rest looked up
+        again: the table grows with the forms, not with the words, and frequent forms get neighbouring rows.
         """
         slots = self._slots.size
         while slots // 2 - self._count < max(wanted // _INSERT_SHARE, min(wanted, 256)):

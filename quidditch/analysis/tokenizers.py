@@ -1,6 +1,6 @@
 """Tokenizers: text -> where its tokens lie, as arrays.
 
-ASCII text and other text take different roads to the character classes, and give the same tokens for the same text.
+ASCII text and other text take different roads to the character classes; the same text gives the same tokens.
 """
 
 from __future__ import annotations
@@ -54,6 +54,8 @@ def standard_unicode(text: str) -> Cut:
     classes = wb.class_table().take(codes)
     classes &= np.uint8(wb.CLASS_MASK)
     starts, ends, kinds = _split_long(*wb.words(classes, codes))
+    if kinds is None:
+        return Cut(starts, ends)
     grams = ((kinds - np.uint8(wb.IDEOGRAPH)) < 2).nonzero()[0]
     if grams.size < 2:
         return Cut(starts, ends, kinds)
@@ -93,11 +95,11 @@ def _flags(text: str) -> U8s:
 
 def _split_runs(mask: Bools) -> tuple[I64s, I64s]:
     starts, ends = wb.runs(mask)
-    starts, ends, _ = _split_long(starts, ends, starts)
+    starts, ends, _ = _split_long(starts, ends, None)
     return starts, ends
 
 
-def _split_long(starts: I64s, ends: I64s, kinds: U8s) -> tuple[I64s, I64s, U8s]:
+def _split_long(starts: I64s, ends: I64s, kinds: U8s | None) -> tuple[I64s, I64s, U8s | None]:
     """The same tokens, those above MAX_TOKEN_CHARS cut into pieces of that size."""
     sizes = ends - starts
     if not sizes.size or int(sizes.max()) <= MAX_TOKEN_CHARS:
@@ -106,11 +108,12 @@ def _split_long(starts: I64s, ends: I64s, kinds: U8s) -> tuple[I64s, I64s, U8s]:
     first = np.cumsum(pieces) - pieces
     rank = np.arange(int(pieces.sum())) - np.repeat(first, pieces)
     starts = np.repeat(starts, pieces) + rank * MAX_TOKEN_CHARS
-    return starts, np.minimum(starts + MAX_TOKEN_CHARS, np.repeat(ends, pieces)), np.repeat(kinds, pieces)
+    ends = np.minimum(starts + MAX_TOKEN_CHARS, np.repeat(ends, pieces))
+    return starts, ends, None if kinds is None else np.repeat(kinds, pieces)
 
 
 def _with_pairs(starts: I64s, ends: I64s, kinds: U8s, grams: I64s) -> Cut:
-    """The tokens, and after each single character at `grams` the pair it makes with a neighbour of its kind."""
+    """The tokens, and after each single character at `grams` its pair with the next one of its kind."""
     left, right = grams[:-1], grams[1:]
     touching = (ends.take(left) == starts.take(right)) & (kinds.take(left) == kinds.take(right))
     left = left[touching]

@@ -1,4 +1,4 @@
-"""Batches of values -> terms: the distinct surface forms go through the filters, the tokens only through arrays."""
+"""Batches of values -> terms: distinct surface forms go through the filters, tokens only through arrays."""
 
 from __future__ import annotations
 
@@ -98,7 +98,8 @@ class Vocabulary:
         marked = [part[1] for part in parts]
         overlaps = np.concatenate(marked) if any(some.size for some in marked) else None
         if overlaps is not None and overlaps.size < ids.size:
-            overlaps = np.concatenate([part[1] if part[1].size else np.zeros(part[0].size, np.bool_) for part in parts])
+            overlaps = np.concatenate([part[1] if part[1].size else np.zeros(part[0].size, np.bool_)
+                                       for part in parts])
         return self._batch(self._term_of.take(ids), overlaps, counts)
 
     def _look_up(self, values: Sequence[str], sizes: I64s) -> tuple[U32s, Bools, I64s]:
@@ -109,10 +110,9 @@ class Vocabulary:
         plain: Bools = np.fromiter(map(str.isascii, values), np.bool_, len(values))
         if 2 * int(sizes[plain].sum()) < int(sizes.sum()):
             return self._look_up_text(text, sizes)
-        roads = []
-        for road in (plain, ~plain):
-            roads.append(self._look_up_text("\n".join(compress(values, road.tolist())), sizes[road]))
-        return _interleave(plain, *roads)
+        first = self._look_up_text("\n".join(compress(values, plain.tolist())), sizes[plain])
+        second = self._look_up_text("\n".join(compress(values, (~plain).tolist())), sizes[~plain])
+        return _interleave(plain, first, second)
 
     def _look_up_text(self, text: str, sizes: I64s) -> tuple[U32s, Bools, I64s]:
         """The same for values of `sizes` characters that were joined to one text by line feeds."""
@@ -174,27 +174,28 @@ class Vocabulary:
 
     def _batch(self, terms: U32s, overlaps: Bools | None, counts: I64s) -> TokenBatch:
         """Positions and lengths for tokens that come `counts` to a value."""
-        total = terms.size
         stops = np.cumsum(counts)
         value = np.repeat(np.arange(counts.size, dtype=np.uint32), counts)
         if overlaps is None:
-            position = np.arange(total, dtype=np.uint32)
-            before = (stops - counts).astype(np.uint32)
-            ends = counts
+            position = np.arange(terms.size, dtype=np.uint32)
+            before, ends = (stops - counts).astype(np.uint32), counts.astype(np.uint32)
         else:
-            seen = np.concatenate(([0], np.cumsum(~overlaps, dtype=np.uint32))).astype(np.uint32)
-            position = seen[1:] - np.uint32(1)
-            before = seen.take(stops - counts)
-            ends = seen.take(stops) - before
+            position = np.cumsum(~overlaps, dtype=np.uint32) - np.uint32(1)
+            before, ends = _per_value(~overlaps, stops, counts)
         position -= np.repeat(before, counts)
-        lengths = ends
-        if self._drops:
-            kept = terms != _DROPPED
-            counted = kept if overlaps is None else kept & ~overlaps
-            seen = np.concatenate(([0], np.cumsum(counted, dtype=np.uint32)))
-            lengths = seen.take(stops) - seen.take(stops - counts)
-            value, terms, position = value[kept], terms[kept], position[kept]
-        return TokenBatch(value, terms, position, lengths.astype(np.uint32), ends.astype(np.uint32))
+        if not self._drops:
+            return TokenBatch(value, terms, position, ends, ends)
+        kept = terms != _DROPPED
+        _, lengths = _per_value(kept if overlaps is None else kept & ~overlaps, stops, counts)
+        return TokenBatch(value[kept], terms[kept], position[kept], lengths, ends)
+
+
+def _per_value(counted: Bools, stops: I64s, counts: I64s) -> tuple[U32s, U32s]:
+    """How many tokens are `counted` before each value and inside it."""
+    seen = np.zeros(counted.size + 1, np.uint32)
+    np.cumsum(counted, out=seen[1:])
+    before = seen.take(stops - counts)
+    return before, seen.take(stops) - before
 
 
 def _empty_batch(values: int) -> TokenBatch:
@@ -226,7 +227,8 @@ def _split_long_values(values: Sequence[str]) -> tuple[list[str], I64s]:
             stop = start + CHUNK_CHARS
             cut = max(value.rfind(" ", start, stop), value.rfind("\n", start, stop)) + 1
             if cut == 0:
-                cut = min((at for at in (value.find(" ", stop), value.find("\n", stop)) if at >= 0), default=-1) + 1
+                later = (value.find(" ", stop), value.find("\n", stop))
+                cut = min((at for at in later if at >= 0), default=-1) + 1
             if cut == 0:
                 break
             pieces.append(value[start:cut])

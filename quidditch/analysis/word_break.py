@@ -1,11 +1,12 @@
 """Where words begin and end: the word boundary rules of UAX #29 over arrays of character classes.
 
-Every character gets a class, every class run a label, and words are the runs of equal non-zero labels, so one
-algorithm serves ASCII (classes by `bytes.translate`) and all other text (classes by a table over code points).
+Every character gets a class, every class run a label, and words are the runs of equal non-zero labels, so
+one algorithm serves ASCII (classes by `bytes.translate`) and other text (classes by a table over code
+points).
 
-Scripts written without spaces (`IDEOGRAPH`: Han, kana, Hangul; `COMPLEX`: Thai, Lao, Khmer, Myanmar ...) give one
-word per character, marks included. Kana and Hangul differ here from UAX #29, which keeps their runs whole and so
-hides the words inside them.
+Scripts written without spaces (`IDEOGRAPH`: Han, kana; `COMPLEX`: Thai, Lao, Khmer, Myanmar ...) give one
+word per character, marks included. So do Katakana and Hangul syllables, whose runs UAX #29 keeps whole:
+that would hide the parts of compounds, and Korean nouns in front of their particles.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def ascii_table() -> bytes:
     """The class and flags of the first 128 characters, as a table for `bytes.translate`."""
     letters = [c for c in range(128) if chr(c).isalpha()]
     classes = dict.fromkeys(letters, LETTER | LETTER_FLAG) | dict.fromkeys(range(0x30, 0x3A), DIGIT)
-    classes |= dict.fromkeys((0x09, 0x0A, 0x0B, 0x0C, 0x0D, 0x1C, 0x1D, 0x1E, 0x1F, 0x20), SPACE_FLAG)
+    classes |= dict.fromkeys((0, *range(0x09, 0x0E), *range(0x1C, 0x21)), SPACE_FLAG)
     marks = {"_": UNDERSCORE, ":": MID_LETTER, ",": MID_DIGIT, ";": MID_DIGIT, ".": MID_BOTH}
     classes |= {ord(mark): value for mark, value in marks.items()} | {ord("'"): QUOTE, ord('"'): DOUBLE_QUOTE}
     return bytes(classes.get(c, 0) for c in range(256))
@@ -86,7 +87,7 @@ def words(classes: U8s, codes: U32s | None) -> tuple[I64s, I64s, U8s]:
 
 
 def runs(mask: Bools) -> tuple[I64s, I64s]:
-    """Starts and ends of the runs of True in `mask`, bool[n + 2] with False at either end; offsets without them."""
+    """Starts and ends of the runs of True in `mask`, padded by False at either end; offsets without that."""
     edges = np.flatnonzero(mask[1:] != mask[:-1])
     return edges[0::2], edges[1::2]
 
@@ -124,11 +125,12 @@ def _joins(classes: U8s, at: I64s) -> Bools:
     digits = (before == DIGIT) & (after == DIGIT) & (middle != MID_LETTER) & (middle != DOUBLE_QUOTE)
     hebrew = before == HEBREW
     if hebrew.any():
-        # WB7a keeps a quote at a Hebrew word's end. Before a digit it is left out: a label cannot say that the
-        # quote goes with what is before it and yet not with what follows.
+        # WB7a keeps a quote at a Hebrew word's end. Before a digit it is left out: a label cannot say that
+        # the quote goes with what is before it and yet not with what follows.
         letters |= hebrew & (middle == QUOTE) & ((after - np.uint8(DIGIT)) >= 2)
         letters |= hebrew & (after == HEBREW) & (middle == DOUBLE_QUOTE)
-    return letters | digits
+    joins: Bools = letters | digits
+    return joins
 
 
 def _lone(classes: U8s, at: I64s) -> I64s:
@@ -137,13 +139,14 @@ def _lone(classes: U8s, at: I64s) -> I64s:
     last = np.append(first[1:], at.size) - 1
     before, after = classes.take(at[first] - 1), classes.take(at[last] + 1)
     lone = ((before - np.uint8(LETTER)) >= 3) & ((after - np.uint8(LETTER)) >= 3)
-    return at[np.repeat(lone, last - first + 1)]
+    found: I64s = at[np.repeat(lone, last - first + 1)]
+    return found
 
 
 def _emoji_labels(classes: U8s, codes: U32s, at: I64s, origin: I64s) -> U8s:
-    """Labels of the pictographs at `at`: one per sequence joined by ZWJ (WB3c), 0 where the text style is meant.
+    """Labels of the pictographs at `at`: one per sequence joined by ZWJ (WB3c), 0 where text style is meant.
 
-    `origin` holds their places in `codes`. A pictograph whose default is text style (©, ™) counts with U+FE0F only.
+    `origin` holds their places in `codes`. One whose default is text style (©, ™) counts with U+FE0F only.
     """
     joined = (codes.take(origin - 1) == _ZWJ) & (np.diff(at, prepend=-1) == 1)
     group = np.cumsum(~joined) - 1

@@ -2,8 +2,8 @@
 
     python -m quidditch.analysis.word_break_generator
 
-The table holds one byte per code point: a class of `word_break` in the low four bits, LETTER_FLAG and SPACE_FLAG
-above them. It is kept as runs, because asking `regex` for every code point takes about a second.
+The table holds one byte per code point: a class of `word_break` in the low four bits, LETTER_FLAG and
+SPACE_FLAG above them. It is kept as runs, because asking `regex` for every code point takes about a second.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-import regex
+import regex  # type: ignore[import-untyped]
 
 from quidditch.analysis import word_break as wb
 from quidditch.types import U8s
@@ -43,7 +43,11 @@ PROPERTIES: tuple[tuple[str, int], ...] = (
     (r"[\uAC00-\uD7A3\u3131-\u318E\uFFA0-\uFFDC&&\p{Script=Hangul}]", wb.IDEOGRAPH),
     (r"[\p{WB=Extend}\p{WB=Format}\p{WB=ZWJ}]", wb.IGNORED),
 )
-FLAGS: tuple[tuple[str, int], ...] = ((r"\p{L}", wb.LETTER_FLAG), (r"[\p{White_Space}\x1C-\x1F]", wb.SPACE_FLAG))
+# NUL separates too: it is padding or damage, never part of a word.
+FLAGS: tuple[tuple[str, int], ...] = (
+    (r"\p{L}", wb.LETTER_FLAG),
+    (r"[\p{White_Space}\x00\x1C-\x1F]", wb.SPACE_FLAG),
+)
 
 
 def build_table() -> U8s:
@@ -79,11 +83,12 @@ def render(table: U8s, assigned: int) -> str:
     lines = textwrap.wrap(base64.b64encode(packed).decode(), 104)
     body = "\n".join(f'    "{line}"' for line in lines)
     return (
-        '"""Word-break classes of every code point, in runs; made by `word_break_generator`, not by hand."""\n\n'
+        '"""Word-break classes of every code point, in runs; `word_break_generator` writes this file."""\n\n'
         "from __future__ import annotations\n\n"
         f"ASSIGNED = {assigned}\n"
         '"""Assigned code points of the Unicode version this was made from."""\n\n'
-        f'RUNS = (\n{body}\n)\n"""Base64 of zlib of: run lengths as little-endian uint32, then their values as uint8."""\n'
+        f"RUNS = (\n{body}\n)\n"
+        '"""Base64 of zlib of: run lengths as little-endian uint32, then their values as uint8."""\n'
     )
 
 

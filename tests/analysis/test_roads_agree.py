@@ -1,4 +1,4 @@
-"""One text, three roads (ASCII arrays, Unicode arrays, one text at a time): the same terms in the same places."""
+"""One text, three roads (ASCII arrays, Unicode arrays, text by text): the same terms in the same places."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ names = st.sampled_from(
 
 
 def one_by_one(analyzer: Analyzer, values: list[str]) -> list[tuple[int, str, int]]:
-    return [(i, token.term, token.position) for i, value in enumerate(values) for token in analyzer.analyze(value)]
+    texts = enumerate(map(analyzer.analyze, values))
+    return [(number, token.term, token.position) for number, tokens in texts for token in tokens]
 
 
 def in_batch(words: Vocabulary, batch: TokenBatch) -> list[tuple[int, str, int]]:
