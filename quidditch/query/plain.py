@@ -1,19 +1,22 @@
 """The plain string, as people type it into a search box -> a query. It never raises.
 
     words           documents with any of them; those with more, and rarer, words come first
-    "two words"     documents with this phrase
+    "two words"     only documents with this phrase
     -word -"a b"    not the documents with it; a string of only these finds everything else
     pref*           words that start so
-    field:word      in that field only, when the mapping has it; field:"two words" and field:pref* too
+    field:word      only documents with it in that field, when the mapping has it; field:"two words" and
+                    field:pref* too
     *               (alone) everything
 
-Everything else is searched as words: an unknown field's name, a quote that is not closed, operators.
+Beside a phrase or a field:word, which are required, plain words rank and need not be there. Everything else
+is searched as words: the name of an unknown field, a value its field cannot hold (year:abc), a quote that is
+not closed, operators.
 
-A word is looked for in every main field that is text or keyword (text first; a multi-field stands in where the
-main field is neither), at most DEFAULT_FIELDS_LIMIT of them. Each word counts by the field it scores best in,
-plus a tenth of the others, so that words found in different fields add up and one word found everywhere does
-not count many times. A keyword field holds whole values, so it is found by one word, or by a quoted phrase that
-is the value.
+A word is looked for in every main field that is text or keyword (text first; a multi-field stands in where
+the main field is neither), at most DEFAULT_FIELDS_LIMIT of them. Each word counts by the field it scores best
+in, plus a tenth of the others, so that words found in different fields add up and one word found everywhere
+does not count many times. A keyword field holds whole values: it is found by one word, or by a quoted phrase
+that is the value.
 """
 
 from __future__ import annotations
@@ -29,7 +32,8 @@ from quidditch.query.primitive import Primitive
 from quidditch.query.rewrite import rewrite
 from quidditch.query.rewriting import CLAUSE_LIMIT, ID_FIELD, RewriteContext
 from quidditch.query.term import Ids, Prefix
-from quidditch.schema.fields import Field, KeywordField, TextField
+from quidditch.schema.dates import parse_date_bound
+from quidditch.schema.fields import DateField, Field, KeywordField, TextField
 from quidditch.schema.mapping import Mapping
 
 CHARACTERS_LIMIT = 32_768
@@ -66,8 +70,12 @@ class _Part:
     excluded: bool = False
 
     @property
+    def is_required(self) -> bool:
+        return self.is_id or self.is_phrase or self.field is not None
+
+    @property
     def is_word(self) -> bool:
-        return not (self.field or self.is_id or self.is_phrase or self.is_prefix)
+        return not (self.is_required or self.is_prefix)
 
     def cost(self) -> int:
         """Clauses that one field makes of it, or more."""
@@ -98,12 +106,7 @@ def parse_plain(
     if not parts:
         notes.append("The query is empty, so it finds nothing.")
         return MatchNone(), notes
-    wanted = _join_words([part for part in parts if not part.excluded], fields)
-    should = [_ask(part, fields) for part in wanted]
-    must_not = [_ask(part, fields) for part in parts if part.excluded]
-    if len(should) == 1 and not must_not:
-        return should[0], notes
-    return Bool(should=should, must_not=must_not), notes
+    return _combine(parts, fields), notes
 
 
 def rewrite_plain(
@@ -141,8 +144,8 @@ def _split(text: str, mapping: Mapping) -> list[_Part]:
         name, excluded = found["field"], bool(found["minus"])
         field = mapping.field(name) if name else None
         is_id = name == ID_FIELD
-        known = is_id or (field is not None and field.searchable)
         content = found["word"] if found["phrase"] is None else found["phrase"]
+        known = is_id or (field is not None and _can_hold(field, content))
         if name and not known:
             # No field of ours, so the name belongs to what is searched: http://..., 12:30.
             if found["phrase"] is None:
@@ -155,6 +158,20 @@ def _split(text: str, mapping: Mapping) -> list[_Part]:
         if content.strip():
             parts.append(_Part(content, field if known else None, is_id, is_phrase, is_prefix, excluded))
     return parts
+
+
+def _can_hold(field: Field, content: str) -> bool:
+    """Whether a search for this in the field makes sense; words go into any text."""
+    if isinstance(field, TextField | KeywordField) or not field.searchable:
+        return field.searchable
+    try:
+        if isinstance(field, DateField):
+            parse_date_bound(content, field.formats, round_up=False, now_ms=0)
+        else:
+            field.convert(content)
+    except ValueError:
+        return False
+    return True
 
 
 def _within_limits(parts: list[_Part], fields: int, notes: list[str]) -> list[_Part]:
@@ -195,11 +212,24 @@ def _join_words(parts: list[_Part], fields: list[Field]) -> list[_Part]:
     return joined
 
 
-def _ask(part: _Part, fields: list[Field]) -> Query:
+def _combine(parts: list[_Part], fields: list[Field]) -> Query:
+    """What is required, what ranks, and what is excluded, as one clause where it can be one."""
+    wanted = [part for part in parts if not part.excluded]
+    # Beside other parts, one that analysis leaves empty (a phrase of stop words) must not empty the result.
+    zero = "all" if len(wanted) > 1 else "none"
+    must = [_ask(part, fields, zero) for part in wanted if part.is_required]
+    should = [_ask(part, fields) for part in _join_words(wanted, fields) if not part.is_required]
+    must_not = [_ask(part, fields) for part in parts if part.excluded]
+    if len(must) + len(should) == 1 and not must_not:
+        return (must or should)[0]
+    return Bool(must=must, should=should, must_not=must_not)
+
+
+def _ask(part: _Part, fields: list[Field], zero: str = "none") -> Query:
     """The query for one part in its field, or in each of the default fields."""
     if part.is_id:
         return Ids(part.text)
-    asked = [_ask_field(part, field) for field in ([part.field] if part.field else fields)]
+    asked = [_ask_field(part, field, zero) for field in ([part.field] if part.field else fields)]
     return _best_of(asked)
 
 
@@ -210,17 +240,17 @@ def _best_of(queries: list[Query]) -> Query:
     return queries[0] if len(queries) == 1 else DisMax(queries, tie_breaker=TIE_BREAKER)
 
 
-def _ask_field(part: _Part, field: Field) -> Query:
+def _ask_field(part: _Part, field: Field, zero: str) -> Query:
     """The query for one part in one field; nothing that the field would refuse."""
     if part.is_prefix and isinstance(field, KeywordField):
         return Prefix(field.path, part.text, case_insensitive=True)
     if part.is_prefix and isinstance(field, TextField) and (tail := _LAST_RUN.search(part.text)):
         return _ask_prefix(part.text[: tail.start()], tail[0], field)
     if part.is_phrase and isinstance(field, TextField) and not field.has_positions:
-        return Match(field.path, part.text, operator="and")
+        return Match(field.path, part.text, operator="and", zero_terms_query=zero)
     if part.is_phrase and isinstance(field, TextField | KeywordField):
-        return Phrase(field.path, part.text)
-    return Match(field.path, part.text, lenient=True)
+        return Phrase(field.path, part.text, zero_terms_query=zero)
+    return Match(field.path, part.text, zero_terms_query=zero, lenient=not isinstance(field, TextField))
 
 
 def _ask_prefix(head: str, start: str, field: TextField) -> Query:

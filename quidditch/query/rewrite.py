@@ -1,4 +1,4 @@
-"""Clauses -> primitives: mappings, analyzers, dates and defaults applied, boosts multiplied down to leaves."""
+"""Clauses -> primitives: mappings, analyzers, dates and defaults applied, boosts multiplied into leaves."""
 
 from __future__ import annotations
 

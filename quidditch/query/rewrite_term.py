@@ -108,7 +108,8 @@ def rewrite_range(query: Range, boost: float, run: Rewriting) -> Primitive:
         bounds = _float_bounds(field, query)
     else:
         bounds = _int_bounds(field, query)
-    return _interval(field, *bounds, boost)
+    lower, upper = bounds
+    return _interval(field, lower, upper, boost)
 
 
 def rewrite_exists(query: Exists, boost: float, run: Rewriting) -> Primitive:
