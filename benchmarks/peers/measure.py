@@ -20,6 +20,7 @@ from benchmarks.peers.engines import ENGINES
 from benchmarks.questions import QueryClass
 
 SAMPLE_EVERY_S = 0.05
+REPOSITORY = Path(__file__).parents[2]
 
 
 @dataclass
@@ -49,7 +50,7 @@ class Latency:
 def run_child(*arguments: object) -> tuple[dict[str, Any], int]:
     """What the child printed, and the most memory of its own (no mapped files) that was seen while it ran."""
     command = [sys.executable, "-m", "benchmarks.peers.child", *map(str, arguments)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY)
     seen: list[int] = [0]
     sampler = threading.Thread(target=_sample_memory, args=(process, seen), daemon=True)
     sampler.start()

@@ -1,0 +1,1 @@
+"""Indexing and searching as a user does it."""
