@@ -171,11 +171,12 @@ def _stored_number(field: Field, value: Value) -> Number | None:
     if isinstance(field, IntegerField):
         lowest, highest = field.bounds
         return int(number) if lowest <= number <= highest and number == int(number) else None
+    if not isinstance(field, FloatField):
+        return int(number)
     try:
-        converted: Number = field.convert(number)
+        return field.convert(number)
     except ValueError:
         return None
-    return converted
 
 
 def _number(field: Field, value: Value) -> int | float | Decimal:
