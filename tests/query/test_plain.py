@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +16,7 @@ from quidditch.query.rewriting import RewriteContext
 from quidditch.schema import Mapping
 
 
-def mapping(**properties: dict[str, object]) -> Mapping:
+def mapping(**properties: Any) -> Mapping:
     return Mapping.parse({"properties": properties}, analyzers=ANALYZER_NAMES)
 
 
