@@ -50,7 +50,9 @@ def main(
         float, typer.Option(help="Seconds an engine may take for one class and turn.")
     ] = 20.0,
     totals: Annotated[bool, typer.Option(help="Ask for the number of all hits too.")] = False,
-    work: Annotated[Path | None, typer.Option(resolve_path=True, help="Folder to keep documents and indices in.")] = None,
+    work: Annotated[
+        Path | None, typer.Option(resolve_path=True, help="Folder to keep documents and indices in.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON in place of tables.")] = False,
     save: Annotated[
         str | None, typer.Option(help="Name of a file to write under benchmarks/history.")

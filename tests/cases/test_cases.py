@@ -1,8 +1,8 @@
 """Every folder beside this file is a case: `mapping.json`, `docs.jsonl`, `searches.json`.
 
 A search names itself, a `query` (a clause, or a plain string) and the `ids` it finds, in order. Optional:
-`any_order`, `at_least` (these come first, others may follow), `scores`, `sort`, `total`, and `source` with the
-`sources` that it leaves. Adding a case needs no Python.
+`any_order`, `at_least` (these come first, others may follow), `scores`, `sort`, `total`, and `source` with
+the `sources` that it leaves. Adding a case needs no Python.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Judged collections read from their archives, and the measures that compare a ranking with the judgements."""
+"""Judged collections read from their archives, and measures that compare a ranking with them."""
 
 from __future__ import annotations
 

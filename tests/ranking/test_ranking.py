@@ -1,4 +1,4 @@
-"""How good the order is, on collections that people judged. Documents are one field, `title` and `text` joined."""
+"""How good the order is, on collections that people judged; `title` and `text` are joined to one field."""
 
 from __future__ import annotations
 
