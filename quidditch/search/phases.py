@@ -1,0 +1,246 @@
+"""A search over any sequence of shards: statistics, query, reduce, fetch, under one snapshot of each
+shard."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from collections.abc import Mapping as Dict
+from contextlib import ExitStack
+from typing import Literal
+
+from quidditch.errors import DocumentNotFound
+from quidditch.interface import (
+    CollectionStats,
+    Explanation,
+    Fetched,
+    FetchRequest,
+    Hit,
+    QueryRequest,
+    QueryResult,
+    SearchResult,
+    Shard,
+    ShardHit,
+    Shards,
+    ShardSnapshot,
+    SortKey,
+)
+from quidditch.query.primitive import HasId, Primitive
+from quidditch.schema.dates import format_date
+from quidditch.schema.fields import TextField
+from quidditch.schema.mapping import Mapping
+from quidditch.search.collector import needs_scores, reduce
+from quidditch.search.request import SearchRequest
+from quidditch.search.weight import scored_leaves, scored_terms
+from quidditch.types import DocAddress, Json
+
+SCAN_BATCH = 1000
+"""Documents that a scan brings home at once: enough to pay for the call, few enough to hold."""
+
+WRITE_ORDER = (SortKey("_doc"),)
+
+
+def similarities_of(query: Primitive, mapping: Mapping) -> dict[str, str]:
+    """The similarity of each field that the query scores by; other fields score constants."""
+    found: dict[str, str] = {}
+    for leaf in scored_leaves(query):
+        field = mapping.field(leaf.field)
+        if isinstance(field, TextField):
+            found[leaf.field] = "bm25" if field.norms else "bm25_no_norms"
+        elif field is not None and field.type == "keyword":
+            found[leaf.field] = "keyword"
+    return found
+
+
+def search(
+    shards: Sequence[Shard],
+    request: SearchRequest,
+    query: Primitive,
+    mapping: Mapping,
+    *,
+    index: str,
+    notes: Sequence[str] = (),
+) -> SearchResult:
+    """One page of hits. With a time limit, shards whose turn comes too late are left out and `timed_out` says
+    so."""
+    started = time.monotonic()
+    deadline = None if request.timeout_s is None else started + request.timeout_s
+    with ExitStack() as stack:
+        snapshots = _open(shards, stack)
+        asked = _query_request(snapshots, request, query, mapping)
+        parts = list(_query_phase(snapshots, asked, deadline))
+        best = reduce(parts, asked.size, asked.sort)
+        page = best.hits[request.from_ :]
+        fetched = _fetch_phase(snapshots, page, request, asked)
+    by_score = not asked.sort or any(key.field == "_score" for key in asked.sort)
+    hits = [
+        _hit(found, hit, request, asked.sort, index, by_score)
+        for hit, found in zip(page, fetched, strict=True)
+    ]
+    total, relation = _total(best, request)
+    return SearchResult(
+        hits=hits,
+        total=total,
+        total_relation=relation,
+        max_score=best.max_score if by_score else None,
+        took_ms=round((time.monotonic() - started) * 1000),
+        timed_out=len(parts) < len(snapshots),
+        shards=Shards(len(snapshots), len(snapshots)),
+        notes=tuple(notes),
+    )
+
+
+def count(shards: Sequence[Shard], query: Primitive) -> int:
+    """How many live documents match. Nothing is scored."""
+    request = QueryRequest(query, CollectionStats(), size=0, sort=WRITE_ORDER)
+    with ExitStack() as stack:
+        return sum(snapshot.query(request).total for snapshot in _open(shards, stack))
+
+
+def explain(shards: Sequence[Shard], id: str, query: Primitive, mapping: Mapping) -> Explanation:
+    """Why the document scores what it scores, 0 when it does not match. Raises DocumentNotFound."""
+    with ExitStack() as stack:
+        snapshots = _open(shards, stack)
+        wanted = QueryRequest(HasId((id,)), CollectionStats(), size=1, sort=WRITE_ORDER)
+        asked = _scored_request(snapshots, query, mapping, QueryRequest(query, CollectionStats()))
+        for snapshot in snapshots:
+            for hit in snapshot.query(wanted).hits:
+                request = FetchRequest(source=False, explain=True, query=asked)
+                (found,) = snapshot.fetch([hit.address], request)
+                if found.explanation is not None:
+                    return found.explanation
+    raise DocumentNotFound(f"no document with the id {id!r}")
+
+
+def scan(
+    shards: Sequence[Shard],
+    query: Primitive,
+    *,
+    index: str,
+    source: Json = True,
+    batch: int = SCAN_BATCH,
+    timeout_s: float | None = None,
+) -> Iterator[Hit]:
+    """Every match, unscored, by shard and then in the order of the last writes, under one snapshot of each
+    shard.
+
+    The snapshots open at the first hit and close when the iterator ends, is closed, or outlives `timeout_s`.
+    `source` is what `parse_source` gives.
+    """
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    with ExitStack() as stack:
+        for snapshot in _open(shards, stack):
+            for found, hit in _batches(snapshot, query, source, batch):
+                if deadline is not None and time.monotonic() > deadline:
+                    return
+                yield Hit(found.id, None, found.source, index, sort=hit.sort, has_source=source is not False)
+
+
+def _batches(
+    snapshot: ShardSnapshot, query: Primitive, source: Json, batch: int
+) -> Iterator[tuple[Fetched, ShardHit]]:
+    after: tuple[Json, ...] | None = None
+    while True:
+        request = QueryRequest(query, CollectionStats(), size=batch, sort=WRITE_ORDER, search_after=after)
+        hits = snapshot.query(request).hits
+        fetched = snapshot.fetch([hit.address for hit in hits], FetchRequest(source=source))
+        yield from zip(fetched, hits, strict=True)
+        if len(hits) < batch:
+            return
+        after = hits[-1].sort
+
+
+# ------------------------------------------------------------------------------------------------- phases
+
+
+def _open(shards: Sequence[Shard], stack: ExitStack) -> list[ShardSnapshot]:
+    return [stack.enter_context(shard.snapshot()) for shard in shards]
+
+
+def _query_request(
+    snapshots: Sequence[ShardSnapshot], request: SearchRequest, query: Primitive, mapping: Mapping
+) -> QueryRequest:
+    asked = QueryRequest(
+        query,
+        CollectionStats(),
+        size=request.from_ + request.size,
+        sort=request.sort,
+        search_after=request.search_after,
+        min_score=request.min_score,
+    )
+    if not request.explain and not needs_scores(asked):
+        return asked
+    return _scored_request(snapshots, query, mapping, asked)
+
+
+def _scored_request(
+    snapshots: Sequence[ShardSnapshot], query: Primitive, mapping: Mapping, asked: QueryRequest
+) -> QueryRequest:
+    """The request with the statistics of all shards, which is what makes scores the same on every layout."""
+    similarities = similarities_of(query, mapping)
+    if not similarities:
+        return asked
+    terms = list(scored_terms(query, similarities))
+    stats = CollectionStats.total(snapshot.statistics(similarities, terms) for snapshot in snapshots)
+    return QueryRequest(
+        query, stats, similarities, asked.size, asked.sort, asked.search_after, asked.min_score
+    )
+
+
+def _query_phase(
+    snapshots: Sequence[ShardSnapshot], asked: QueryRequest, deadline: float | None
+) -> Iterator[QueryResult]:
+    """Results of the shards in order, ending early when the time is up."""
+    for snapshot in snapshots:
+        if deadline is not None and time.monotonic() >= deadline:
+            return
+        yield snapshot.query(asked)
+
+
+def _fetch_phase(
+    snapshots: Sequence[ShardSnapshot], page: Sequence[ShardHit], request: SearchRequest, asked: QueryRequest
+) -> list[Fetched]:
+    """The documents of the page, each shard asked once."""
+    wanted: dict[int, list[DocAddress]] = {}
+    for hit in page:
+        wanted.setdefault(hit.address.shard, []).append(hit.address)
+    details = FetchRequest(request.source, request.highlight, request.explain, asked)
+    found: Dict[DocAddress, Fetched] = {
+        address: fetched
+        for shard, addresses in wanted.items()
+        for address, fetched in zip(addresses, snapshots[shard].fetch(addresses, details), strict=True)
+    }
+    return [found[hit.address] for hit in page]
+
+
+def _hit(
+    found: Fetched,
+    hit: ShardHit,
+    request: SearchRequest,
+    sort: Sequence[SortKey],
+    index: str,
+    by_score: bool,
+) -> Hit:
+    return Hit(
+        id=found.id,
+        score=hit.score if by_score else None,
+        source=found.source,
+        index=index,
+        highlight=found.highlight,
+        sort=tuple(_shown(key, value) for key, value in zip(sort, hit.sort, strict=True)),
+        explanation=found.explanation,
+        has_source=request.source is not False,
+    )
+
+
+def _shown(key: SortKey, value: Json) -> Json:
+    return value if key.format is None or value is None else format_date(value, key.format)
+
+
+def _total(best: QueryResult, request: SearchRequest) -> tuple[int | None, Literal["eq", "gte"]]:
+    cap = request.track_total_hits
+    if cap is True:
+        return best.total, "eq"
+    if cap is False:
+        return None, "eq"
+    return (best.total, "eq") if best.total <= cap else (cap, "gte")

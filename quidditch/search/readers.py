@@ -1,0 +1,128 @@
+"""What scoring reads of a segment: the contract that `index/snapshot.py` fulfils, and that tests imitate.
+
+Every array is the reader's: owned or immutable, aligned as said here, and never written to by a search.
+Postings, columns and lengths hold deleted documents too; only statistics leave them out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pyroaring import BitMap
+
+from quidditch.types import Ints, SegmentId, U32s, U64s
+
+
+class Postings(Protocol):
+    """The documents that hold one term, in ascending order."""
+
+    @property
+    def doc_freq(self) -> int: ...
+
+    def docs(self) -> U32s: ...
+
+    def bitmap(self) -> BitMap: ...
+
+    def freqs(self) -> U32s | None:
+        """uint32[doc_freq], or None where every frequency is 1."""
+
+    def positions(self) -> tuple[U32s, U32s] | None:
+        """Offsets uint32[doc_freq + 1] into the second array, which holds each document's positions,
+        ascending."""
+
+
+class Column(Protocol):
+    """The values of one field: `values[i]` belongs to `docs[i]`, ascending inside a document."""
+
+    @property
+    def docs(self) -> U32s: ...
+
+    @property
+    def values(self) -> NDArray[Any]: ...
+
+    @property
+    def single(self) -> bool: ...
+
+    @property
+    def kind(self) -> Literal["int64", "float64", "ordinal"]: ...
+
+    @property
+    def minimum(self) -> int | float | None: ...
+
+    @property
+    def maximum(self) -> int | float | None: ...
+
+
+class FieldCounts(Protocol):
+    """Of one field of a segment: live documents with a token in it, and the tokens they hold."""
+
+    @property
+    def doc_count(self) -> int: ...
+
+    @property
+    def sum_length_tokens(self) -> int: ...
+
+
+class SegmentReader(Protocol):
+    """One immutable segment inside an open snapshot."""
+
+    @property
+    def segment_id(self) -> SegmentId: ...
+
+    @property
+    def doc_count(self) -> int: ...
+
+    @property
+    def live_count(self) -> int: ...
+
+    @property
+    def deleted(self) -> BitMap: ...
+
+    def postings(self, field: str, term: bytes) -> Postings | None: ...
+
+    def terms(
+        self,
+        field: str,
+        lower: bytes | None = None,
+        upper: bytes | None = None,
+        include_lower: bool = True,
+        include_upper: bool = True,
+    ) -> list[bytes]: ...
+
+    def prefix_terms(self, field: str, prefix: bytes) -> list[bytes]: ...
+
+    def doc_freq(self, field: str, term: bytes) -> int: ...
+
+    def field_stats(self, field: str) -> FieldCounts: ...
+
+    def lengths(self, field: str) -> NDArray[np.unsignedinteger[Any]] | None: ...
+
+    def column(self, field: str) -> Column | None: ...
+
+    def ordinal_terms(self, field: str, ordinals: U32s) -> list[bytes]: ...
+
+    def exists(self, field: str) -> BitMap: ...
+
+    def ids(self, docs: U32s) -> list[str]: ...
+
+    def seq_nos(self, docs: U32s) -> U64s: ...
+
+    def sources(self, docs: U32s) -> list[bytes]: ...
+
+
+class Snapshot(Protocol):
+    """One consistent view of a shard; (segment, document) order is the order of the last writes."""
+
+    @property
+    def segments(self) -> Sequence[SegmentReader]: ...
+
+    def locate(self, id: str) -> tuple[int, int] | None:
+        """(place in `segments`, document) of a live document."""
+
+
+def distinct_docs(column: Column) -> Ints:
+    """The documents with a value, each once."""
+    return column.docs if column.single else np.unique(column.docs)

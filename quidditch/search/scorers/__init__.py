@@ -1,0 +1,65 @@
+"""Weight x segment -> documents and scores, a whole segment at once; one module for each family.
+
+Elsewhere a scorer is an iterator over documents. Here it is a function over arrays: Python's cost is per
+call, so it must not be paid per document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from quidditch.query.primitive import (
+    BestOf,
+    Boolean,
+    Constant,
+    Everything,
+    HasId,
+    HasValue,
+    Nothing,
+    NumberInterval,
+    NumberSet,
+    ScoredPhrase,
+    ScoredTerm,
+    TermInterval,
+    TermPrefix,
+    TermSet,
+)
+from quidditch.search.readers import SegmentReader
+from quidditch.search.scorers import compound, phrase, sets, term
+from quidditch.search.scorers.context import Matcher, Scored, Scorer, SegmentContext
+from quidditch.search.weight import BestOfWeight, BooleanWeight, ConstantWeight, PhraseWeight, TermWeight
+from quidditch.types import DocId
+
+MATCHERS: dict[type, Matcher] = {
+    Everything: sets.match_everything,
+    Nothing: sets.match_nothing,
+    ScoredTerm: term.match_term,
+    ScoredPhrase: phrase.match_phrase,
+    TermSet: sets.match_term_set,
+    TermInterval: sets.match_term_interval,
+    TermPrefix: sets.match_term_prefix,
+    NumberInterval: sets.match_number_interval,
+    NumberSet: sets.match_number_set,
+    HasValue: sets.match_value,
+    HasId: sets.match_ids,
+    Constant: compound.match_constant,
+    Boolean: compound.match_boolean,
+    BestOf: compound.match_best,
+}
+
+SCORERS: dict[type, Scorer] = {
+    ConstantWeight: sets.score_constant,
+    TermWeight: term.score_term,
+    PhraseWeight: phrase.score_phrase,
+    BooleanWeight: compound.score_boolean,
+    BestOfWeight: compound.score_best,
+}
+
+
+def open_segment(segment: SegmentReader, find: Callable[[str], DocId | None]) -> SegmentContext:
+    """The segment as one search sees it; `find` gives the live document of an `_id` if it lies in this
+    segment."""
+    return SegmentContext(segment, find, MATCHERS, SCORERS)
+
+
+__all__ = ["Scored", "SegmentContext", "open_segment"]

@@ -1,0 +1,200 @@
+"""One segment during one search: what was read of it, what is already known to match, and room to add up
+scores."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from pyroaring import BitMap
+
+from quidditch.index.codecs import bitmap_of, ids_of
+from quidditch.query.primitive import Primitive
+from quidditch.search.readers import Postings, SegmentReader
+from quidditch.search.weight import Weight
+from quidditch.types import DocId, F64s, Ints
+
+SEARCHSORTED_COST = 20
+"""A binary search costs about this many times a pass over one posting (measured, 200,000 postings)."""
+
+MAX_KEPT_SCRATCH = 4
+"""Accumulators kept by a thread; nested disjunctions use one each."""
+
+_scratch = threading.local()
+
+
+class Scored(NamedTuple):
+    """Documents in ascending order (intp[n]) and their scores (float64[n]), aligned."""
+
+    docs: Ints
+    scores: F64s
+
+
+class _Known(NamedTuple):
+    within: BitMap | None
+    value: Any
+
+
+NO_DOCS = np.empty(0, np.intp)
+NOTHING_SCORED = Scored(NO_DOCS, np.empty(0))
+
+Matcher: TypeAlias = "Callable[[Any, SegmentContext, BitMap | None], BitMap]"
+Scorer: TypeAlias = "Callable[[Any, SegmentContext, BitMap | None], Scored]"
+
+
+class SegmentContext:
+    """Matches and scores in one segment; what has been read or found once is kept until the search ends.
+
+    `matchers` and `scorers` say which function serves which kind of Primitive and Weight; they reach each
+    other through this object, so a compound needs to know nothing of its children.
+
+    Bitmaps that it returns are shared: never change them in place.
+    """
+
+    __slots__ = (
+        "_known",
+        "_lengths",
+        "_matchers",
+        "_postings",
+        "_scorers",
+        "deleted",
+        "doc_count",
+        "find",
+        "segment",
+    )
+
+    def __init__(
+        self,
+        segment: SegmentReader,
+        find: Callable[[str], DocId | None],
+        matchers: Mapping[type, Matcher],
+        scorers: Mapping[type, Scorer],
+    ) -> None:
+        """`find` gives the live document of an `_id` where it lies in this segment."""
+        self.segment = segment
+        self.find = find
+        self.doc_count = segment.doc_count
+        self.deleted = segment.deleted
+        self._matchers = matchers
+        self._scorers = scorers
+        self._postings: dict[tuple[str, bytes], Postings | None] = {}
+        self._lengths: dict[str, Ints | None] = {}
+        self._known: dict[tuple[str, int], _Known] = {}
+
+    # ------------------------------------------------------------------------------------ what matches
+
+    def matches(self, query: Primitive, within: BitMap | None = None) -> BitMap:
+        """Matching documents, deleted ones included.
+
+        With `within`, only documents in it need be looked at; the result may hold others all the same, so the
+        caller intersects.
+        """
+        matcher = self._matchers[type(query)]
+        found: BitMap = self.remembered("match", query, within, lambda: matcher(query, self, within))
+        return found
+
+    def live_matches(self, query: Primitive) -> BitMap:
+        """Matching documents that are not deleted: a filter's answer."""
+        found = self.matches(query)
+        return found - self.deleted if self.deleted else found
+
+    def score(self, weight: Weight, within: BitMap | None = None) -> Scored:
+        """Matching documents and scores, exactly those in `within` where it is given; else some may be
+        deleted."""
+        return self._scorers[type(weight)](weight, self, within)
+
+    def score_live(self, weight: Weight) -> Scored:
+        """Every live match with its score."""
+        scored = self.score(weight)
+        if not self.deleted or not len(scored.docs):
+            return scored
+        dead = np.zeros(self.doc_count, np.bool_)
+        dead[ids_of(self.deleted)] = True
+        alive = np.flatnonzero(~dead.take(scored.docs))
+        if len(alive) == len(scored.docs):
+            return scored
+        return Scored(scored.docs.take(alive), scored.scores.take(alive))
+
+    def remembered(self, kind: str, query: Primitive, within: BitMap | None, find: Callable[[], Any]) -> Any:
+        """What `find` gives for `query`, looked for once for any `within` that an earlier one covers.
+
+        By identity of the query object: trees are small, and comparing them would cost more than it saves.
+        """
+        key = (kind, id(query))
+        known = self._known.get(key)
+        if known is not None and _covers(known.within, within):
+            return known.value
+        value = find()
+        self._known[key] = _Known(within, value)
+        return value
+
+    # ------------------------------------------------------------------------------------ what is read
+
+    def postings(self, field: str, term: bytes) -> Postings | None:
+        key = (field, term)
+        try:
+            return self._postings[key]
+        except KeyError:
+            found = self._postings[key] = self.segment.postings(field, term)
+            return found
+
+    def lengths(self, field: str) -> Ints | None:
+        try:
+            return self._lengths[field]
+        except KeyError:
+            found = self._lengths[field] = self.segment.lengths(field)
+            return found
+
+    def places(self, postings: Postings, within: BitMap | None) -> tuple[Ints, Ints | None]:
+        """The documents of a list that lie in `within` (intp[n]), and where they stand in it (None: all of
+        it)."""
+        docs = postings.docs()
+        if within is None:
+            return docs.astype(np.intp), None
+        chosen = ids_of(postings.bitmap() & within).astype(np.intp)
+        if len(chosen) == len(docs):
+            return chosen, None
+        if len(chosen) * SEARCHSORTED_COST < len(docs):
+            return chosen, docs.searchsorted(chosen.astype(np.uint32))
+        mask = np.zeros(self.doc_count, np.bool_)
+        mask[chosen] = True
+        return chosen, np.flatnonzero(mask.take(docs))
+
+    # ------------------------------------------------------------------------------------- where it adds up
+
+    def take_accumulator(self) -> F64s:
+        """float64[>= doc_count] of zeros, this caller's until it is given back."""
+        free: list[F64s] = getattr(_scratch, "free", [])
+        if free and len(free[-1]) >= self.doc_count:
+            return free.pop()
+        return np.zeros(self.doc_count)
+
+    def give_accumulator(self, room: F64s, touched: Ints) -> None:
+        """Hand one back; `touched` are the only documents where it is not zero."""
+        if 4 * len(touched) > len(room):
+            room.fill(0.0)
+        else:
+            room[touched] = 0.0
+        if not hasattr(_scratch, "free"):
+            _scratch.free = []
+        free: list[F64s] = _scratch.free
+        free.append(room)
+        free.sort(key=len)
+        del free[:-MAX_KEPT_SCRATCH]
+
+
+def _covers(known: BitMap | None, asked: BitMap | None) -> bool:
+    if known is None or known is asked:
+        return True
+    return asked is not None and bool(asked.issubset(known))
+
+
+def docs_of(bitmap: BitMap, within: BitMap | None) -> Ints:
+    """intp[n]: the documents of a bitmap, of those in `within`."""
+    return ids_of(bitmap if within is None else bitmap & within).astype(np.intp)
+
+
+def bitmap_of_mask(mask: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> BitMap:
+    return bitmap_of(np.flatnonzero(mask))
