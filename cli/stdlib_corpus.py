@@ -48,7 +48,7 @@ Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 def source_files() -> list[Path]:
-    """The library's modules in a fixed order, without tests and vendored packages; none where it is zipped."""
+    """The library's modules in a fixed order, without tests and vendored code; none where it is zipped."""
     root = Path(sysconfig.get_path("stdlib"))
     found = (path for path in root.rglob("*.py") if not _LEFT_OUT & set(path.relative_to(root).parts))
     return sorted(path for path in found if not _is_codec_table(path))
