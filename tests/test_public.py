@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import inspect
 import re
 import subprocess
@@ -97,3 +98,11 @@ def test_the_changelog_has_an_unreleased_section_on_top() -> None:
 
 def test_the_package_is_typed() -> None:
     assert (Path(quidditch.__file__).parent / "py.typed").exists()
+
+
+def test_every_package_is_installed() -> None:
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    listed = set(settings["options"]["packages"].split())
+    there = {".".join(path.relative_to(ROOT).parent.parts) for path in ROOT.glob("quidditch/**/__init__.py")}
+    assert there | {"quidditch_cli"} == listed
