@@ -16,7 +16,7 @@ COLUMNS = (
     {"types"},
     {"schema", "analysis"},
     {"index", "query", "expressions"},
-    {"interface"},
+    {"interface", "bulk"},
     {"search"},
     {"local", "remote"},
     {"server"},

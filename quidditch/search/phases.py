@@ -244,3 +244,32 @@ def _total(best: QueryResult, request: SearchRequest) -> tuple[int | None, Liter
     if cap is False:
         return None, "eq"
     return (best.total, "eq") if best.total <= cap else (cap, "gte")
+
+
+def combine(results: Sequence[SearchResult], request: SearchRequest) -> SearchResult:
+    """One page from the pages of several indices, each of them from the start; equal hits in their order."""
+    parts = [
+        QueryResult(
+            [
+                ShardHit(DocAddress(place, 0, number), hit.score or 0.0, hit.sort)
+                for number, hit in enumerate(result.hits)
+            ],
+            result.total or 0,
+            result.max_score,
+        )
+        for place, result in enumerate(results)
+    ]
+    best = reduce(parts, request.from_ + request.size, request.sort)
+    page = [results[hit.address.shard].hits[hit.address.doc] for hit in best.hits[request.from_ :]]
+    total, relation = _total(best, request)
+    shards = sum(result.shards.total for result in results)
+    return SearchResult(
+        hits=page,
+        total=total,
+        total_relation=relation,
+        max_score=best.max_score,
+        took_ms=sum(result.took_ms for result in results),
+        timed_out=any(result.timed_out for result in results),
+        shards=Shards(shards, shards),
+        notes=tuple(dict.fromkeys(note for result in results for note in result.notes)),
+    )

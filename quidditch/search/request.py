@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from quidditch.errors import LimitExceeded, QueryError, RequestError
@@ -58,6 +58,10 @@ class SearchRequest:
     explain: bool = False
     min_score: float | None = None
     timeout_s: float | None = None
+
+    def from_the_start(self) -> SearchRequest:
+        """The same page and everything before it, with full totals: what one of several indices is asked."""
+        return replace(self, from_=0, size=self.from_ + self.size, track_total_hits=True)
 
     @classmethod
     def from_arguments(

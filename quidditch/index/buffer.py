@@ -1,0 +1,171 @@
+"""Documents acknowledged and not yet in a segment: their rows, and the private segments that make them searchable.
+
+A search over a buffer freezes it into memory and takes no lock on the store. Frozen parts are kept for the next
+search and joined as they grow in number, so that adding one document and searching costs that document, not all.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
+
+import numpy as np
+
+from quidditch.analysis.registry import ANALYZER_NAMES
+from quidditch.errors import InternalError
+from quidditch.index.codecs import Buffer, bitmap_of, seq_no_key
+from quidditch.index.document import decode_source, parse_documents
+from quidditch.index.reader import SegmentCache, SegmentReader
+from quidditch.index.segment import (
+    FieldRecord,
+    SegmentBuilder,
+    SegmentRecord,
+    Vocabularies,
+    split_records,
+)
+from quidditch.index.storage import Rows, Table, Transaction
+from quidditch.schema.mapping import Mapping
+from quidditch.types import SeqNo, U64s
+
+_private_segments = count(0xFFFFFFFF, -1)
+"""Numbers of private segments: from the top down, where stored segments, from 1 up, never come."""
+
+_VOCABULARY_BYTES = 32 << 20
+
+
+def pack_buffered(id_bytes: bytes, source: bytes) -> bytes:
+    """A buffered document: the id's length, the id, the source.
+
+    >>> pack_buffered(b"a", b"{}").hex()
+    '0100617b7d'
+    """
+    return struct.pack("<H", len(id_bytes)) + id_bytes + source
+
+
+def unpack_buffered(value: Buffer) -> tuple[bytes, bytes]:
+    """(id, source)."""
+    (length,) = struct.unpack_from("<H", value)
+    return bytes(value[2 : 2 + length]), bytes(value[2 + length :])
+
+
+def read_buffer(transaction: Transaction) -> Iterator[tuple[SeqNo, bytes, bytes]]:
+    """(sequence number, id, source) of every buffered document, oldest first."""
+    for key, value in transaction.rows(Table.BUFFER):
+        yield int.from_bytes(key, "big"), *unpack_buffered(value)
+
+
+def build_segment(
+    documents: Sequence[tuple[SeqNo, bytes, bytes]], mapping: Mapping, vocabularies: Vocabularies
+) -> SegmentBuilder:
+    """A builder filled with buffered documents, which have been checked when they were taken."""
+    batch = parse_documents(
+        [decode_source(source) for _, _, source in documents],
+        mapping,
+        ANALYZER_NAMES,
+        [source for _, _, source in documents],
+    )
+    if batch.errors:
+        place, error = next(iter(batch.errors.items()))
+        raise InternalError(f"document {documents[place][1]!r} was acknowledged and cannot be indexed: {error}")
+    builder = SegmentBuilder(vocabularies)
+    builder.add(batch, [id_bytes for _, id_bytes, _ in documents])
+    return builder
+
+
+class MemoryRows(Rows):
+    """A segment's rows in memory, read as those of a transaction are."""
+
+    def __init__(self, rows: Iterable[tuple[Table, bytes, bytes]]) -> None:
+        self._tables: dict[Table, dict[bytes, bytes]] = {}
+        for table, key, value in rows:
+            self._tables.setdefault(table, {})[key] = value
+
+    def get(self, table: Table, key: bytes) -> Buffer | None:
+        return self._tables.get(table, {}).get(key)
+
+    def floor(self, table: Table, key: bytes) -> tuple[bytes, Buffer] | None:
+        keys = list(self._tables.get(table, {}))
+        place = bisect_right(keys, key) - 1
+        return (keys[place], self._tables[table][keys[place]]) if place >= 0 else None
+
+
+class _Part:
+    """Some buffered documents, frozen."""
+
+    def __init__(
+        self,
+        documents: Sequence[tuple[SeqNo, bytes, bytes]],
+        mapping: Mapping,
+        vocabularies: Vocabularies,
+    ) -> None:
+        builder = build_segment(documents, mapping, vocabularies)
+        self.segment_id = next(_private_segments)
+        self.seq_nos = np.array([seq_no for seq_no, _, _ in documents], np.uint64)
+        fields: list[FieldRecord] = []
+        self.rows = MemoryRows(split_records(builder.rows(self.segment_id), fields))
+        self.record = SegmentRecord(
+            doc_count=len(documents),
+            first_seq_no=documents[0][0],
+            last_seq_no=documents[-1][0],
+            contiguous=documents[-1][0] - documents[0][0] + 1 == len(documents),
+            size_bytes=0,
+            fields=fields,
+        )
+        self.cache = SegmentCache()
+        # Put beforehand, so that a part with gaps needs no rows of sequence numbers.
+        self.cache.put(("seq_nos", self.segment_id), self.seq_nos, self.seq_nos.nbytes)
+
+
+class BufferFreezer:
+    """The private segments of one shard's buffer, shared by the threads of a process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._parts: list[_Part] = []
+        self._vocabularies = Vocabularies(_VOCABULARY_BYTES)
+        self._generations = count()
+
+    def freeze(self, transaction: Transaction, mapping: Mapping) -> list[SegmentReader]:
+        """Readers over the buffered documents that this transaction sees, oldest first."""
+        if not transaction.count(Table.BUFFER):
+            return []
+        keys = [int.from_bytes(key, "big") for key, _ in transaction.rows(Table.BUFFER)]
+        live = np.array(keys, np.uint64)
+        with self._lock:
+            parts = self._parts_for(transaction, live, mapping)
+        return [self._reader(part, live) for part in parts]
+
+    def _parts_for(self, transaction: Transaction, live: U64s, mapping: Mapping) -> list[_Part]:
+        kept = [part for part in self._parts if np.isin(part.seq_nos, live).any()]
+        frozen = np.concatenate([part.seq_nos for part in kept]) if kept else live[:0]
+        fresh = live[~np.isin(live, frozen)]
+        if not len(fresh):
+            return kept
+        if kept and fresh[0] < kept[-1].seq_nos[-1]:
+            # An older transaction than the parts were made for: serve it by itself and keep theirs.
+            return [self._freeze(transaction, live, mapping)]
+        while kept and len(kept[-1].seq_nos) <= 2 * len(fresh):
+            absorbed = kept.pop().seq_nos
+            fresh = np.concatenate((absorbed[np.isin(absorbed, live)], fresh))
+        kept.append(self._freeze(transaction, fresh, mapping))
+        self._parts = kept
+        return kept
+
+    def _freeze(self, transaction: Transaction, seq_nos: U64s, mapping: Mapping) -> _Part:
+        documents = []
+        for seq_no in seq_nos.tolist():
+            value = transaction.get(Table.BUFFER, seq_no_key(seq_no))
+            if value is None:
+                raise InternalError(f"buffered document {seq_no} is gone from its own transaction")
+            documents.append((seq_no, *unpack_buffered(value)))
+        self._vocabularies.trim()
+        return _Part(documents, mapping, self._vocabularies)
+
+    def _reader(self, part: _Part, live: U64s) -> SegmentReader:
+        gone = np.flatnonzero(~np.isin(part.seq_nos, live))
+        return SegmentReader(
+            part.rows, part.segment_id, part.record, bitmap_of(gone), next(self._generations), part.cache
+        )

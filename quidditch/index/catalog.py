@@ -1,0 +1,145 @@
+"""Which indices a directory holds: name -> generation, mapping, settings, aliases. Names never become paths."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import uuid
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from quidditch.analysis.registry import ANALYZER_NAMES
+from quidditch.errors import CorruptIndex, IndexExists, IndexNotFound, RequestError
+from quidditch.index.storage import Environment, Table, Transaction
+from quidditch.schema.mapping import Mapping, nearest
+from quidditch.types import Json
+
+CATALOG_TABLES = (Table.META, Table.INDICES)
+MAX_NAME_BYTES = 255
+_FORBIDDEN = '\\/*?"<>| ,#:'
+
+
+class IndexEntry(msgspec.Struct, frozen=True):
+    """What the catalogue knows of one index. `generation` names its folder; `shards` lie in it as 0, 1, ..."""
+
+    generation: str
+    mappings: dict[str, Any]
+    settings: dict[str, Any] = {}
+    aliases: dict[str, Any] = {}
+    shards: int = 1
+
+
+def check_name(name: object) -> str:
+    """The name, if it may name an index: OpenSearch's rules.
+
+    raises: RequestError   naming the rule that it breaks
+    """
+    if not isinstance(name, str) or not name:
+        raise RequestError(f"index name: a string of 1 to {MAX_NAME_BYTES} bytes expected, not {name!r}")
+    rule = ""
+    if name in (".", "..") or name[0] in "-_+":
+        rule = "must not be . or .., nor start with -, _ or +"
+    elif name != name.lower():
+        rule = "must be lower case"
+    elif any(character in _FORBIDDEN or not character.isprintable() for character in name):
+        rule = f"must hold no control character and none of {_FORBIDDEN}"
+    elif len(name.encode("utf-8", "replace")) > MAX_NAME_BYTES:
+        rule = f"must not be longer than {MAX_NAME_BYTES} bytes"
+    if rule:
+        raise RequestError(f"index name [{name[:80]}]: {rule}")
+    return name
+
+
+class Catalog:
+    """The catalogue of one directory. Entries are read again whenever any process has changed one."""
+
+    def __init__(self, environment: Environment, root: Path) -> None:
+        self._environment = environment
+        self._root = root
+        self._lock = threading.Lock()
+        self._seen: tuple[int, dict[str, IndexEntry]] = (-1, {})
+        self._mappings: dict[str, tuple[IndexEntry, Mapping]] = {}
+
+    def entries(self) -> dict[str, IndexEntry]:
+        """All indices by name."""
+        with self._environment.read() as transaction, self._lock:
+            if self._seen[0] != transaction.id:
+                self._seen = (transaction.id, _read_entries(transaction))
+            return self._seen[1]
+
+    def get(self, name: str) -> IndexEntry:
+        """raises: IndexNotFound   naming the nearest index there is"""
+        entries = self.entries()
+        try:
+            return entries[name]
+        except KeyError:
+            raise IndexNotFound(f"no index [{name}] in {self._root}{nearest(name, entries)}") from None
+
+    def mapping(self, name: str) -> Mapping:
+        """The mapping of an index as it is now."""
+        entry = self.get(name)
+        with self._lock:
+            known = self._mappings.get(name)
+            if known is not None and known[0] is entry:
+                return known[1]
+            mapping = Mapping.parse(entry.mappings, analyzers=ANALYZER_NAMES)
+            self._mappings[name] = (entry, mapping)
+            return mapping
+
+    def create(self, name: str, mapping: Mapping, settings: dict[str, Json]) -> IndexEntry:
+        """raises: IndexExists"""
+        check_name(name)
+        entry = IndexEntry(uuid.uuid4().hex, mapping.to_dict(), settings)
+        with self._environment.write() as transaction:
+            if transaction.get(Table.INDICES, name.encode()) is not None:
+                raise IndexExists(f"index [{name}] is already there in {self._root}")
+            transaction.put(Table.INDICES, name.encode(), msgspec.json.encode(entry))
+        return entry
+
+    def extend_mapping(self, name: str, body: dict[str, Json]) -> Mapping:
+        """Add fields to an index's mapping; other processes' fields are kept.
+
+        raises: MappingError, IndexNotFound
+        """
+        with self._environment.write() as transaction:
+            value = transaction.get(Table.INDICES, name.encode())
+            if value is None:
+                raise IndexNotFound(f"no index [{name}] in {self._root}")
+            entry = _decode(name, value)
+            old = Mapping.parse(entry.mappings, analyzers=ANALYZER_NAMES)
+            new = old.merged(body, analyzers=ANALYZER_NAMES)
+            if new != old:
+                changed = msgspec.structs.replace(entry, mappings=new.to_dict())
+                transaction.put(Table.INDICES, name.encode(), msgspec.json.encode(changed))
+        return new
+
+    def delete(self, name: str) -> IndexEntry:
+        """Forget an index; its folder is the caller's to remove.
+
+        raises: IndexNotFound
+        """
+        entry = self.get(name)
+        with self._environment.write() as transaction:
+            transaction.delete(Table.INDICES, name.encode())
+        return entry
+
+    def folder(self, entry: IndexEntry, shard: int = 0) -> Path:
+        return self._root / entry.generation / str(shard)
+
+    def remove_folder(self, entry: IndexEntry) -> None:
+        shutil.rmtree(self._root / entry.generation, ignore_errors=True)
+
+
+def _read_entries(transaction: Transaction) -> dict[str, IndexEntry]:
+    return {
+        key.decode(): _decode(key.decode(), value) for key, value in transaction.rows(Table.INDICES)
+    }
+
+
+def _decode(name: str, value: bytes | memoryview) -> IndexEntry:
+    try:
+        return msgspec.json.decode(value, type=IndexEntry)
+    except msgspec.MsgspecError as error:
+        raise CorruptIndex(f"catalogue: the entry of index [{name}] is unreadable: {error}") from error

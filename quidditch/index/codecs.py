@@ -1,0 +1,256 @@
+"""Values to bytes and back: pure functions, each the owner of one shape that `FORMAT.md` draws.
+
+Keys are big-endian, because LMDB compares bytes; values are little-endian. Every decoder copies: what it
+returns outlives the transaction that the bytes came from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from array import array
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from pyroaring import BitMap
+
+from quidditch.errors import CorruptIndex
+from quidditch.types import I64s, Ints, U32s, U64s
+
+FORMAT_VERSION = 1
+OLDEST_READABLE = 1
+
+Buffer: TypeAlias = bytes | memoryview
+
+WINDOW_DOCS = 1 << 16
+"""Documents a postings chunk spans: one roaring container."""
+
+COLUMN_CHUNK_DOCS = 1 << 14
+"""Documents a chunk of a column or of field lengths spans: at most 128 KiB, so that free pages are found."""
+
+ID_CHUNK_DOCS = 1 << 10
+"""Documents a chunk of `_id`s spans; one id costs the decoding of one chunk's lengths."""
+
+LONGEST_PLAIN_ID = 480
+"""Bytes of the longest `_id` that is its own key; LMDB's keys end at 511."""
+
+_DTYPES: dict[int, np.dtype[np.unsignedinteger]] = {
+    1: np.dtype("<u1"),
+    2: np.dtype("<u2"),
+    4: np.dtype("<u4"),
+    8: np.dtype("<u8"),
+}
+
+
+# ------------------------------------------------------------------------------------------------------ keys
+
+
+def segment_key(segment: int) -> bytes:
+    """
+    >>> segment_key(258).hex()
+    '00000102'
+    """
+    return struct.pack(">I", segment)
+
+
+def field_key(segment: int, field: int) -> bytes:
+    """
+    >>> field_key(1, 2).hex()
+    '000000010002'
+    """
+    return struct.pack(">IH", segment, field)
+
+
+def field_chunk_key(segment: int, field: int, chunk: int) -> bytes:
+    """
+    >>> field_chunk_key(1, 2, 3).hex()
+    '00000001000200000003'
+    """
+    return struct.pack(">IHI", segment, field, chunk)
+
+
+def postings_key(segment: int, field: int, ordinal: int, window: int) -> bytes:
+    """
+    >>> postings_key(1, 2, 3, 4).hex()
+    '000000010002000000030004'
+    """
+    return struct.pack(">IHIH", segment, field, ordinal, window)
+
+
+def segment_chunk_key(segment: int, chunk: int) -> bytes:
+    """
+    >>> segment_chunk_key(1, 2).hex()
+    '0000000100000002'
+    """
+    return struct.pack(">II", segment, chunk)
+
+
+def seq_no_key(seq_no: int) -> bytes:
+    """
+    >>> seq_no_key(258).hex()
+    '0000000000000102'
+    """
+    return struct.pack(">Q", seq_no)
+
+
+def id_key(id_bytes: bytes) -> bytes:
+    """The id itself, or for one past LMDB's limit a byte no UTF-8 starts with, its head, and its 128-bit hash.
+
+    >>> id_key(b"doc-1")
+    b'doc-1'
+    >>> len(id_key(b"x" * 512))
+    81
+    """
+    if len(id_bytes) <= LONGEST_PLAIN_ID:
+        return id_bytes
+    return b"\xff" + id_bytes[:64] + hashlib.blake2b(id_bytes, digest_size=16).digest()
+
+
+# --------------------------------------------------------------------------------------------------- integers
+
+
+def pack_uints(values: Ints) -> bytes:
+    """One byte of width (0, 1, 2, 4 or 8), then every value in that many bytes; width 0 means all are zero.
+
+    >>> pack_uints(np.array([1, 300])).hex()
+    '0201002c01'
+    >>> pack_uints(np.zeros(5, np.uint32)).hex()
+    '00'
+    """
+    largest = int(values.max()) if len(values) else 0
+    if largest == 0:
+        return b"\0"
+    width = 1 if largest < 1 << 8 else 2 if largest < 1 << 16 else 4 if largest < 1 << 32 else 8
+    return bytes((width,)) + values.astype(_DTYPES[width]).tobytes()
+
+
+def unpack_narrow(data: Buffer, start: int, count: int) -> tuple[NDArray[np.unsignedinteger], int]:
+    """`count` values packed at `start`, an owned array in the width they were packed in, and where they end."""
+    if not 0 <= start < len(data):
+        raise CorruptIndex(f"packed integers: expected a width at byte {start} of a value of {len(data)} bytes")
+    width = data[start]
+    if width == 0:
+        return np.zeros(count, np.uint8), start + 1
+    end = start + 1 + width * count
+    if width not in _DTYPES or end > len(data):
+        raise CorruptIndex(
+            f"packed integers: width {width} for {count} values at byte {start} does not fit a value of "
+            f"{len(data)} bytes"
+        )
+    return np.frombuffer(data, _DTYPES[width], count, start + 1).copy(), end
+
+
+def unpack_uints(data: Buffer, start: int, count: int) -> tuple[U32s, int]:
+    """`count` values packed at `start`, as an owned uint32 array, and where they end."""
+    values, end = unpack_narrow(data, start, count)
+    return values.astype(np.uint32), end
+
+
+def pack_integers(values: I64s) -> bytes:
+    """Signed 64-bit integers as their minimum and the packed distances from it.
+
+    >>> pack_integers(np.array([-2, 0, 5])).hex()
+    'feffffffffffffff01000207'
+    """
+    lowest = int(values.min()) if len(values) else 0
+    # Unsigned wrap-around keeps the distance exact even from the lowest int64 to the highest.
+    distances = values.astype(np.int64).view(np.uint64) - np.uint64(lowest & 0xFFFFFFFFFFFFFFFF)
+    return struct.pack("<q", lowest) + pack_uints(distances)
+
+
+def unpack_integers(data: Buffer, start: int, count: int) -> tuple[I64s, int]:
+    """`count` signed integers packed at `start`, and where they end."""
+    (lowest,) = struct.unpack_from("<q", data, start)
+    distances, end = unpack_narrow(data, start + 8, count)
+    return (distances.astype(np.uint64) + np.uint64(lowest & 0xFFFFFFFFFFFFFFFF)).view(np.int64), end
+
+
+def pack_strings(strings: list[bytes]) -> bytes:
+    """Packed lengths, then the strings one after the other; how many there are is known from elsewhere.
+
+    >>> pack_strings([b"ab", b"c"]).hex()
+    '010201616263'
+    """
+    lengths = np.fromiter(map(len, strings), np.uint32, len(strings))
+    return pack_uints(lengths) + b"".join(strings)
+
+
+# --------------------------------------------------------------------------------------------------- bitmaps
+
+
+def bitmap_of(ids: Ints) -> BitMap:
+    """A bitmap of these ids. Built through `array`, which pyroaring reads as a block rather than one by one."""
+    numbers = array("I")
+    numbers.frombytes(np.ascontiguousarray(ids, np.uint32).tobytes())
+    return BitMap(numbers)
+
+
+def ids_of(bitmap: BitMap) -> U32s:
+    """The ids of a bitmap, ascending, as an owned uint32 array."""
+    return np.array(bitmap.to_array(), np.uint32)
+
+
+def pack_bitmap(bitmap: BitMap) -> bytes:
+    """The portable roaring serialisation, run containers where they are smaller."""
+    bitmap.run_optimize()
+    return bytes(bitmap.serialize())
+
+
+def unpack_bitmap(data: Buffer) -> BitMap:
+    try:
+        return BitMap.deserialize(data)
+    except (ValueError, EOFError, RuntimeError) as error:
+        raise CorruptIndex(f"bitmap: {len(data)} bytes are no roaring bitmap ({error})") from error
+
+
+def split_by(ids: U32s, span: int) -> list[tuple[int, slice]]:
+    """Where ascending ids fall by chunks of `span`: (chunk number, slice of `ids`), chunks without ids left out.
+
+    >>> split_by(np.array([1, 5, 12], np.uint32), 10)
+    [(0, slice(0, 2, None)), (1, slice(2, 3, None))]
+    """
+    if not len(ids):
+        return []
+    first, last = int(ids[0]) // span, int(ids[-1]) // span
+    if first == last:
+        return [(first, slice(0, len(ids)))]
+    edges = np.searchsorted(ids, np.arange(first, last + 2, dtype=np.uint64) * span).tolist()
+    return [
+        (first + i, slice(low, high))
+        for i, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True))
+        if low < high
+    ]
+
+
+def ascending_offsets(counts: Ints) -> NDArray[np.int64]:
+    """int64[n + 1]: where each of n consecutive runs begins, and where the last one ends."""
+    offsets = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    return offsets
+
+
+# ---------------------------------------------------------------------------------------------------- records
+
+
+def pack_id_entry(seq_no: int, version: int, deleted: bool, long_id: bytes = b"") -> bytes:
+    """An entry of the id map; ids that are hashed in the key are spelt out here.
+
+    >>> pack_id_entry(5, 2, False).hex()
+    '0500000000000000020000000000000000'
+    """
+    return struct.pack("<QQ?", seq_no, version, deleted) + long_id
+
+
+def unpack_id_entry(data: Buffer) -> tuple[int, int, bool]:
+    """Sequence number and version of the last write, and whether it was a delete."""
+    seq_no, version, deleted = struct.unpack_from("<QQ?", data)
+    return seq_no, version, deleted
+
+
+def pack_ids(ids: list[bytes]) -> bytes:
+    return pack_strings(ids)
+
+
+def as_u64s(values: I64s) -> U64s:
+    return values.view(np.uint64)

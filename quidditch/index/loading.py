@@ -1,0 +1,135 @@
+"""A stream of documents into an index: bounded batches, analysed outside the write lock, published in chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as Dict
+from dataclasses import dataclass
+from typing import Any
+
+from quidditch.analysis.registry import ANALYZER_NAMES
+from quidditch.errors import DocumentError, QuidditchError
+from quidditch.index.document import encode_source, parse_documents
+from quidditch.index.operations import Operation, check_id
+from quidditch.index.segment import SegmentBuilder
+from quidditch.index.writer import BUFFER_DOCS, IndexWriter, Schema
+from quidditch.schema.fields import spell
+
+BATCH_DOCS = 4_000
+"""Documents analysed at once: more is no faster, and falls out of the processor's cache."""
+
+BATCH_BYTES = 8 << 20
+"""Bytes of JSON analysed at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A document of the stream that did not go in: its position from 0, its id if it had one, and why."""
+
+    position: int
+    id: str | None
+    error: QuidditchError
+
+
+class StreamLoader:
+    """Takes documents one by one and writes them chunk by chunk. Use by one thread; end with `finish`.
+
+    A chunk is atomic: after a crash all of it is there, or nothing.
+    """
+
+    def __init__(self, writer: IndexWriter, schema: Schema, chunk_docs: int | None, id_field: str | None) -> None:
+        self._writer = writer
+        self._schema = schema
+        self._chunk_docs = chunk_docs
+        self._id_field = id_field
+        self._mapping = schema.current()
+        self._builder = SegmentBuilder(writer.vocabularies)
+        self._docs: list[Dict[str, Any]] = []
+        self._ids: list[bytes] = []
+        self._sources: list[bytes] = []
+        self._positions: list[int] = []
+        self._batch_bytes = 0
+        self._position = 0
+        self.rejected: list[Rejected] = []
+        self.accepted = 0
+
+    def add(self, doc: Dict[str, Any]) -> None:
+        """Take the next document; one that cannot be indexed is noted in `rejected`."""
+        position = self._position
+        self._position += 1
+        try:
+            id_bytes, doc = self._take_id(doc)
+            source = encode_source(doc)
+        except QuidditchError as error:
+            self.rejected.append(Rejected(position, None, error))
+            return
+        self._docs.append(doc)
+        self._ids.append(id_bytes)
+        self._sources.append(source)
+        self._positions.append(position)
+        self._batch_bytes += len(source)
+        pending = self._builder.doc_count + len(self._docs)
+        if self._chunk_docs is not None and pending >= self._chunk_docs:
+            self.commit()
+        elif len(self._docs) >= BATCH_DOCS or self._batch_bytes >= BATCH_BYTES:
+            self._analyse()
+            if self._builder.size_bytes >= self._writer.chunk_bytes or self._writer.vocabularies.over_limit:
+                self.commit()
+
+    def _take_id(self, doc: Dict[str, Any]) -> tuple[bytes, Dict[str, Any]]:
+        """The document's id, and the document without `_id`, which is no part of the source."""
+        if not isinstance(doc, Dict):
+            raise DocumentError(f"an object expected as document, not {spell(doc)}")
+        given = doc.get(self._id_field) if self._id_field is not None else None
+        id_bytes = self._writer.make_id() if given is None else check_id(given)
+        if "_id" in doc:
+            doc = {key: value for key, value in doc.items() if key != "_id"}
+        return id_bytes, doc
+
+    def commit(self) -> None:
+        """Write what has been taken so far."""
+        if not self._builder.doc_count and len(self._docs) < BUFFER_DOCS:
+            self._write_small()
+            return
+        self._analyse()
+        if self._builder.doc_count:
+            self._writer.publish(self._builder)
+            self.accepted += self._builder.doc_count
+        self._writer.vocabularies.trim()
+        self._builder = SegmentBuilder(self._writer.vocabularies)
+
+    def _write_small(self) -> None:
+        """Few documents go through the buffer, as single writes do."""
+        operations = [Operation("index", one, doc) for one, doc in zip(self._ids, self._docs, strict=True)]
+        if not operations:
+            return
+        for place, result in enumerate(self._writer.apply(operations)):
+            if isinstance(result, QuidditchError):
+                self._reject(place, result)
+            else:
+                self.accepted += 1
+        self._clear_batch()
+
+    def _analyse(self) -> None:
+        """Parse the batch and give it to the builder."""
+        if not self._docs:
+            return
+        batch = parse_documents(self._docs, self._mapping, ANALYZER_NAMES, self._sources)
+        if batch.mapping is not self._mapping:
+            self._mapping = self._schema.extend(batch.mapping.to_dict())
+            # Another process may have given a new field another type meanwhile: its word counts.
+            batch = parse_documents(self._docs, self._mapping, ANALYZER_NAMES, self._sources)
+        for place, error in sorted(batch.errors.items()):
+            self._reject(place, error)
+        self._builder.add(batch, [self._ids[place] for place in batch.accepted])
+        self._clear_batch()
+
+    def _reject(self, place: int, error: QuidditchError) -> None:
+        self.rejected.append(Rejected(self._positions[place], self._ids[place].decode(), error))
+
+    def _clear_batch(self) -> None:
+        self._docs, self._ids, self._sources, self._positions = [], [], [], []
+        self._batch_bytes = 0
+
+    def finish(self) -> None:
+        """Write the rest."""
+        self.commit()

@@ -1,0 +1,295 @@
+"""An immutable segment: the record that describes it, the builder that freezes documents into its rows, and the
+reader that hands its rows out as arrays."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from quidditch.analysis.registry import get_analyzer
+from quidditch.analysis.vocabulary import Vocabulary
+from quidditch.errors import CorruptIndex
+from quidditch.index.codecs import Buffer
+from quidditch.index.doc_values import (
+    column_rows,
+    last_of_each,
+    length_rows,
+    presence_rows,
+)
+from quidditch.index.document import FieldValues, ParsedBatch
+from quidditch.index.inversion import KeywordInversion, TextInversion
+from quidditch.index.postings import PostingsWriter, Row
+from quidditch.index.stored_fields import SourceWriter, id_rows
+from quidditch.schema.fields import Field, KeywordField, TextField
+from quidditch.types import U32s
+
+
+class FieldRecord(msgspec.Struct, frozen=True):
+    """What a segment holds of one field.
+
+    number:      stands for the field in this segment's keys
+    terms:       distinct terms in the dictionary; 0 means that there is none
+    present:     documents with a value
+    doc_count:   documents with a token (text) or a value (all others)
+    sum_length_tokens: tokens of all documents; 0 for fields that are not text
+    """
+
+    name: str
+    number: int
+    kind: Literal["text", "keyword", "int64", "float64"]
+    terms: int = 0
+    present: int = 0
+    doc_count: int = 0
+    sum_length_tokens: int = 0
+    freqs: bool = False
+    positions: bool = False
+    column: Literal["int64", "float64", "ordinal"] | None = None
+
+
+class SegmentRecord(msgspec.Struct, frozen=True):
+    """The row of table `segments`. Sequence numbers run from `first_seq_no` without a gap where `contiguous`;
+    otherwise table `seq_nos` has them, as distances from `first_seq_no`."""
+
+    doc_count: int
+    first_seq_no: int
+    last_seq_no: int
+    contiguous: bool
+    size_bytes: int
+    fields: list[FieldRecord]
+
+
+_record_decoder = msgspec.json.Decoder(SegmentRecord)
+
+
+def encode_record(record: SegmentRecord) -> bytes:
+    return msgspec.json.encode(record)
+
+
+def decode_record(value: Buffer) -> SegmentRecord:
+    try:
+        return _record_decoder.decode(value)
+    except msgspec.MsgspecError as error:
+        raise CorruptIndex(f"segment record: {error}") from error
+
+
+# ------------------------------------------------------------------------------------------------ vocabularies
+
+
+class Vocabularies:
+    """One vocabulary a field, kept from batch to batch and from segment to segment, least recently used first
+    out. A vocabulary past its share is replaced between segments, never under one that is being built."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._by_field: OrderedDict[tuple[str, str], Vocabulary] = OrderedDict()
+
+    def of(self, field: TextField) -> Vocabulary:
+        key = (field.path, field.analyzer)
+        if key not in self._by_field:
+            self._by_field[key] = get_analyzer(field.analyzer).vocabulary()
+        self._by_field.move_to_end(key)
+        return self._by_field[key]
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(vocabulary.size_bytes for vocabulary in self._by_field.values())
+
+    @property
+    def over_limit(self) -> bool:
+        return self.size_bytes > self._limit_bytes
+
+    def trim(self) -> None:
+        """Forget vocabularies until the rest fits; only while no segment is being built."""
+        while self._by_field and self.over_limit:
+            self._by_field.popitem(last=False)
+
+
+# ---------------------------------------------------------------------------------------------------- building
+
+
+class _TextBuilder:
+    def __init__(self, field: TextField, vocabularies: Vocabularies) -> None:
+        self._field = field
+        self._inversion = TextInversion(
+            vocabularies.of(field),
+            with_positions=field.index and field.has_positions,
+            with_freqs=field.has_freqs,
+        )
+
+    @property
+    def size_bytes(self) -> int:
+        return self._inversion.size_bytes
+
+    def add(self, docs: U32s, values: Sequence[str]) -> None:
+        self._inversion.add(docs, values)
+
+    def rows(self, segment: int, number: int, doc_count: int) -> Iterator[Row | FieldRecord]:
+        field, inversion = self._field, self._inversion
+        present = inversion.present()
+        yield from presence_rows(segment, number, present, doc_count)
+        lengths = inversion.lengths(doc_count if field.index else 0)
+        terms = 0
+        if field.index:
+            inverted = inversion.finish()
+            writer = PostingsWriter(
+                segment, number, with_freqs=field.has_freqs, with_positions=field.has_positions
+            )
+            yield from writer.add(inverted)
+            yield from writer.finish()
+            terms = writer.term_count
+        if terms:
+            yield from length_rows(segment, number, lengths)
+        yield FieldRecord(
+            field.path,
+            number,
+            "text",
+            terms=terms,
+            present=len(present),
+            doc_count=int(np.count_nonzero(lengths)),
+            sum_length_tokens=int(lengths.sum(dtype=np.uint64)),
+            freqs=field.has_freqs,
+            positions=field.has_positions,
+        )
+
+
+class _KeywordBuilder:
+    def __init__(self, field: KeywordField) -> None:
+        self._field = field
+        self._inversion = KeywordInversion()
+
+    @property
+    def size_bytes(self) -> int:
+        return self._inversion.size_bytes
+
+    def add(self, docs: U32s, values: Sequence[bytes]) -> None:
+        self._inversion.add(docs, values)
+
+    def rows(self, segment: int, number: int, doc_count: int) -> Iterator[Row | FieldRecord]:
+        inverted, docs, ordinals = self._inversion.finish()
+        present = last_of_each(docs)
+        yield from presence_rows(segment, number, present, doc_count)
+        # The dictionary is written for columns alone too: it spells the ordinals out.
+        writer = PostingsWriter(segment, number, with_freqs=False, with_positions=False)
+        yield from writer.add(inverted)
+        yield from writer.finish()
+        if self._field.doc_values:
+            yield from column_rows(segment, number, "ordinal", docs, ordinals)
+        yield FieldRecord(
+            self._field.path,
+            number,
+            "keyword",
+            terms=writer.term_count,
+            present=len(present),
+            doc_count=len(present),
+            column="ordinal" if self._field.doc_values else None,
+        )
+
+
+class _NumberBuilder:
+    def __init__(self, field: Field, kind: Literal["int64", "float64"]) -> None:
+        self._field = field
+        self._kind: Literal["int64", "float64"] = kind
+        self._docs: list[U32s] = []
+        self._values: list[NDArray[Any]] = []
+        self.size_bytes = 0
+
+    def add(self, docs: U32s, values: NDArray[Any]) -> None:
+        self._docs.append(docs)
+        self._values.append(values)
+        self.size_bytes += docs.nbytes + values.nbytes
+
+    def rows(self, segment: int, number: int, doc_count: int) -> Iterator[Row | FieldRecord]:
+        docs, values = np.concatenate(self._docs), np.concatenate(self._values)
+        if not bool((docs[1:] > docs[:-1]).all()):
+            order = np.lexsort((values, docs))
+            docs, values = docs[order], values[order]
+        present = last_of_each(docs)
+        yield from presence_rows(segment, number, present, doc_count)
+        yield from column_rows(segment, number, self._kind, docs, values)
+        yield FieldRecord(
+            self._field.path,
+            number,
+            self._kind,
+            present=len(present),
+            doc_count=len(present),
+            column=self._kind,
+        )
+
+
+_Builder = _TextBuilder | _KeywordBuilder | _NumberBuilder
+
+
+def _builder_for(field: Field, vocabularies: Vocabularies) -> _Builder | None:
+    """How a field is frozen; None for one that is neither indexed nor kept as a column."""
+    if isinstance(field, TextField):
+        return _TextBuilder(field, vocabularies)
+    if not field.searchable:
+        return None
+    if isinstance(field, KeywordField):
+        return _KeywordBuilder(field)
+    if field.column == "int64" or field.column == "float64":
+        return _NumberBuilder(field, field.column)
+    return None
+
+
+class SegmentBuilder:
+    """Gathers parsed batches and freezes them into the rows of one segment. Documents are numbered as they come."""
+
+    def __init__(self, vocabularies: Vocabularies) -> None:
+        self._vocabularies = vocabularies
+        self._builders: dict[str, _Builder | None] = {}
+        self._sources = SourceWriter()
+        self.ids: list[bytes] = []
+        self._id_bytes = 0
+
+    @property
+    def doc_count(self) -> int:
+        return len(self.ids)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes held until the segment is written, about."""
+        held = sum(builder.size_bytes for builder in self._builders.values() if builder is not None)
+        return held + self._sources.size_bytes + self._id_bytes
+
+    def add(self, batch: ParsedBatch, ids: Sequence[bytes]) -> None:
+        """Take one batch; `ids` are aligned with its documents."""
+        first_doc = np.uint32(len(self.ids))
+        for part in batch.values:
+            self._add_values(part, first_doc)
+        self._sources.add(batch.sources)
+        self.ids.extend(ids)
+        self._id_bytes += sum(map(len, ids)) + 50 * len(ids)
+
+    def _add_values(self, part: FieldValues, first_doc: np.uint32) -> None:
+        path = part.field.path
+        if path not in self._builders:
+            self._builders[path] = _builder_for(part.field, self._vocabularies)
+        builder = self._builders[path]
+        if builder is not None:
+            builder.add(part.docs + first_doc, part.values)
+
+    def rows(self, segment: int) -> Iterator[Row | FieldRecord]:
+        """Every row of the segment, ascending inside each table, and a record for each field."""
+        yield from id_rows(segment, self.ids)
+        yield from self._sources.rows(segment)
+        # In the order of names, so that the same documents give the same bytes.
+        for number, path in enumerate(sorted(self._builders)):
+            builder = self._builders[path]
+            if builder is not None:
+                yield from builder.rows(segment, number, self.doc_count)
+
+
+def split_records(rows: Iterable[Row | FieldRecord], into: list[FieldRecord]) -> Iterator[Row]:
+    """The rows alone; the records go into the list as they come by."""
+    for row in rows:
+        if isinstance(row, FieldRecord):
+            into.append(row)
+        else:
+            yield row
+

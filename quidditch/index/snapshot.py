@@ -1,0 +1,198 @@
+"""What one search sees of a shard: a read transaction, its segments, and the buffer frozen beside them."""
+
+from __future__ import annotations
+
+import struct
+import threading
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from pyroaring import BitMap
+
+from quidditch.index.buffer import BufferFreezer, unpack_buffered
+from quidditch.index.codecs import WINDOW_DOCS, Buffer, id_key, seq_no_key, unpack_bitmap, unpack_id_entry
+from quidditch.index.reader import DEFAULT_CACHE_BYTES, SegmentCache, SegmentReader
+from quidditch.index.segment import SegmentRecord, decode_record
+from quidditch.index.storage import Environment, Table, Transaction
+from quidditch.schema.mapping import Mapping
+from quidditch.types import DocId, SegmentId, SeqNo
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentState:
+    """A published segment at one commit: its record, its tombstones, and the commit that last changed those."""
+
+    segment_id: SegmentId
+    record: SegmentRecord
+    deleted: BitMap
+    generation: int
+
+    @property
+    def live_count(self) -> int:
+        return self.record.doc_count - len(self.deleted)
+
+
+def pack_tombstones(generation: int, deleted: BitMap) -> bytes:
+    """One window of a segment's tombstones: the commit that wrote it, then the bitmap."""
+    deleted.run_optimize()
+    return struct.pack("<Q", generation) + bytes(deleted.serialize())
+
+
+def unpack_tombstones(value: Buffer) -> tuple[int, BitMap]:
+    (generation,) = struct.unpack_from("<Q", value)
+    return generation, unpack_bitmap(value[8:])
+
+
+class SegmentList:
+    """The segments of a shard as of a transaction; what did not change since the last look is not read again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seen: tuple[int, tuple[SegmentState, ...]] = (-1, ())
+        self._records: dict[SegmentId, SegmentRecord] = {}
+
+    def read(self, transaction: Transaction) -> tuple[SegmentState, ...]:
+        """Published segments by sequence number; their ranges do not overlap."""
+        with self._lock:
+            commit, states = self._seen
+            known = dict(self._records)
+        if commit == transaction.id:
+            return states
+        states = read_segments(transaction, known)
+        with self._lock:
+            if transaction.id >= self._seen[0]:
+                self._seen = (transaction.id, states)
+                self._records = {state.segment_id: state.record for state in states}
+        return states
+
+
+    def now(self, transaction: Transaction) -> tuple[SegmentState, ...]:
+        """The segments as a writer's transaction sees them, its own changes included; nothing is remembered."""
+        with self._lock:
+            known = dict(self._records)
+        return read_segments(transaction, known)
+
+
+def read_segments(
+    transaction: Transaction, known: dict[SegmentId, SegmentRecord]
+) -> tuple[SegmentState, ...]:
+    """The segments as this transaction sees them; `known` records are not decoded again."""
+    deleted: dict[SegmentId, tuple[int, BitMap]] = {}
+    for key, value in transaction.rows(Table.TOMBSTONES):
+        segment_id, window = struct.unpack(">II", key)
+        generation, bitmap = unpack_tombstones(value)
+        before, whole = deleted.get(segment_id, (0, BitMap()))
+        whole |= bitmap.shift(window * WINDOW_DOCS)
+        deleted[segment_id] = (max(before, generation), whole)
+    states = []
+    for key, value in transaction.rows(Table.SEGMENTS):
+        segment_id = int.from_bytes(key, "big")
+        record = known.get(segment_id) or decode_record(value)
+        generation, bitmap = deleted.get(segment_id, (0, BitMap()))
+        states.append(SegmentState(segment_id, record, bitmap, generation))
+    return tuple(sorted(states, key=lambda state: state.record.first_seq_no))
+
+
+class Snapshot:
+    """A read transaction of one shard and its segments, oldest documents first. Close it soon: it pins pages."""
+
+    def __init__(
+        self, environment: Environment, transaction: Transaction, segments: tuple[SegmentReader, ...]
+    ) -> None:
+        self._environment = environment
+        self._transaction: Transaction | None = transaction
+        self.segments = segments
+
+    @property
+    def transaction(self) -> Transaction:
+        if self._transaction is None:
+            raise RuntimeError("this snapshot is closed")
+        return self._transaction
+
+    def locate(self, id: str) -> tuple[int, DocId] | None:
+        """(place in `segments`, document) of a live document."""
+        entry = self.entry(id)
+        if entry is None or entry[2]:
+            return None
+        for place, segment in enumerate(self.segments):
+            doc = segment.doc_of(entry[0])
+            if doc is not None and doc not in segment.deleted:
+                return place, doc
+        return None
+
+    def entry(self, id: str) -> tuple[SeqNo, int, bool] | None:
+        """(sequence number, version, deleted) of the last write to this id."""
+        return read_entry(self.transaction, id.encode())
+
+    def close(self) -> None:
+        if self._transaction is not None:
+            self._environment.end_read(self._transaction)
+            self._transaction = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Snapshots:
+    """Opens snapshots of one shard; holds what they share."""
+
+    def __init__(self, environment: Environment, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+        self.environment = environment
+        self.cache = SegmentCache(cache_bytes)
+        self.segment_list = SegmentList()
+        self._freezer = BufferFreezer()
+
+    def open(self, mapping: Mapping) -> Snapshot:
+        """The newest commit of any process; documents in the buffer are frozen by `mapping`."""
+        transaction = self.environment.begin_read()
+        try:
+            stored = [
+                self.reader(transaction, state) for state in self.segment_list.read(transaction)
+            ]
+            frozen = self._freezer.freeze(transaction, mapping)
+            return Snapshot(self.environment, transaction, (*stored, *frozen))
+        except BaseException:
+            self.environment.end_read(transaction)
+            raise
+
+    def reader(self, transaction: Transaction, state: SegmentState) -> SegmentReader:
+        return SegmentReader(
+            transaction, state.segment_id, state.record, state.deleted, state.generation, self.cache
+        )
+
+
+# ------------------------------------------------------------------------------------------ one document by id
+
+
+def read_entry(transaction: Transaction, id_bytes: bytes) -> tuple[SeqNo, int, bool] | None:
+    """(sequence number, version, deleted) of the last write to this id."""
+    value = transaction.get(Table.IDS, id_key(id_bytes))
+    return unpack_id_entry(value) if value is not None else None
+
+
+def read_source(
+    transaction: Transaction, segments: tuple[SegmentState, ...], cache: SegmentCache, seq_no: SeqNo
+) -> bytes | None:
+    """The source of the document that this write left, wherever it lies; None when a later write replaced it."""
+    buffered = transaction.get(Table.BUFFER, seq_no_key(seq_no))
+    if buffered is not None:
+        return unpack_buffered(buffered)[1]
+    for state in segments:
+        if state.record.first_seq_no <= seq_no <= state.record.last_seq_no:
+            reader = SegmentReader(
+                transaction, state.segment_id, state.record, state.deleted, state.generation, cache
+            )
+            doc = reader.doc_of(seq_no)
+            if doc is not None and doc not in state.deleted:
+                return reader.sources(np.array([doc], np.uint32))[0]
+    return None

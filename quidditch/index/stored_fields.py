@@ -1,0 +1,186 @@
+"""The documents themselves: sources in zstd blocks of several documents, ids in chunks of their own.
+
+A block is read for a get or a page of hits, never for matching; ids are apart, because every hit needs its id
+and not every search its source.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import zstandard
+
+from quidditch.errors import CorruptIndex
+from quidditch.index.codecs import (
+    ID_CHUNK_DOCS,
+    Buffer,
+    ascending_offsets,
+    pack_strings,
+    pack_uints,
+    segment_chunk_key,
+    unpack_uints,
+)
+from quidditch.index.postings import Row
+from quidditch.index.storage import Rows, Table
+from quidditch.types import Ints, U32s
+
+BLOCK_BYTES = 1 << 14
+"""Bytes of JSON a block gathers before it is compressed: reading one document decompresses that much."""
+
+COMPRESSION_LEVEL = 1
+
+MAX_BLOCK_BYTES = 1 << 30
+"""Bytes a block may claim to hold; one source can be large, a damaged header must not ask for terabytes."""
+
+_codecs = threading.local()
+
+
+def _compressor() -> zstandard.ZstdCompressor:
+    if not hasattr(_codecs, "compressor"):
+        _codecs.compressor = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL)
+    return _codecs.compressor  # type: ignore[no-any-return]
+
+
+def _decompressor() -> zstandard.ZstdDecompressor:
+    if not hasattr(_codecs, "decompressor"):
+        _codecs.decompressor = zstandard.ZstdDecompressor()
+    return _codecs.decompressor  # type: ignore[no-any-return]
+
+
+# ---------------------------------------------------------------------------------------------------- writing
+
+
+def pack_block(sources: Sequence[bytes]) -> bytes:
+    """Sources as one zstd frame: count, packed lengths, the bytes.
+
+    >>> unpack_block(pack_block([b'{}', b'{"a":1}']))
+    [b'{}', b'{"a":1}']
+    """
+    lengths = np.fromiter(map(len, sources), np.uint32, len(sources))
+    head = struct.pack("<I", len(sources)) + pack_uints(lengths)
+    return _compressor().compress(head + b"".join(sources))
+
+
+class SourceWriter:
+    """Gathers sources into compressed blocks as they come; small in memory, whatever the segment's size."""
+
+    def __init__(self) -> None:
+        self._open: list[bytes] = []
+        self._open_bytes = 0
+        self._blocks: list[tuple[int, bytes]] = []
+        self._doc_count = 0
+        self.size_bytes = 0
+
+    def add(self, sources: Sequence[bytes]) -> None:
+        for source in sources:
+            self._open.append(source)
+            self._open_bytes += len(source)
+            if self._open_bytes >= BLOCK_BYTES:
+                self._close_block()
+
+    def _close_block(self) -> None:
+        if not self._open:
+            return
+        block = pack_block(self._open)
+        self._blocks.append((self._doc_count, block))
+        self._doc_count += len(self._open)
+        self.size_bytes += len(block)
+        self._open, self._open_bytes = [], 0
+
+    def copy(self, segment: int, block: bytes) -> Iterator[Row]:
+        """Take a block over as it is, after everything given before."""
+        self._close_block()
+        self._blocks.append((self._doc_count, block))
+        self.size_bytes += len(block)
+        self._doc_count += block_count(block)
+        yield from self.drain(segment)
+
+    def drain(self, segment: int) -> Iterator[Row]:
+        """Rows of the blocks that are full; they are no longer held."""
+        for first_doc, block in self._blocks:
+            yield Table.STORED, segment_chunk_key(segment, first_doc), block
+            self.size_bytes -= len(block)
+        self._blocks.clear()
+
+    def rows(self, segment: int) -> Iterator[Row]:
+        """Rows of everything that is still held."""
+        self._close_block()
+        yield from self.drain(segment)
+
+
+def id_rows(segment: int, ids: Sequence[bytes]) -> Iterator[Row]:
+    for start in range(0, len(ids), ID_CHUNK_DOCS):
+        key = segment_chunk_key(segment, start // ID_CHUNK_DOCS)
+        yield Table.DOC_IDS, key, pack_strings(list(ids[start : start + ID_CHUNK_DOCS]))
+
+
+# ---------------------------------------------------------------------------------------------------- reading
+
+
+def unpack_block(block: Buffer) -> list[bytes]:
+    """The sources of one block."""
+    try:
+        if zstandard.frame_content_size(block) > MAX_BLOCK_BYTES:
+            raise CorruptIndex(f"stored block: claims more than {MAX_BLOCK_BYTES:,} bytes")
+        data = _decompressor().decompress(block)
+    except zstandard.ZstdError as error:
+        raise CorruptIndex(f"stored block of {len(block)} bytes cannot be decompressed: {error}") from error
+    (count,) = struct.unpack_from("<I", data)
+    lengths, start = unpack_uints(data, 4, count)
+    edges = (ascending_offsets(lengths) + start).tolist()
+    return [data[low:high] for low, high in zip(edges[:-1], edges[1:], strict=True)]
+
+
+def block_count(block: Buffer) -> int:
+    """How many sources a block holds; its beginning alone is decompressed."""
+    with _decompressor().stream_reader(bytes(block)) as stream:
+        return int(struct.unpack("<I", stream.read(4))[0])
+
+
+def read_block(rows: Rows, segment: int, doc: int) -> tuple[int, Buffer]:
+    """The block that holds a document: its first document, and its bytes."""
+    found = rows.floor(Table.STORED, segment_chunk_key(segment, doc))
+    if found is None or not found[0].startswith(segment_chunk_key(segment, 0)[:4]):
+        raise CorruptIndex(f"segment {segment}: no stored block holds document {doc}")
+    return int.from_bytes(found[0][4:], "big"), found[1]
+
+
+def read_sources(rows: Rows, segment: int, docs: U32s) -> list[bytes]:
+    """The JSON of each document, in the order asked for; each block is decompressed once."""
+    blocks: dict[int, list[bytes]] = {}
+    sources = []
+    first, sources_of_block = -1, list[bytes]()
+    for doc in docs.tolist():
+        if not first <= doc < first + len(sources_of_block):
+            first, data = read_block(rows, segment, doc)
+            if first not in blocks:
+                blocks[first] = unpack_block(data)
+            sources_of_block = blocks[first]
+        if doc - first >= len(sources_of_block):
+            raise CorruptIndex(f"segment {segment}: the stored block at {first} ends before document {doc}")
+        sources.append(sources_of_block[doc - first])
+    return sources
+
+
+def read_ids(rows: Rows, segment: int, docs: Ints, doc_count: int) -> list[bytes]:
+    """The `_id` of each document, in the order asked for; each chunk's lengths are decoded once."""
+    chunks: dict[int, tuple[list[int], bytes]] = {}
+    ids = []
+    for doc in docs.tolist():
+        chunk, place = divmod(doc, ID_CHUNK_DOCS)
+        if chunk not in chunks:
+            chunks[chunk] = _read_id_chunk(rows, segment, chunk, doc_count)
+        edges, blob = chunks[chunk]
+        ids.append(blob[edges[place] : edges[place + 1]])
+    return ids
+
+
+def _read_id_chunk(rows: Rows, segment: int, chunk: int, doc_count: int) -> tuple[list[int], bytes]:
+    value = rows.get(Table.DOC_IDS, segment_chunk_key(segment, chunk))
+    if value is None:
+        raise CorruptIndex(f"segment {segment}: chunk {chunk} of its ids is missing")
+    lengths, start = unpack_uints(value, 0, min(ID_CHUNK_DOCS, doc_count - chunk * ID_CHUNK_DOCS))
+    return ascending_offsets(lengths).tolist(), bytes(value[start:])

@@ -1,0 +1,388 @@
+"""IndexWriter: documents in, one way for single writes and one for streams.
+
+A single write is one durable transaction into the buffer. A stream is analysed outside the write lock, frozen into
+segments of bounded size, and published chunk by chunk. Nothing a writer holds outlives a transaction, so any
+process may write next.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+import time
+from collections.abc import Sequence
+from collections.abc import Mapping as Dict
+from typing import Any, Protocol
+
+import numpy as np
+
+from quidditch.analysis.registry import ANALYZER_NAMES
+from quidditch.errors import CorruptIndex, QuidditchError
+from quidditch.index.buffer import build_segment, pack_buffered, read_buffer
+from quidditch.index.codecs import (
+    COLUMN_CHUNK_DOCS,
+    LONGEST_PLAIN_ID,
+    id_key,
+    pack_id_entry,
+    pack_integers,
+    segment_chunk_key,
+    segment_key,
+    seq_no_key,
+    unpack_id_entry,
+)
+from quidditch.index.commit import (
+    discard,
+    next_seq_no,
+    own_lease,
+    pieces,
+    set_next_seq_no,
+    sweep,
+    take_segment,
+    write_piece,
+)
+from quidditch.index.document import parse_documents
+from quidditch.index.merging import Merger, add_tombstones
+from quidditch.index.operations import Applied, Changes, Entry, IdMaker, Operation
+from quidditch.index.reader import SegmentReader
+from quidditch.index.segment import (
+    FieldRecord,
+    SegmentBuilder,
+    SegmentRecord,
+    Vocabularies,
+    encode_record,
+    split_records,
+)
+from quidditch.index.snapshot import Snapshots, read_entry, read_source
+from quidditch.index.storage import Table, Transaction
+from quidditch.schema.mapping import Mapping
+from quidditch.types import I64s, SegmentId, SeqNo, U32s, U64s
+
+DEFAULT_MEMORY_BYTES = 512 << 20
+"""Bytes a process may take while it indexes, whatever the input's size."""
+
+BASE_BYTES = 128 << 20
+"""What the interpreter, the libraries and a batch on its way take of that."""
+
+BUFFER_DOCS = 1_000
+"""Documents the buffer holds before it becomes a segment; streams of fewer go through the buffer too."""
+
+BUFFER_BYTES = 16 << 20
+"""Bytes the buffer holds before it becomes a segment."""
+
+MERGE_FACTOR = 3
+"""Bytes of due merges paid for each byte committed, so that merging keeps up with writing."""
+
+MERGE_FLOOR_BYTES = 8 << 20
+"""Bytes of due merges paid at the least when a segment was written."""
+
+DELETE_MEMORY_MS = 60_000
+"""How long a deleted id's version is remembered (OpenSearch's index.gc_deletes)."""
+
+
+class Schema(Protocol):
+    """Where an index's mapping lives, and how fields are added to it for every process to see."""
+
+    def current(self) -> Mapping: ...
+
+    def extend(self, body: dict[str, Any]) -> Mapping: ...
+
+
+class IndexWriter:
+    """Writes to one shard; safe to share between threads."""
+
+    def __init__(
+        self, snapshots: Snapshots, schema: Schema, memory_bytes: int = DEFAULT_MEMORY_BYTES
+    ) -> None:
+        self._snapshots = snapshots
+        self._environment = snapshots.environment
+        self._schema = schema
+        self.chunk_bytes = max(memory_bytes - BASE_BYTES, memory_bytes // 4) // 3
+        self.vocabularies = Vocabularies(memory_bytes // 8)
+        self.building = threading.Lock()
+        self._buffer_vocabularies = Vocabularies(memory_bytes // 16)
+        self._merger = Merger(self._environment)
+        self.make_id = IdMaker().new
+
+    # --------------------------------------------------------------------------------------- single writes
+
+    def apply(self, operations: Sequence[Operation]) -> list[Applied | QuidditchError]:
+        """Carry out the operations in order, in one transaction; what each did, or why it failed.
+
+        raises: StoreFull, StoreLocked, ...   nothing was written
+        """
+        sources = self._checked(operations)
+        with self._environment.write() as transaction:
+            changes = self._changes(transaction)
+            results: list[Applied | QuidditchError] = []
+            for operation, source in zip(operations, sources, strict=True):
+                try:
+                    if isinstance(source, QuidditchError):
+                        raise source
+                    results.append(changes.apply(operation, source))
+                except QuidditchError as error:
+                    results.append(error)
+            if changes.entries:
+                self._write_changes(transaction, changes)
+            full = _is_full(transaction)
+        if full:
+            self.flush()
+        return results
+
+    def _checked(self, operations: Sequence[Operation]) -> list[bytes | QuidditchError | None]:
+        """The source of each index and create, or its error; None for the others."""
+        places = [i for i, one in enumerate(operations) if one.op in ("index", "create")]
+        docs = [operations[place].doc or {} for place in places]
+        checked: list[bytes | QuidditchError | None] = [None] * len(operations)
+        if docs:
+            mapping = self._schema.current()
+            batch = parse_documents(docs, mapping, ANALYZER_NAMES)
+            if batch.mapping is not mapping:
+                mapping = self._schema.extend(batch.mapping.to_dict())
+                # Another process may have given a new field another type meanwhile: its word counts.
+                batch = parse_documents(docs, mapping, ANALYZER_NAMES)
+            for place, error in batch.errors.items():
+                checked[places[place]] = error
+            for place, source in zip(batch.accepted, batch.sources, strict=True):
+                checked[places[place]] = source
+        return checked
+
+    def _check_one(self, doc: Dict[str, Any]) -> bytes:
+        (checked,) = self._checked([Operation("index", b"", doc)])
+        if isinstance(checked, QuidditchError):
+            raise checked
+        return checked or b"{}"
+
+    def _changes(self, transaction: Transaction) -> Changes:
+        def find(id_bytes: bytes) -> Entry | None:
+            found = read_entry(transaction, id_bytes)
+            return None if found is None else Entry(*found)
+
+        def source_of(seq_no: SeqNo) -> bytes | None:
+            segments = self._snapshots.segment_list.now(transaction)
+            return read_source(transaction, segments, self._snapshots.cache, seq_no)
+
+        return Changes(next_seq_no(transaction), find, source_of, self._check_one)
+
+    def _write_changes(self, transaction: Transaction, changes: Changes) -> None:
+        bury(transaction, changes.buried, self._snapshots)
+        rows = [(seq_no_key(seq_no), pack_buffered(*added)) for seq_no, added in changes.added.items()]
+        transaction.put_many(Table.BUFFER, rows)
+        transaction.put_many(
+            Table.IDS,
+            sorted(
+                (id_key(one), pack_id_entry(entry.seq_no, entry.version, entry.deleted, _long(one)))
+                for one, entry in changes.entries.items()
+            ),
+        )
+        now = int(time.time() * 1000)
+        for seq_no, id_bytes in changes.deleted:
+            transaction.put(Table.DELETES, seq_no_key(seq_no), struct.pack("<Q", now) + id_bytes)
+        _forget_deletes(transaction, now)
+        set_next_seq_no(transaction, changes.next_seq_no)
+
+    # -------------------------------------------------------------------------------------------- segments
+
+    def publish(self, builder: SegmentBuilder) -> None:
+        """Make the builder's documents visible as one segment, replacing those of the same ids.
+
+        The buffer goes before it, so that sequence numbers rise from segment to segment.
+        cost: the write lock is held for one piece at a time, then for the id map of the chunk
+        """
+        segment, fields, size_bytes = self._write_segment(builder)
+        with self._environment.locked():
+            self._flush_buffer()
+            with self._environment.write() as transaction:
+                first = next_seq_no(transaction)
+                doc_count = builder.doc_count
+                record = SegmentRecord(
+                    doc_count, first, first + doc_count - 1, True, size_bytes, fields
+                )
+                superseded = self._map_ids(transaction, builder.ids, first)
+                transaction.put(Table.SEGMENTS, segment_key(segment), encode_record(record))
+                transaction.delete(Table.PENDING, segment_key(segment))
+                add_tombstones(transaction, segment, superseded)
+                set_next_seq_no(transaction, first + doc_count)
+        self._merger.run_due(max(MERGE_FLOOR_BYTES, MERGE_FACTOR * size_bytes))
+
+    def _write_segment(self, builder: SegmentBuilder) -> tuple[SegmentId, list[FieldRecord], int]:
+        """Write the rows under a number nobody reads yet: (number, fields, bytes)."""
+        with self._environment.write() as transaction:
+            segment = take_segment(transaction, own_lease())
+        fields: list[FieldRecord] = []
+        try:
+            written = [
+                write_piece(self._environment, piece)
+                for piece in pieces(split_records(builder.rows(segment), fields))
+            ]
+        except BaseException:
+            self._discard(segment)
+            raise
+        return segment, fields, sum(written)
+
+    def _discard(self, segment: SegmentId) -> None:
+        try:
+            with self._environment.write() as transaction:
+                discard(transaction, segment)
+        except QuidditchError:
+            # The disk may be what failed: the lease names this process, a later one sweeps.
+            return
+
+    def _map_ids(self, transaction: Transaction, ids: Sequence[bytes], first: SeqNo) -> U32s:
+        """Point the ids at their new documents; uint32: those superseded inside the chunk, ascending."""
+        keys = list(map(id_key, ids)) if max(map(len, ids)) > LONGEST_PLAIN_ID else list(ids)
+        last_place = {key: place for place, key in enumerate(keys)}
+        old = transaction.get_many(Table.IDS, sorted(last_place)) if transaction.count(Table.IDS) else {}
+        if not old and len(last_place) == len(keys):
+            transaction.put_many(Table.IDS, sorted(zip(keys, _first_entries(ids, first), strict=True)))
+            return np.zeros(0, np.uint32)
+        entries = {key: Entry(*unpack_id_entry(value)) for key, value in old.items()}
+        bury(
+            transaction,
+            [entry.seq_no for entry in entries.values() if not entry.deleted],
+            self._snapshots,
+        )
+        versions = {key: entry.version for key, entry in entries.items()}
+        superseded = []
+        for place, key in enumerate(keys):
+            versions[key] = versions.get(key, 0) + 1
+            if last_place[key] != place:
+                superseded.append(place)
+        rows = [
+            (key, pack_id_entry(first + place, versions[key], False, _long(ids[place])))
+            for key, place in sorted(last_place.items())
+        ]
+        transaction.put_many(Table.IDS, rows)
+        return np.array(superseded, np.uint32)
+
+    def flush(self) -> None:
+        """Turn the buffer into a segment; pay for merges that are due."""
+        with self._environment.locked():
+            size_bytes = self._flush_buffer()
+        if size_bytes:
+            self._merger.run_due(max(MERGE_FLOOR_BYTES, MERGE_FACTOR * size_bytes))
+
+    def _flush_buffer(self) -> int:
+        """Freeze the buffered documents into a segment, under the write lock; its bytes, 0 without documents."""
+        with self._environment.read() as transaction:
+            documents = list(read_buffer(transaction))
+        if not documents:
+            return 0
+        self._buffer_vocabularies.trim()
+        builder = build_segment(documents, self._schema.current(), self._buffer_vocabularies)
+        segment, fields, size_bytes = self._write_segment(builder)
+        seq_nos = np.array([seq_no for seq_no, _, _ in documents], np.int64)
+        with self._environment.write() as transaction:
+            record = _buffered_record(transaction, segment, seq_nos, fields, size_bytes)
+            transaction.put(Table.SEGMENTS, segment_key(segment), encode_record(record))
+            transaction.delete(Table.PENDING, segment_key(segment))
+            for seq_no in seq_nos.tolist():
+                transaction.delete(Table.BUFFER, seq_no_key(seq_no))
+        return size_bytes
+
+    def force_merge(self, max_segments: int) -> None:
+        """Join everything into at most `max_segments` segments without deleted documents."""
+        self.flush()
+        self._merger.force(max_segments)
+
+    def sweep(self) -> None:
+        """Delete what killed processes left behind."""
+        sweep(self._environment)
+
+    def close(self) -> None:
+        """Give up unfinished merges; every acknowledged write is on disk already."""
+        self._merger.close()
+
+
+def _is_full(transaction: Transaction) -> bool:
+    return (
+        transaction.count(Table.BUFFER) >= BUFFER_DOCS
+        or transaction.size_bytes(Table.BUFFER) >= BUFFER_BYTES
+    )
+
+
+def _long(id_bytes: bytes) -> bytes:
+    """What an entry spells out of its id: nothing, unless the key holds a hash of it."""
+    return id_bytes if len(id_bytes) > LONGEST_PLAIN_ID else b""
+
+
+def _first_entries(ids: Sequence[bytes], first: SeqNo) -> list[bytes]:
+    """`pack_id_entry` of documents never seen before, all at once."""
+    entries = np.zeros(len(ids), np.dtype([("seq_no", "<u8"), ("version", "<u8"), ("deleted", "?")]))
+    entries["seq_no"] = np.arange(first, first + len(ids), dtype=np.uint64)
+    entries["version"] = 1
+    size, blob = entries.itemsize, entries.tobytes()
+    packed = [blob[start : start + size] for start in range(0, len(blob), size)]
+    if max(map(len, ids)) > LONGEST_PLAIN_ID:
+        return [entry + _long(id_bytes) for entry, id_bytes in zip(packed, ids, strict=True)]
+    return packed
+
+
+def _buffered_record(
+    transaction: Transaction,
+    segment: SegmentId,
+    seq_nos: I64s,
+    fields: list[FieldRecord],
+    size_bytes: int,
+) -> SegmentRecord:
+    """The record of a segment made from the buffer, whose sequence numbers may have gaps."""
+    first, last = int(seq_nos[0]), int(seq_nos[-1])
+    contiguous = last - first + 1 == len(seq_nos)
+    if not contiguous:
+        for start in range(0, len(seq_nos), COLUMN_CHUNK_DOCS):
+            key = segment_chunk_key(segment, start // COLUMN_CHUNK_DOCS)
+            chunk = seq_nos[start : start + COLUMN_CHUNK_DOCS] - first
+            transaction.put(Table.SEQ_NOS, key, pack_integers(chunk))
+    return SegmentRecord(len(seq_nos), first, last, contiguous, size_bytes, fields)
+
+
+def bury(transaction: Transaction, seq_nos: Sequence[SeqNo], snapshots: Snapshots) -> None:
+    """Delete the documents that these writes left, in the buffer or by tombstones.
+
+    raises: CorruptIndex   when one of them is nowhere
+    """
+    stored = [one for one in seq_nos if not transaction.delete(Table.BUFFER, seq_no_key(one))]
+    if not stored:
+        return
+    wanted = np.unique(np.array(stored, np.uint64))
+    found = 0
+    for state in snapshots.segment_list.now(transaction):
+        record = state.record
+        low, high = np.searchsorted(wanted, np.array([record.first_seq_no, record.last_seq_no + 1], np.uint64))
+        if low == high:
+            continue
+        reader = snapshots.reader(transaction, state)
+        docs = _docs_of(reader, wanted[low:high])
+        found += len(docs)
+        add_tombstones(transaction, state.segment_id, docs)
+    if found != len(wanted):
+        raise CorruptIndex(
+            f"{snapshots.environment.path}: {len(wanted) - found} documents that the id map lists are in no segment"
+        )
+
+
+def _docs_of(reader: SegmentReader, seq_nos: U64s) -> U32s:
+    """uint32: the documents of those of these writes, ascending, that the segment holds."""
+    if reader.record.contiguous:
+        return (seq_nos - np.uint64(reader.record.first_seq_no)).astype(np.uint32)
+    own = reader.all_seq_nos()
+    places = np.searchsorted(own, seq_nos)
+    places = places[places < len(own)]
+    return places[own[places] == seq_nos[: len(places)]].astype(np.uint32)
+
+
+def _forget_deletes(transaction: Transaction, now_ms: int, limit: int = 100) -> None:
+    """Drop deleted ids from the id map once their versions need no longer be remembered."""
+    for _ in range(limit):
+        oldest = transaction.first(Table.DELETES)
+        if oldest is None:
+            return
+        key, value = oldest
+        (stamp,) = struct.unpack_from("<Q", value)
+        if stamp > now_ms - DELETE_MEMORY_MS:
+            return
+        id_bytes = bytes(value[8:])
+        entry = read_entry(transaction, id_bytes)
+        if entry is not None and entry[2] and entry[0] == int.from_bytes(key, "big"):
+            transaction.delete(Table.IDS, id_key(id_bytes))
+        transaction.delete(Table.DELETES, key)
+

@@ -1,0 +1,519 @@
+"""The contracts: what people call (`Database`, `Index`), what a search runs on (`Shard`), and their records.
+
+A directory, a server and a cluster implement the same two sets of contracts. `Index` is for people: documents in,
+hits out. `Shard` is for the engine: statistics, query, fetch. `search/phases.py` runs over any sequence of shards
+and cannot tell where they live.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self, TypeAlias, runtime_checkable
+
+import msgspec
+
+from quidditch.query import Query
+from quidditch.query.primitive import Primitive
+from quidditch.types import DocAddress, Json
+
+Source: TypeAlias = dict[str, Any]
+"""A document as it was given."""
+
+QueryLike: TypeAlias = Query | dict[str, Any] | str | None
+"""A query object, a clause of the Query DSL, a plain string as typed into a search box, or None for everything."""
+
+Outcome: TypeAlias = Literal["created", "updated", "deleted", "noop", "not_found"]
+
+
+# ---------------------------------------------------------------------------------------------- write records
+
+
+@dataclass(frozen=True, slots=True)
+class WriteResult:
+    """What one write did: the document's id, its version and sequence number after it, and the outcome."""
+
+    id: str
+    version: int
+    seq_no: int
+    result: Outcome
+    primary_term: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class BulkItem:
+    """What became of one action of a bulk: the REST status, and the outcome or the error, never both.
+
+    `position` counts the actions from 0; `error` reads like the exception a single call would have raised, and
+    `error_type` is that exception's REST type.
+    """
+
+    position: int
+    op: Literal["index", "create", "update", "delete"]
+    id: str | None
+    status: int
+    result: Outcome | None = None
+    error: str | None = None
+    error_type: str | None = None
+    version: int | None = None
+    seq_no: int | None = None
+    index: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BulkResult:
+    """What became of every action: `items` in the order given, `errors` only the failed, `ok` how many succeeded.
+
+    `add_many` over a stream keeps no record of each success (memory is bounded): there `items` holds the failed
+    ones alone, and `ok` counts the rest. It is true when nothing failed.
+    """
+
+    items: Sequence[BulkItem]
+    ok: int
+    took_ms: int = 0
+
+    @property
+    def errors(self) -> list[BulkItem]:
+        return [item for item in self.items if item.error is not None]
+
+    def __bool__(self) -> bool:
+        return not self.errors
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document by its id; `doc["title"]` reads the source."""
+
+    id: str
+    source: Source
+    version: int
+    seq_no: int
+    primary_term: int = 1
+
+    def __getitem__(self, key: str) -> Any:
+        return self.source[key]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self.source.get(key, default)
+
+
+# ---------------------------------------------------------------------------------------------- read records
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A number, what it is, and the numbers it was made of."""
+
+    value: float
+    description: str
+    details: tuple[Explanation, ...] = ()
+
+    def to_dict(self) -> dict[str, Json]:
+        return {
+            "value": self.value,
+            "description": self.description,
+            "details": [detail.to_dict() for detail in self.details],
+        }
+
+    def __str__(self) -> str:
+        """The tree as indented text."""
+        own = f"{self.value:.9g} = {self.description}"
+        rows = [f"  {row}" for detail in self.details for row in str(detail).splitlines()]
+        return "\n".join([own, *rows])
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One result. `hit["title"]` reads the source.
+
+    `score` is None when the search was sorted by fields alone; `sort` are the values it was sorted by.
+    """
+
+    id: str
+    score: float | None
+    source: Source = field(default_factory=dict)
+    index: str = ""
+    highlight: dict[str, list[str]] = field(default_factory=dict)
+    sort: tuple[Json, ...] = ()
+    fields: dict[str, list[Json]] = field(default_factory=dict)
+    explanation: Explanation | None = None
+    has_source: bool = True
+
+    def __getitem__(self, key: str) -> Any:
+        return self.source[key]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self.source.get(key, default)
+
+    def to_dict(self) -> dict[str, Json]:
+        """The hit as OpenSearch renders it."""
+        body: dict[str, Json] = {"_index": self.index, "_id": self.id, "_score": self.score}
+        if self.has_source:
+            body["_source"] = self.source
+        if self.fields:
+            body["fields"] = self.fields
+        if self.highlight:
+            body["highlight"] = self.highlight
+        if self.sort:
+            body["sort"] = list(self.sort)
+        if self.explanation is not None:
+            body["_explanation"] = self.explanation.to_dict()
+        return body
+
+
+@dataclass(frozen=True, slots=True)
+class Shards:
+    """How many shards a search asked, and how many answered."""
+
+    total: int = 1
+    successful: int = 1
+    skipped: int = 0
+    failed: int = 0
+
+    def to_dict(self) -> dict[str, int]:
+        return {
+            "total": self.total,
+            "successful": self.successful,
+            "skipped": self.skipped,
+            "failed": self.failed,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """A page of hits, best first, and what is known about all the others."""
+
+    hits: Sequence[Hit]
+    total: int | None
+    total_relation: Literal["eq", "gte"] = "eq"
+    max_score: float | None = None
+    took_ms: int = 0
+    timed_out: bool = False
+    shards: Shards = field(default_factory=Shards)
+    aggs: dict[str, Json] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __bool__(self) -> bool:
+        return bool(self.hits)
+
+    def __getitem__(self, position: int) -> Hit:
+        return self.hits[position]
+
+    def to_dict(self) -> dict[str, Json]:
+        """The exact body of an OpenSearch response."""
+        hits: dict[str, Json] = {}
+        if self.total is not None:
+            hits["total"] = {"value": self.total, "relation": self.total_relation}
+        hits["max_score"] = self.max_score
+        hits["hits"] = [hit.to_dict() for hit in self.hits]
+        body: dict[str, Json] = {
+            "took": self.took_ms,
+            "timed_out": self.timed_out,
+            "_shards": self.shards.to_dict(),
+            "hits": hits,
+        }
+        if self.aggs:
+            body["aggregations"] = self.aggs
+        return body
+
+    def to_json(self) -> str:
+        """`to_dict()` as JSON text."""
+        return msgspec.json.encode(self.to_dict()).decode()
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """One flat dict for each hit: `_id`, `_score`, then the source's own keys."""
+        return [{"_id": hit.id, "_score": hit.score, **hit.source} for hit in self.hits]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStats:
+    """How large an index is. Sizes are bytes on disk; `fields` counts distinct terms by field, per segment summed."""
+
+    documents: int
+    deleted: int
+    segments: int
+    buffered: int
+    size_bytes: int
+    fields: dict[str, int]
+    structures: dict[str, int] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Json]:
+        return {
+            "documents": self.documents,
+            "deleted": self.deleted,
+            "segments": self.segments,
+            "buffered": self.buffered,
+            "size_bytes": self.size_bytes,
+            "fields": dict(self.fields),
+            "structures": dict(self.structures),
+        }
+
+
+# -------------------------------------------------------------------------------------------- for people
+
+
+class Index(Protocol):
+    """One index, wherever it lives."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def mappings(self) -> dict[str, Json]: ...
+
+    @property
+    def settings(self) -> dict[str, Json]: ...
+
+    def put_mappings(self, mappings: dict[str, Json]) -> None: ...
+
+    def add(
+        self,
+        doc: Mapping[str, Any],
+        id: str | None = None,
+        *,
+        op: Literal["index", "create"] = "index",
+        if_seq_no: int | None = None,
+        if_primary_term: int | None = None,
+    ) -> WriteResult: ...
+
+    def add_many(
+        self,
+        docs: Iterable[Mapping[str, Any]],
+        *,
+        id_field: str | None = "_id",
+        progress: bool = False,
+        chunk: int | None = None,
+    ) -> BulkResult: ...
+
+    def bulk(self, actions: Iterable[Any], *, refresh: bool = False) -> BulkResult: ...
+
+    def get(self, id: str) -> Document: ...
+
+    def mget(self, ids: Sequence[str]) -> list[Document | None]: ...
+
+    def update(
+        self,
+        id: str,
+        doc: Mapping[str, Any] | None = None,
+        *,
+        upsert: Mapping[str, Any] | None = None,
+        doc_as_upsert: bool = False,
+        detect_noop: bool = True,
+        script: Json = None,
+        if_seq_no: int | None = None,
+        if_primary_term: int | None = None,
+    ) -> WriteResult: ...
+
+    def delete(
+        self, id: str, *, if_seq_no: int | None = None, if_primary_term: int | None = None
+    ) -> WriteResult: ...
+
+    def search(
+        self,
+        query: QueryLike = None,
+        *,
+        size: int = 10,
+        from_: int = 0,
+        sort: Json = None,
+        filter: QueryLike = None,
+        source: Json = True,
+        highlight: Json = None,
+        aggs: dict[str, Json] | None = None,
+        search_after: Sequence[Json] | None = None,
+        track_total_hits: bool | int = True,
+        explain: bool = False,
+        timeout_s: float | None = None,
+    ) -> SearchResult: ...
+
+    def count(self, query: QueryLike = None) -> int: ...
+
+    def explain(self, id: str, query: QueryLike) -> Explanation: ...
+
+    def scan(self, query: QueryLike = None, *, source: Json = True) -> Iterator[Hit]: ...
+
+    def analyze(
+        self, text: str, *, field: str | None = None, analyzer: str | None = None
+    ) -> list[dict[str, Json]]: ...
+
+    def refresh(self) -> None: ...
+
+    def flush(self) -> None: ...
+
+    def force_merge(self, max_segments: int = 1) -> None: ...
+
+    def stats(self) -> IndexStats: ...
+
+    def __getitem__(self, id: str) -> Document: ...
+
+    def __contains__(self, id: object) -> bool: ...
+
+    def __len__(self) -> int: ...
+
+
+class Database(Protocol):
+    """Indices by name, wherever they live."""
+
+    def create_index(
+        self, name: str, mappings: dict[str, Json] | None = None, settings: dict[str, Json] | None = None
+    ) -> Index: ...
+
+    def index(self, name: str) -> Index: ...
+
+    def __getitem__(self, name: str) -> Index: ...
+
+    def __contains__(self, name: object) -> bool: ...
+
+    def indices(self) -> list[str]: ...
+
+    def delete_index(self, name: str) -> None: ...
+
+    def bulk(self, actions: Iterable[Any], *, refresh: bool = False) -> BulkResult: ...
+
+    def search(self, index: str, body: dict[str, Json] | None = None) -> SearchResult: ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+# -------------------------------------------------------------------------------------------- for the engine
+
+
+@dataclass(frozen=True, slots=True)
+class FieldStats:
+    """Of one field: live documents with a token in it, and the tokens they hold (increment 0 not counted)."""
+
+    doc_count: int = 0
+    sum_length_tokens: int = 0
+
+    def __add__(self, other: FieldStats) -> FieldStats:
+        return FieldStats(
+            self.doc_count + other.doc_count, self.sum_length_tokens + other.sum_length_tokens
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionStats:
+    """The integers that scores are made of, over live documents; summed over shards they describe the index.
+
+    `doc_freqs` counts, by (field, term), the live documents that hold the term.
+    """
+
+    fields: dict[str, FieldStats] = field(default_factory=dict)
+    doc_freqs: dict[tuple[str, bytes], int] = field(default_factory=dict)
+
+    @staticmethod
+    def total(parts: Iterable[CollectionStats]) -> CollectionStats:
+        fields: dict[str, FieldStats] = {}
+        doc_freqs: dict[tuple[str, bytes], int] = {}
+        for part in parts:
+            for name, stats in part.fields.items():
+                fields[name] = fields.get(name, FieldStats()) + stats
+            for key, doc_freq in part.doc_freqs.items():
+                doc_freqs[key] = doc_freqs.get(key, 0) + doc_freq
+        return CollectionStats(fields, doc_freqs)
+
+
+@dataclass(frozen=True, slots=True)
+class SortKey:
+    """One level of a sort: `_score`, `_id`, `_doc` (order of the last write), or a field with a column."""
+
+    field: str
+    descending: bool = False
+    missing_first: bool = False
+    mode: Literal["min", "max"] | None = None
+    missing: Json = None
+    format: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueryRequest:
+    """What a shard needs to find its best documents: everything is resolved, statistics included.
+
+    `fields` maps each scored field to its similarity: "bm25" (norms and frequencies), "bm25_no_norms",
+    "keyword". `size` counts the hits wanted, offset included. Without `sort` the order is by score.
+    """
+
+    query: Primitive
+    stats: CollectionStats
+    similarities: Mapping[str, str] = field(default_factory=dict)
+    size: int = 10
+    sort: tuple[SortKey, ...] = ()
+    search_after: tuple[Json, ...] | None = None
+    min_score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ShardHit:
+    """A document that may enter the page: its address, score (float32's value) and sort values."""
+
+    address: DocAddress
+    score: float
+    sort: tuple[Json, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class QueryResult:
+    """A shard's best documents, best first, how many matched, and the highest score."""
+
+    hits: Sequence[ShardHit]
+    total: int
+    max_score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FetchRequest:
+    """What to bring home for the documents of the page."""
+
+    source: Json = True
+    highlight: Mapping[str, Json] | None = None
+    explain: bool = False
+    query: QueryRequest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """One document of the page, as its shard holds it."""
+
+    id: str
+    source: Source
+    highlight: dict[str, list[str]] = field(default_factory=dict)
+    explanation: Explanation | None = None
+
+
+class ShardSnapshot(Protocol):
+    """One consistent view of one shard, for the phases of one search."""
+
+    def statistics(
+        self, fields: Iterable[str], terms: Iterable[tuple[str, bytes]]
+    ) -> CollectionStats: ...
+
+    def query(self, request: QueryRequest) -> QueryResult: ...
+
+    def fetch(self, addresses: Sequence[DocAddress], request: FetchRequest) -> list[Fetched]: ...
+
+
+@runtime_checkable
+class Shard(Protocol):
+    """A part of an index that one engine searches alone."""
+
+    def snapshot(self) -> AbstractContextManager[ShardSnapshot]: ...
+
+
+Clock: TypeAlias = Callable[[], float]
+"""Seconds since the epoch, as `time.time` tells them; a parameter wherever time decides."""

@@ -1,0 +1,187 @@
+"""What the handles on one directory share in a process: the catalogue, and each index's open shard."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from quidditch.errors import IndexNotFound, StorageError
+from quidditch.index.catalog import CATALOG_TABLES, Catalog, IndexEntry
+from quidditch.index.reader import DEFAULT_CACHE_BYTES
+from quidditch.index.snapshot import Snapshots
+from quidditch.index.storage import DEFAULT_MAP_BYTES, Environment, Table
+from quidditch.index.writer import DEFAULT_MEMORY_BYTES, IndexWriter
+from quidditch.schema.mapping import Mapping
+from quidditch.search.searcher import SnapshotSearcher
+from quidditch.types import Json
+
+SHARD_TABLES = tuple(table for table in Table if table is not Table.INDICES)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a directory is opened. `memory_bytes` bounds indexing, `cache_bytes` what searches keep decoded,
+    `map_size_bytes` the addresses reserved for each index, and so its size on disk."""
+
+    readonly: bool = False
+    write_timeout_s: float = 60.0
+    memory_bytes: int = DEFAULT_MEMORY_BYTES
+    cache_bytes: int = DEFAULT_CACHE_BYTES
+    map_size_bytes: int = DEFAULT_MAP_BYTES
+
+
+class IndexSchema:
+    """An index's mapping in the catalogue, as the write path sees it."""
+
+    def __init__(self, catalog: Catalog, name: str) -> None:
+        self._catalog = catalog
+        self._name = name
+
+    def current(self) -> Mapping:
+        return self._catalog.mapping(self._name)
+
+    def extend(self, body: dict[str, Json]) -> Mapping:
+        return self._catalog.extend_mapping(self._name, body)
+
+
+class LocalShard:
+    """One shard in this process: what a search runs on, and its writer."""
+
+    def __init__(self, folder: Path, schema: IndexSchema, options: Options, number: int = 0) -> None:
+        self.schema = schema
+        self.number = number
+        self.environment = Environment(
+            folder,
+            SHARD_TABLES,
+            readonly=options.readonly,
+            write_timeout_s=options.write_timeout_s,
+            map_bytes=options.map_size_bytes,
+        )
+        self.snapshots = Snapshots(self.environment, options.cache_bytes)
+        self.writer = IndexWriter(self.snapshots, schema, options.memory_bytes)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[SnapshotSearcher]:
+        """A view for one search; nothing it hands out lies in the mapped file."""
+        mapping = self.schema.current()
+        with self.snapshots.open(mapping) as snapshot:
+            yield SnapshotSearcher(snapshot, self.number, mapping)
+
+    def close(self) -> None:
+        if not self.environment.readonly and not self.environment.closed:
+            self.writer.close()
+        self.environment.close()
+
+
+class Directory:
+    """One open directory of this process, shared by every handle on it."""
+
+    def __init__(self, path: Path, options: Options, create: bool) -> None:
+        self.path = path
+        self.options = options
+        self.handles = 0
+        self.pid = os.getpid()
+        self._lock = threading.Lock()
+        self._shards: dict[str, LocalShard] = {}
+        catalog_path = path / "catalog"
+        if not (catalog_path / "data.mdb").exists():
+            _check_new(path, create and not options.readonly)
+        self._environment = Environment(
+            catalog_path,
+            CATALOG_TABLES,
+            readonly=options.readonly,
+            write_timeout_s=options.write_timeout_s,
+            map_bytes=min(options.map_size_bytes, 1 << 30),
+        )
+        self.catalog = Catalog(self._environment, path)
+
+    def shard(self, name: str) -> LocalShard:
+        """The open shard of an index.
+
+        raises: IndexNotFound
+        """
+        entry = self.catalog.get(name)
+        with self._lock:
+            shard = self._shards.get(entry.generation)
+            if shard is None:
+                shard = self._open_shard(name, entry)
+                self._shards[entry.generation] = shard
+        return shard
+
+    def _open_shard(self, name: str, entry: IndexEntry) -> LocalShard:
+        folder = self.catalog.folder(entry)
+        if not (folder / "data.mdb").exists():
+            if name not in self.catalog.entries():
+                raise IndexNotFound(f"index [{name}] was deleted")
+            if self.options.readonly:
+                raise StorageError(f"{folder}: the data of index [{name}] is missing")
+        shard = LocalShard(folder, IndexSchema(self.catalog, name), self.options)
+        if not self.options.readonly:
+            shard.writer.sweep()
+        return shard
+
+    def create(self, name: str, mapping: Mapping, settings: dict[str, Any]) -> None:
+        entry = self.catalog.create(name, mapping, settings)
+        with self._lock:
+            self._shards[entry.generation] = self._open_shard(name, entry)
+
+    def delete(self, name: str) -> None:
+        entry = self.catalog.delete(name)
+        with self._lock:
+            shard = self._shards.pop(entry.generation, None)
+        if shard is not None:
+            shard.environment.close()
+        self.catalog.remove_folder(entry)
+
+    def close(self) -> None:
+        with self._lock:
+            shards, self._shards = list(self._shards.values()), {}
+        if self.pid == os.getpid():
+            for shard in shards:
+                shard.close()
+        self._environment.close()
+
+
+def _check_new(path: Path, may_create: bool) -> None:
+    """Refuse a path that is no directory of ours and must not, or cannot, become one."""
+    if path.exists() and not path.is_dir():
+        raise StorageError(f"{path}: a file is there where a directory is expected")
+    if not may_create:
+        raise StorageError(f"{path}: no Quidditch directory is there, and none is to be made")
+
+
+_open: dict[Path, Directory] = {}
+_open_lock = threading.Lock()
+
+
+def acquire(path: Path, options: Options, create: bool) -> Directory:
+    """The process's one Directory of a path, opened if need be; each call is paid back by `release`."""
+    with _open_lock:
+        directory = _open.get(path)
+        if directory is not None and directory.pid != os.getpid():
+            # Inherited by a fork: it belongs to the parent and must not be touched here.
+            directory = None
+        if directory is None:
+            directory = Directory(path, options, create)
+            _open[path] = directory
+        elif directory.options.readonly and not options.readonly:
+            raise StorageError(
+                f"{path}: open read-only in this process already; close that handle before writing"
+            )
+        directory.handles += 1
+        return directory
+
+
+def release(directory: Directory) -> None:
+    with _open_lock:
+        directory.handles -= 1
+        last = directory.handles == 0
+        if last and _open.get(directory.path) is directory:
+            del _open[directory.path]
+    if last:
+        directory.close()

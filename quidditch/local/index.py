@@ -1,0 +1,393 @@
+"""The Index of a directory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping as Dict
+from typing import TYPE_CHECKING, Any, Literal
+
+
+from quidditch.analysis.registry import get_analyzer
+from quidditch.errors import DocumentError, DocumentNotFound, QueryError, QuidditchError, RequestError
+from quidditch.index.document import decode_source
+from quidditch.index.loading import StreamLoader
+from quidditch.index.operations import Operation, check_id
+from quidditch.index.snapshot import read_entry, read_source
+from quidditch.index.storage import Table
+from quidditch.interface import (
+    BulkItem,
+    BulkResult,
+    Document,
+    Explanation,
+    Hit,
+    IndexStats,
+    QueryLike,
+    SearchResult,
+    WriteResult,
+)
+from quidditch.local.directory import LocalShard
+from quidditch.local.writing import apply_one, records, update_operation, without_id
+from quidditch.query import Query, parse
+from quidditch.query.plain import rewrite_plain
+from quidditch.query.primitive import Boolean, Everything, Primitive
+from quidditch.query.rewrite import rewrite
+from quidditch.query.rewriting import RewriteContext
+from quidditch.schema.fields import TextField, spell
+from quidditch.schema.mapping import Mapping, nearest
+from quidditch.search import phases
+from quidditch.search.fetch import parse_source
+from quidditch.search.request import SearchRequest
+from quidditch.types import Json
+
+if TYPE_CHECKING:
+    from quidditch.local.database import LocalDatabase
+
+
+class LocalIndex:
+    """One index of a directory. A search sees every write acknowledged before it, whoever made it."""
+
+    def __init__(self, database: LocalDatabase, name: str) -> None:
+        self._database = database
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"LocalIndex({self.name!r} in {str(self._database.path)!r})"
+
+    def _shard(self) -> LocalShard:
+        return self._database.directory.shard(self.name)
+
+    def _writable(self) -> LocalShard:
+        return self._database.writable().shard(self.name)
+
+    def _mapping(self) -> Mapping:
+        return self._database.directory.catalog.mapping(self.name)
+
+    # ---------------------------------------------------------------------------------------------- mappings
+
+    @property
+    def mappings(self) -> dict[str, Json]:
+        """The mapping in OpenSearch's shape."""
+        return self._mapping().to_dict()
+
+    @property
+    def settings(self) -> dict[str, Json]:
+        return dict(self._database.directory.catalog.get(self.name).settings)
+
+    def put_mappings(self, mappings: dict[str, Json]) -> None:
+        """Add fields; documents already there keep what was indexed.
+
+        raises: MappingError   for a change that documents already indexed could not follow
+        """
+        self._database.writable().catalog.extend_mapping(self.name, mappings)
+
+    # ------------------------------------------------------------------------------------------------ writes
+
+    def add(
+        self,
+        doc: Dict[str, Any],
+        id: str | None = None,
+        *,
+        op: Literal["index", "create"] = "index",
+        if_seq_no: int | None = None,
+        if_primary_term: int | None = None,
+    ) -> WriteResult:
+        """Add or replace one document; it is on disk when this returns.
+
+        Without `id` the document's own `_id` counts, or one is made. `op="create"` refuses to replace.
+        raises: DocumentError, VersionConflict, RequestError (the id), StorageError
+        """
+        if not isinstance(doc, Dict):
+            raise DocumentError(f"an object expected as document, not {spell(doc)}")
+        if op not in ("index", "create"):
+            raise RequestError(f'add: op: "index" or "create" expected, not {op!r}')
+        shard = self._writable()
+        given = doc.get("_id") if id is None else id
+        id_bytes = shard.writer.make_id() if given is None else check_id(given)
+        return apply_one(shard, Operation(op, id_bytes, without_id(doc), if_seq_no, if_primary_term))
+
+    def add_many(
+        self,
+        docs: Iterable[Dict[str, Any]],
+        *,
+        id_field: str | None = "_id",
+        progress: bool = False,
+        chunk: int | None = None,
+    ) -> BulkResult:
+        """Add or replace a stream of documents in bounded memory; a document that does not fit fails alone.
+
+        docs:      dicts, a pyarrow table or reader, a Polars or pandas frame
+        id_field:  the field that holds the id; `_id` is no part of the source, any other field stays in it
+        chunk:     documents a commit holds at most; without it, as many as `memory_bytes` allows
+        Each chunk is all there or not at all after a crash. If `docs` raises, what it gave before is kept.
+        """
+        if chunk is not None and (isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1):
+            raise RequestError(f"add_many: chunk: a number of documents from 1 on expected, not {chunk!r}")
+        started = time.monotonic()
+        shard = self._writable()
+        stream = records(docs)
+        with shard.writer.building:
+            loader = StreamLoader(shard.writer, shard.schema, chunk, id_field)
+            try:
+                for doc in _watched(stream, docs) if progress else stream:
+                    loader.add(doc)
+            finally:
+                loader.finish()
+        items = [
+            BulkItem(
+                one.position, "index", one.id, one.error.status, None, str(one.error), one.error.type
+            )
+            for one in sorted(loader.rejected, key=lambda one: one.position)
+        ]
+        return BulkResult(items, loader.accepted, round((time.monotonic() - started) * 1000))
+
+    def bulk(self, actions: Iterable[Any], *, refresh: bool = False) -> BulkResult:
+        """Many writes of all kinds to this index; see `Database.bulk`."""
+        self._writable()
+        return self._database._bulk(actions, self.name)
+
+    def update(
+        self,
+        id: str,
+        doc: Dict[str, Any] | None = None,
+        *,
+        upsert: Dict[str, Any] | None = None,
+        doc_as_upsert: bool = False,
+        detect_noop: bool = True,
+        script: Json = None,
+        if_seq_no: int | None = None,
+        if_primary_term: int | None = None,
+    ) -> WriteResult:
+        """Change part of a document: objects are merged, other values replaced.
+
+        A change that changes nothing is a "noop". Of a document that is not there, `upsert` is added, or `doc`
+        itself with `doc_as_upsert`.
+        raises: DocumentNotFound, DocumentError, VersionConflict
+        """
+        if script is not None:
+            raise RequestError("update: scripts are not in this release")
+        if doc is None and upsert is None:
+            raise RequestError("update: doc or upsert expected")
+        body = {"doc": doc, "upsert": upsert, "doc_as_upsert": doc_as_upsert, "detect_noop": detect_noop}
+        return apply_one(
+            self._writable(), update_operation(check_id(id), body, if_seq_no, if_primary_term)
+        )
+
+    def delete(
+        self, id: str, *, if_seq_no: int | None = None, if_primary_term: int | None = None
+    ) -> WriteResult:
+        """Delete one document; what is not there is "not_found", no error.
+
+        raises: VersionConflict, RequestError (the id)
+        """
+        operation = Operation("delete", check_id(id), None, if_seq_no, if_primary_term)
+        return apply_one(self._writable(), operation)
+
+    def refresh(self) -> None:
+        """Make writes visible: on a directory they are already."""
+        self._shard()
+
+    def flush(self) -> None:
+        """Turn buffered documents into a segment. They were on disk before."""
+        self._writable().writer.flush()
+
+    def force_merge(self, max_segments: int = 1) -> None:
+        """Join the segments into at most `max_segments`, without the deleted documents. Rewrites the index."""
+        if isinstance(max_segments, bool) or not isinstance(max_segments, int) or max_segments < 1:
+            raise RequestError(f"force_merge: max_segments: 1 or more expected, not {max_segments!r}")
+        self._writable().writer.force_merge(max_segments)
+
+    # ------------------------------------------------------------------------------------------ by document
+
+    def get(self, id: str) -> Document:
+        """raises: DocumentNotFound, RequestError (the id)"""
+        (found,) = self.mget([id])
+        if found is None:
+            raise DocumentNotFound(f"no document [{id}] in index [{self.name}]")
+        return found
+
+    def mget(self, ids: Sequence[str]) -> list[Document | None]:
+        """The documents of these ids, in order; None for one that is not there. One snapshot for all."""
+        wanted = [check_id(id) for id in ids]
+        shard = self._shard()
+        found: list[Document | None] = []
+        with shard.environment.read() as transaction:
+            segments = shard.snapshots.segment_list.read(transaction)
+            for id_bytes in wanted:
+                entry = read_entry(transaction, id_bytes)
+                source = None
+                if entry is not None and not entry[2]:
+                    source = read_source(transaction, segments, shard.snapshots.cache, entry[0])
+                if entry is None or source is None:
+                    found.append(None)
+                else:
+                    found.append(Document(id_bytes.decode(), decode_source(source), entry[1], entry[0]))
+        return found
+
+    def __getitem__(self, id: str) -> Document:
+        return self.get(id)
+
+    def __contains__(self, id: object) -> bool:
+        try:
+            id_bytes = check_id(id)
+        except QuidditchError:
+            return False
+        with self._shard().environment.read() as transaction:
+            entry = read_entry(transaction, id_bytes)
+        return entry is not None and not entry[2]
+
+    def __len__(self) -> int:
+        shard = self._shard()
+        with shard.environment.read() as transaction:
+            stored = shard.snapshots.segment_list.read(transaction)
+            return transaction.count(Table.BUFFER) + sum(state.live_count for state in stored)
+
+    # ---------------------------------------------------------------------------------------------- searches
+
+    def search(
+        self,
+        query: QueryLike = None,
+        *,
+        size: int = 10,
+        from_: int = 0,
+        sort: Json = None,
+        filter: QueryLike = None,
+        source: Json = True,
+        highlight: Json = None,
+        aggs: dict[str, Json] | None = None,
+        search_after: Sequence[Json] | None = None,
+        track_total_hits: bool | int = True,
+        explain: bool = False,
+        timeout_s: float | None = None,
+    ) -> SearchResult:
+        """The best documents for a query, best first, and exactly how many there are.
+
+        query:   a query object, a clause of the Query DSL, a plain string, or None for everything
+        filter:  likewise; narrows the hits down and adds nothing to their scores
+        sort:    "year", "year:desc", {"year": {"order": "desc", ...}}, or a list of these with "_score"
+        raises: QueryError, LimitExceeded, RequestError. A plain string raises nothing; see `notes`.
+        """
+        mapping = self._mapping()
+        request = SearchRequest.from_arguments(
+            mapping,
+            size=size,
+            from_=from_,
+            sort=sort,
+            source=source,
+            highlight=highlight,
+            aggs=aggs,
+            search_after=search_after,
+            track_total_hits=track_total_hits,
+            explain=explain,
+            timeout_s=timeout_s,
+        )
+        return self.run(query, request, filter)
+
+    def run(self, query: QueryLike, request: SearchRequest, filter: QueryLike = None) -> SearchResult:
+        """Carry out a search that has been checked already."""
+        mapping = self._mapping()
+        resolved, notes = _resolve(query, mapping)
+        if filter is not None:
+            narrowing, more = _resolve(filter, mapping)
+            resolved = Boolean(must=(resolved,), filter=(narrowing,))
+            notes += more
+        return phases.search([self._shard()], request, resolved, mapping, index=self.name, notes=notes)
+
+    def count(self, query: QueryLike = None) -> int:
+        """How many documents match."""
+        return phases.count([self._shard()], _resolve(query, self._mapping())[0])
+
+    def explain(self, id: str, query: QueryLike) -> Explanation:
+        """The document's score as a tree of the numbers it was made of; value 0 when it does not match.
+
+        raises: DocumentNotFound
+        """
+        check_id(id)
+        mapping = self._mapping()
+        return phases.explain([self._shard()], id, _resolve(query, mapping)[0], mapping)
+
+    def scan(self, query: QueryLike = None, *, source: Json = True) -> Iterator[Hit]:
+        """Every match, unscored, in the order of the last writes, streamed from one snapshot.
+
+        The snapshot is held until the iterator is exhausted or closed; the disk space of what is replaced
+        meanwhile is reused only then.
+        """
+        resolved = _resolve(query, self._mapping())[0]
+        wanted = parse_source(source)
+        return phases.scan([self._shard()], resolved, index=self.name, source=wanted)
+
+    def analyze(
+        self, text: str, *, field: str | None = None, analyzer: str | None = None
+    ) -> list[dict[str, Json]]:
+        """The terms that a text becomes, as OpenSearch's `_analyze` shows them.
+
+        By a field's analyzer, or a named one; "standard" without either.
+        raises: QueryError   an unknown or not analysed field; MappingError an unknown analyzer
+        """
+        if not isinstance(text, str):
+            raise RequestError(f"analyze: a string expected as text, not {spell(text)}")
+        if field is not None:
+            analyzer = self._analyzer_of(field)
+        return [
+            {
+                "token": token.term,
+                "start_offset": token.start,
+                "end_offset": token.end,
+                "type": token.type,
+                "position": token.position,
+            }
+            for token in get_analyzer(analyzer or "standard").analyze(text)
+        ]
+
+    def _analyzer_of(self, path: str) -> str:
+        mapping = self._mapping()
+        field = mapping.field(path)
+        if field is None:
+            raise QueryError(f"analyze: no field [{path}]{nearest(path, mapping.fields)}")
+        return field.analyzer if isinstance(field, TextField) else "keyword"
+
+    # ------------------------------------------------------------------------------------------------- stats
+
+    def stats(self) -> IndexStats:
+        """Documents, segments, and bytes on disk by structure."""
+        shard = self._shard()
+        with shard.environment.read() as transaction:
+            states = shard.snapshots.segment_list.read(transaction)
+            buffered = transaction.count(Table.BUFFER)
+            structures = {str(table): transaction.size_bytes(table) for table in Table if table != Table.INDICES}
+        fields: dict[str, int] = {}
+        for state in states:
+            for field in state.record.fields:
+                fields[field.name] = fields.get(field.name, 0) + field.terms
+        return IndexStats(
+            documents=buffered + sum(state.live_count for state in states),
+            deleted=sum(len(state.deleted) for state in states),
+            segments=len(states),
+            buffered=buffered,
+            size_bytes=shard.environment.size_bytes(),
+            fields=fields,
+            structures=structures,
+        )
+
+
+def _resolve(query: QueryLike, mapping: Mapping) -> tuple[Primitive, list[str]]:
+    """The query over this mapping's fields, and notes on what was cut from a plain string."""
+    if query is None:
+        return Everything(), []
+    context = RewriteContext(mapping, int(time.time() * 1000))
+    if isinstance(query, str):
+        return rewrite_plain(query, context)
+    parsed = query if isinstance(query, Query) else parse(query)
+    return rewrite(parsed, context), []
+
+
+def _watched(stream: Iterator[Any], docs: object) -> Iterator[Any]:
+    """The stream with a progress bar, on a terminal; as it is elsewhere."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    total = len(docs) if hasattr(docs, "__len__") else None
+    columns = (TextColumn("indexing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, transient=True) as progress:
+        yield from progress.track(stream, total=total)
+
+
