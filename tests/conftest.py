@@ -20,7 +20,7 @@ SLOW_IS_FINE = (
     HealthCheck.data_too_large,
     HealthCheck.differing_executors,
 )
-settings.register_profile("default", deadline=None, max_examples=25, suppress_health_check=SLOW_IS_FINE)
+settings.register_profile("default", deadline=None, max_examples=60, suppress_health_check=SLOW_IS_FINE)
 settings.register_profile("long", deadline=None, max_examples=1000, suppress_health_check=SLOW_IS_FINE)
 
 

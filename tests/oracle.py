@@ -11,7 +11,7 @@ import datetime as dt
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -42,7 +42,6 @@ class Answer:
     ids: list[str]
     scores: list[float | None]
     total: int
-    sorts: list[tuple[Any, ...]] = field(default_factory=list)
 
 
 def ascii_words(text: str) -> list[str]:
@@ -263,10 +262,9 @@ class Oracle:
             ((name, direction),) = level.items()
             order = self.sorted_by(order, name, direction == "desc", found)
         page = order[from_ : from_ + size]
-        keys = [tuple(self.sort_value(doc_id, level, found) for level in sort) for doc_id in page]
         by_score = any("_score" in level for level in levels)
         scores: list[float | None] = [found[doc_id] if by_score else None for doc_id in page]
-        return Answer(page, scores, len(found), keys)
+        return Answer(page, scores, len(found))
 
     def sorted_by(self, order: list[str], name: str, descending: bool, found: dict[str, float]) -> list[str]:
         """Stable; documents without a value come last in either direction."""

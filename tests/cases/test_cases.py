@@ -22,10 +22,12 @@ CASES = sorted(file.parent for file in FOLDER.glob("*/searches.json"))
 LAYOUTS = ("one by one", "one segment", "many segments", "merged")
 
 
-def searches() -> Iterator[Any]:
-    for case in CASES:
-        for search in json.loads((case / "searches.json").read_text(encoding="utf-8")):
-            yield pytest.param(case.name, search, id=f"{case.name}: {search['name']}")
+def searches() -> list[Any]:
+    return [
+        pytest.param(case.name, search, id=f"{case.name}: {search['name']}")
+        for case in CASES
+        for search in json.loads((case / "searches.json").read_text(encoding="utf-8"))
+    ]
 
 
 def documents(case: Path) -> list[dict[str, Any]]:

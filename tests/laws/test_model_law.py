@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from law_documents import IDS, MAPPINGS, documents, queries
@@ -165,3 +166,5 @@ class IndexAgainstDict(RuleBasedStateMachine):
 
 
 TestIndexAgainstDict = IndexAgainstDict.TestCase
+# Each example is a life of its own, on disk: a few of them cost as much as all examples of another property.
+TestIndexAgainstDict.settings = settings(max_examples=max(10, settings().max_examples // 4))

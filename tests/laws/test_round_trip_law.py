@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 import quidditch
 from quidditch.interface import Database, Index
 
-# Lone surrogates are refused (they are no text), and `_id` and the like belong to the engine.
+# Lone surrogates are refused (they are no text), so are names with an empty part between their dots, and `_id`
+# and the like belong to the engine.
 characters = st.characters(exclude_categories=["Cs"])
 scalars = st.one_of(
     st.none(),
@@ -22,7 +23,9 @@ scalars = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
     st.text(characters, max_size=20),
 )
-keys = st.text(characters, min_size=1, max_size=8).filter(lambda key: not key.startswith("_"))
+keys = st.text(characters, min_size=1, max_size=8).filter(
+    lambda key: not key.startswith("_") and all(part.strip() for part in key.split("."))
+)
 values = st.recursive(
     scalars,
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(keys, inner, max_size=4)),
