@@ -376,7 +376,7 @@ class SearchContract:
 
     def test_too_many_clauses_are_refused(self, books: Index) -> None:
         many = [{"term": {"title": f"word{number}"}} for number in range(100_000)]
-        with pytest.raises(LimitExceeded, match=r"100[_,]?000"):
+        with pytest.raises(LimitExceeded, match=r"clauses.*limit"):
             books.search({"bool": {"should": many}})
         assert books.count("dune") == 2
 

@@ -179,7 +179,7 @@ def test_results_live_on_after_close(folder: Path) -> None:
         index = database["books"]
         index.force_merge()
         result = index.search(
-            "dune", size=300, sort=[{"title.keyword": "asc"}, "_score"],
+            "dune", size=400, sort=[{"title.keyword": "asc"}, "_score"],
             highlight={"fields": {"title": {}}}, explain=True,
         )
         document = index["7"]
@@ -216,6 +216,26 @@ def test_closing_under_a_scan_waits_or_ends_it(folder: Path) -> None:
         folder,
     )
     assert printed.startswith(("read 301", "ended"))
+
+
+def test_closing_with_a_scan_left_open_ends(folder: Path) -> None:
+    """The thread that closes may be the one that holds the scan, and would wait for itself."""
+    make_books(folder, documents=3000)
+    printed = python(
+        """
+        import sys, quidditch
+        database = quidditch.connect(sys.argv[1])
+        scan = database["books"].scan()
+        next(scan)
+        database.close()
+        try:
+            print("read", sum(1 for _ in scan))
+        except quidditch.QuidditchError as error:
+            print("ended", error)
+        """,
+        folder,
+    )
+    assert printed.startswith(("read 3000", "ended"))
 
 
 def test_closing_under_searches_never_crashes(folder: Path) -> None:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 import quidditch
 from quidditch.interface import Database, Index
 
-# Lone surrogates are refused (they are no text), so are names with an empty part between their dots, and `_id`
-# and the like belong to the engine.
+# Refused: lone surrogates (they are no text), and names with an empty part between their dots. `_id` and the
+# like belong to the engine.
 characters = st.characters(exclude_categories=["Cs"])
 scalars = st.one_of(
     st.none(),
