@@ -142,11 +142,12 @@ class MissingLevel(Level):
         return [self.key.missing] * len(places)
 
     def split(self, places: Ints, value: Json) -> tuple[Bools, Bools]:
-        if not isinstance(self.key.missing, str) or value is None:
-            return super().split(places, value)
-        own = self.key.missing
+        own, size = self.key.missing, len(places)
+        if own is None or value is None:
+            later = own is None and value is not None and not self.key.missing_first
+            return np.full(size, later), np.full(size, own is value)
         later = own < value if self.key.descending else own > value
-        return np.full(len(places), later), np.full(len(places), own == value)
+        return np.full(size, later), np.full(size, own == value)
 
 
 class ColumnLevel(Level):
@@ -189,12 +190,12 @@ class ColumnLevel(Level):
 
 
 class TermLevel(ColumnLevel):
-    """Terms by their ordinals. Codes are even for terms of the segment; a foreign one falls odd, between
-    them."""
+    """Terms by their ordinals: four codes apart, so that there is room between them for a term that the segment
+    does not hold, and beside it for two, since `missing` and a `search_after` value may fall into one gap."""
 
     def keys(self, places: Ints) -> Keys:
         entries = self.entries(places)
-        codes = self.column.values[np.maximum(entries, 0)].astype(np.int64) * 2
+        codes = self.column.values[np.maximum(entries, 0)].astype(np.int64) * 4
         present = entries >= 0
         if self.key.missing is not None:
             return Keys(None, np.where(present, codes, self._code(self.key.missing)))
@@ -213,7 +214,10 @@ class TermLevel(ColumnLevel):
 
     def _code(self, text: str) -> int:
         rank, there = term_rank(self.segment, self.key.field, self.column, text.encode())
-        return 2 * rank if there else 2 * rank - 1
+        if there:
+            return 4 * rank
+        stand_in = text if self.key.missing is None else self.key.missing
+        return 4 * rank - 2 + (text > stand_in) - (text < stand_in)
 
 
 def _searched(held: U32s, docs: Ints, side: Any) -> Ints:

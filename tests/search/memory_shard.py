@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,7 @@ def shards_of(
     """Documents numbered "0", "1", … cut into segments, and dealt out to shards segment by segment."""
     rows = [(str(number), doc) for number, doc in enumerate(docs)]
     edges = sorted({0, *(min(cut, len(rows)) for cut in cuts), len(rows)})
-    parts = [rows[low:high] for low, high in zip(edges, edges[1:], strict=False)]
+    parts = [rows[low:high] for low, high in pairwise(edges)]
     return [MemoryShard(parts[number::shards], deleted, number) for number in range(shards)]
 
 
