@@ -19,9 +19,10 @@ MAPPINGS = {"properties": {"title": {"type": "text"}, "text": {"type": "text"}}}
 
 
 class Engine(Protocol):
-    """One way to index and to search."""
+    """One way to index and to search; `module` is what a user's code imports for it."""
 
     name: str
+    module: str
 
     def version(self) -> str | None:
         """None when the engine is not installed."""
@@ -47,6 +48,7 @@ class Searcher(Protocol):
 
 class Quidditch:
     name = "quidditch"
+    module = "quidditch"
 
     def version(self) -> str | None:
         from quidditch.version import __version__
@@ -92,6 +94,7 @@ class Tantivy:
     """tantivy-py with one indexing thread and 512 MB for its writer."""
 
     name = "tantivy"
+    module = "tantivy"
 
     def version(self) -> str | None:
         try:
@@ -154,6 +157,7 @@ class Fts5:
     """SQLite's full-text index, in one transaction, ranked by its own bm25."""
 
     name = "fts5"
+    module = "sqlite3"
 
     def version(self) -> str | None:
         try:

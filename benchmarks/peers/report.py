@@ -40,12 +40,17 @@ def mega(size: float) -> str:
     return f"{size / 1e6:,.0f} MB"
 
 
+def milliseconds(seconds: float) -> str:
+    return f"{seconds * 1e3:,.1f} ms"
+
+
 INDEXING_ROWS: list[tuple[str, Callable[[Indexing], float], Callable[[float], str], bool]] = [
     ("indexing, documents/s", lambda own: own.documents_per_second, "{:,.0f}".format, True),
     ("indexing, peak memory", lambda own: own.peak_rss_bytes, mega, False),
     ("  of it private", lambda own: own.peak_private_bytes, mega, False),
     ("size on disk", lambda own: own.size_bytes, mega, False),
-    ("open to first answer", lambda own: own.open_seconds, lambda s: f"{s * 1e3:,.1f} ms", False),
+    ("import", lambda own: own.import_seconds, milliseconds, False),
+    ("open to first answer", lambda own: own.open_seconds, milliseconds, False),
     ("searching, memory", lambda own: own.resident_bytes, mega, False),
     ("  of it private", lambda own: own.private_bytes, mega, False),
 ]
@@ -66,7 +71,11 @@ def print_run(run: Run, console: Console) -> None:
 
 def _indexing_table(found: Mapping[str, Indexing], others: list[str]) -> Table:
     table = _table("Indexing, size, opening", found, others)
-    for label, value, spell, more_is_better in INDEXING_ROWS:
+    for label, value, spell, more_is_better in def milliseconds(seconds: float) -> str:
+    return f"{seconds * 1e3:,.1f} ms"
+
+
+INDEXING_ROWS:
         values = {name: value(own) for name, own in found.items()}
         ratios = [ratio(values, other, more_is_better) for other in others]
         table.add_row(label, *(spell(each) for each in values.values()), *ratios)
