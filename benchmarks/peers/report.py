@@ -71,11 +71,7 @@ def print_run(run: Run, console: Console) -> None:
 
 def _indexing_table(found: Mapping[str, Indexing], others: list[str]) -> Table:
     table = _table("Indexing, size, opening", found, others)
-    for label, value, spell, more_is_better in def milliseconds(seconds: float) -> str:
-    return f"{seconds * 1e3:,.1f} ms"
-
-
-INDEXING_ROWS:
+    for label, value, spell, more_is_better in INDEXING_ROWS:
         values = {name: value(own) for name, own in found.items()}
         ratios = [ratio(values, other, more_is_better) for other in others]
         table.add_row(label, *(spell(each) for each in values.values()), *ratios)
