@@ -30,7 +30,7 @@ def collect(
     """A segment's best documents, how many match, and the highest score. `where`: (shard, place in it)."""
     if not needs_scores(request):
         found = context.live_matches(request.query)
-        docs: Ints = ids_of(found).astype(np.intp) if request.size else NO_DOCS
+        docs: Ints = ids_of(found) if request.size else NO_DOCS
         return _sorted_hits(context, docs, None, len(found), request, where)
     docs, scores = _scored(context, weight, request)
     if request.sort:

@@ -190,8 +190,11 @@ class ColumnLevel(Level):
 
 
 class TermLevel(ColumnLevel):
-    """Terms by their ordinals: four codes apart, so that there is room between them for a term that the segment
-    does not hold, and beside it for two, since `missing` and a `search_after` value may fall into one gap."""
+    """Terms by their ordinals, four codes apart.
+
+    Between two there is room for terms that the segment lacks, of which `missing` and a `search_after` value may
+    both fall into one gap.
+    """
 
     def keys(self, places: Ints) -> Keys:
         entries = self.entries(places)

@@ -60,7 +60,9 @@ class MemoryShard:
     opened: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        seq_no, readers, ids = 0, [], {}
+        seq_no = 0
+        readers: list[SegmentReader] = []
+        ids: dict[str, tuple[int, int]] = {}
         for part in self.parts:
             rows = [
                 (seq_no + at, id.encode(), json.dumps(source).encode())

@@ -26,7 +26,7 @@ from quidditch.query.primitive import (
 )
 from quidditch.search.readers import SegmentReader
 from quidditch.search.scorers import compound, phrase, sets, term
-from quidditch.search.scorers.context import Matcher, Scored, Scorer, SegmentContext
+from quidditch.search.scorers.context import Adder, Matcher, Scored, Scorer, SegmentContext
 from quidditch.search.weight import BestOfWeight, BooleanWeight, ConstantWeight, PhraseWeight, TermWeight
 from quidditch.types import DocId
 
@@ -55,11 +55,14 @@ SCORERS: dict[type, Scorer] = {
     BestOfWeight: compound.score_best,
 }
 
+ADDERS: dict[type, Adder] = {TermWeight: term.add_term}
+"""Scorers that add into an accumulator without building whole arrays: the road of plain disjunctions."""
+
 
 def open_segment(segment: SegmentReader, find: Callable[[str], DocId | None]) -> SegmentContext:
     """The segment as one search sees it; `find` gives the live document of an `_id` if it lies in this
     segment."""
-    return SegmentContext(segment, find, MATCHERS, SCORERS)
+    return SegmentContext(segment, find, MATCHERS, SCORERS, ADDERS)
 
 
 __all__ = ["Scored", "SegmentContext", "open_segment"]

@@ -18,7 +18,7 @@ from quidditch.query.primitive import (
     ScoredPhrase,
     ScoredTerm,
 )
-from quidditch.search.scorers.context import NOTHING_SCORED, Scored, SegmentContext, docs_of
+from quidditch.search.scorers.context import NOTHING_SCORED, Scored, SegmentContext, docs_of, gathered
 from quidditch.search.weight import BestOfWeight, BooleanWeight, Weight
 from quidditch.types import Ints
 
@@ -102,7 +102,7 @@ def score_boolean(weight: BooleanWeight, context: SegmentContext, within: BitMap
         return NOTHING_SCORED
     clauses = (*weight.must, *weight.should)
     if not clauses:
-        docs = ids_of(found).astype(np.intp)
+        docs = ids_of(found)
         return Scored(docs, np.broadcast_to(np.float64(0.0), len(docs)))
     # A bare disjunction holds every document of every clause: nothing would be saved by looking them up.
     narrowed = within is not None or query.must or query.filter or query.must_not or needed_should(query) > 1
@@ -115,12 +115,11 @@ def score_boolean(weight: BooleanWeight, context: SegmentContext, within: BitMap
 def _summed(
     clauses: Sequence[Weight], context: SegmentContext, found: BitMap, limit: BitMap | None
 ) -> Scored:
-    docs = ids_of(found).astype(np.intp)
+    docs = ids_of(found)
     total = context.take_accumulator()
     for clause in clauses:
-        # A clause lists a document once, so this adds each score once; `at` is the faster road for that too.
-        np.add.at(total, *context.score(clause, limit))
-    scores = total.take(docs)
+        context.add_scores(clause, limit, total)
+    scores = gathered(total, docs)
     context.give_accumulator(total, _touched(docs, found, context, limit))
     return Scored(docs, scores)
 
@@ -137,7 +136,7 @@ def score_best(weight: BestOfWeight, context: SegmentContext, within: BitMap | N
     found = _found(weight.primitive, context, within)
     if not found:
         return NOTHING_SCORED
-    docs = ids_of(found).astype(np.intp)
+    docs = ids_of(found)
     best = context.take_accumulator()
     others = context.take_accumulator()
     for clause in weight.children:
@@ -145,9 +144,9 @@ def score_best(weight: BestOfWeight, context: SegmentContext, within: BitMap | N
         before = best.take(clause_docs)
         others[clause_docs] += np.minimum(before, scores)
         best[clause_docs] = np.maximum(before, scores)
-    scores = best.take(docs)
+    scores = gathered(best, docs)
     if weight.primitive.tie_breaker:
-        scores += others.take(docs) * weight.primitive.tie_breaker
+        scores += gathered(others, docs) * weight.primitive.tie_breaker
     touched = _touched(docs, found, context, within)
     context.give_accumulator(others, touched)
     context.give_accumulator(best, touched)
@@ -166,4 +165,4 @@ def _touched(docs: Ints, found: BitMap, context: SegmentContext, limit: BitMap |
     """Where clauses may have written: what was found, and without a limit, deleted documents as well."""
     if limit is not None or not context.deleted:
         return docs
-    return ids_of(found | context.deleted).astype(np.intp)
+    return ids_of(found | context.deleted)

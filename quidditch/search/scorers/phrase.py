@@ -33,7 +33,7 @@ class Slot(NamedTuple):
 
 
 class Frequencies(NamedTuple):
-    """Matching documents (intp[n], ascending) and how often the phrase stands in each (float64[n], > 0)."""
+    """Matching documents (uint32[n], ascending) and how often the phrase stands in each (float64[n], > 0)."""
 
     docs: Ints
     counts: F64s
@@ -92,7 +92,7 @@ def _frequencies(query: ScoredPhrase, context: SegmentContext, within: BitMap | 
     ]
     counts = _counts(query, slots, keys, len(docs))
     matching = np.flatnonzero(counts)
-    return Frequencies(docs.take(matching).astype(np.intp), counts.take(matching))
+    return Frequencies(docs.take(matching), counts.take(matching))
 
 
 def _counts(query: ScoredPhrase, slots: Sequence[Slot], keys: Sequence[U64s], count: int) -> F64s:
@@ -132,7 +132,8 @@ def _slot_keys(parts: Sequence[U64s], shift: int) -> U64s:
     """uint64[n], ascending and distinct: where any of the terms stands, shifted so that starts coincide."""
     keys = parts[0] if len(parts) == 1 else np.concatenate(parts)
     if len(parts) > 1 or (len(keys) > 1 and bool((keys[1:] == keys[:-1]).any())):
-        keys = np.unique(keys)
+        keys = np.sort(keys, kind="stable")
+        keys = keys[np.append(True, keys[1:] != keys[:-1])] if len(keys) else keys
     return keys + np.uint64(shift)
 
 
