@@ -192,8 +192,8 @@ class ColumnLevel(Level):
 class TermLevel(ColumnLevel):
     """Terms by their ordinals, four codes apart.
 
-    Between two there is room for terms that the segment lacks, of which `missing` and a `search_after` value may
-    both fall into one gap.
+    Between two there is room for terms that the segment lacks: `missing` and a `search_after` value may
+    fall into one gap.
     """
 
     def keys(self, places: Ints) -> Keys:
