@@ -59,7 +59,7 @@ def stats(location: Location, name: Name, as_json: AsJson = False) -> None:
         ["buffered", f"{found.buffered:,}"],
         ["size", render.size_text(found.size_bytes)],
     ]
-    rows += [[f"size of {part}", render.size_text(size)] for part, size in found.structures.items()]
+    rows += [[f"size of {part}", render.size_text(size)] for part, size in found.structures.items() if size]
     rows += [[f"terms in {field}", f"{terms:,}"] for field, terms in sorted(found.fields.items())]
     render.print_table([(name, "name"), ("", "number")], rows)
 

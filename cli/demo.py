@@ -37,7 +37,7 @@ _MOST_WORDS = 64
 def demo(
     query: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[QUERY]", help=f"What to look for. [default: {DEFAULT_QUERY}]"),
+        typer.Argument(metavar="QUERY", help=f"What to look for. [default: {DEFAULT_QUERY}]"),
     ] = None,
     size: Annotated[int, typer.Option("--size", "-n", metavar="N", min=1, help="Hits to show.")] = 10,
     directory: Annotated[

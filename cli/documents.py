@@ -14,7 +14,7 @@ from . import render
 from .failures import REFUSED
 from .opening import AsJson, Location, Name, check_name, existing, existing_index, query_of
 
-Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of documents.")]
+Ids = Annotated[list[str], typer.Argument(metavar="ID", help="Ids of documents.")]
 
 
 def get(location: Location, name: Name, ids: Ids, as_json: AsJson = False) -> None:
@@ -66,7 +66,7 @@ def _fail_on_missing(name: str, missing: list[str], as_json: bool) -> None:
 def delete(
     location: Location,
     name: Name,
-    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID...]", help="Ids of documents.")] = None,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids of documents.")] = None,
     whole_index: Annotated[
         bool, typer.Option("--whole-index", help="Delete the index itself, with everything in it.")
     ] = False,
@@ -121,7 +121,7 @@ def count(
     location: Location,
     name: Name,
     query: Annotated[
-        list[str] | None, typer.Argument(metavar="[QUERY]", help="Words, or a clause as JSON. [default: all]")
+        list[str] | None, typer.Argument(metavar="QUERY", help="Words, or a clause as JSON. [default: all]")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

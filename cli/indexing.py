@@ -26,9 +26,7 @@ from .streams import check_file
 def index(
     location: Location,
     name: Name,
-    files: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="Files to index; - is standard input.")
-    ],
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Files to index; - is standard input.")],
     format: Annotated[
         Format | None,
         typer.Option("--format", help="Format of the files. [default: told by name or content]"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,16 +43,25 @@ def existing(location: str, *, readonly: bool = True) -> Iterator[Database]:
 
     raises: NothingFound   when there is no directory, saying what makes one
     """
-    if not location.startswith((*_URL_PREFIXES, ":memory:")) and not Path(location).exists():
-        path = Path(location)
+    if not location.startswith((*_URL_PREFIXES, ":memory:")):
+        _check_directory(location)
+    with quidditch.connect(location, create=False, readonly=readonly) as db:
+        yield db
+
+
+def _check_directory(location: str) -> None:
+    path = Path(location)
+    if not path.exists():
         guess = _nearest(path.name, _directories(path.parent))
         hint = f"; did you mean {path.parent / guess}?" if guess else "."
         raise NothingFound(
             f"there is no directory {location}{hint} To make it, index something: "
             f"quidditch index {location} NAME FILE"
         )
-    with quidditch.connect(location, create=False, readonly=readonly) as db:
-        yield db
+    if path.is_dir() and os.access(path, os.R_OK) and not any(path.iterdir()):
+        raise NothingFound(
+            f"the directory {location} is empty. To make an index: quidditch index {location} NAME FILE"
+        )
 
 
 @contextmanager

@@ -119,13 +119,9 @@ def _refuse_binary(source: Input, fmt: Format) -> None:
 
 
 def _is_lines(head: bytes) -> bool:
-    """Whether a .json input is JSON Lines: its first line is a whole object."""
-    line = head.lstrip().split(b"\n", 1)[0]
-    if not line.startswith(b"{"):
-        return False
-    # A first line longer than what was peeked at is taken for a line: values that are printed over several
-    # lines break early.
-    return b"\n" not in head.lstrip() or isinstance(_decoded(line)[0], dict)
+    """Whether objects stand one on each line; those printed over several break after a bracket or comma."""
+    line = head.lstrip().split(b"\n", 1)[0].rstrip()
+    return line.startswith(b"{") and not line.endswith((b"{", b"[", b","))
 
 
 def _guarded(source: Input, records: Iterator[Record]) -> Iterator[Record]:

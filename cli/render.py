@@ -123,7 +123,9 @@ def print_json(value: Any) -> None:
 
 def print_error(message: str) -> None:
     """One sentence on standard error, red on a terminal."""
-    console(sys.stderr).print(Text("quidditch: ", style="bold red") + plain(message, "red"), soft_wrap=True)
+    console(sys.stderr).print(
+        Text.assemble(("quidditch: ", "bold red"), plain(message, "red")), soft_wrap=True
+    )
 
 
 def print_note(message: str) -> None:

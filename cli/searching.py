@@ -37,7 +37,7 @@ def search(
     query: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[QUERY]", help='Words as in a search box, or a clause of the Query DSL: {"match": …}.'
+            metavar="QUERY", help='Words as in a search box, or a clause of the Query DSL: {"match": …}.'
         ),
     ] = None,
     field: Annotated[

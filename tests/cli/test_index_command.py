@@ -163,7 +163,7 @@ def test_an_input_that_breaks_off_leaves_what_it_held(run: Run) -> None:
         (["books.jsonl", "--mappings", "nowhere.json"], "neither JSON"),
         (["books.jsonl", "--mappings", "[1]"], "must be a JSON object"),
         (["books.jsonl", "--mappings", '{"properties": {"a": {"type": "txet"}}}'], "txet"),
-        (["books.jsonl", "--mappings", '{"properties": {"a": {"type": "text", "analyzer": "x"}}}'], "'x'"),
+        (["books.jsonl", "--mappings", '{"properties": {"a": {"type": "text", "analyzer": "x"}}}'], "[x]"),
     ],
 )
 def test_what_stops_before_anything_is_made(run: Run, words: list[str], reason: str) -> None:
