@@ -173,3 +173,15 @@ def test_many_terms_go_through_columns_and_flags() -> None:
             len(all_hits(shards, TermSet(field, tuple(b"w%03d" % number for number in range(0, 60, 2)))))
             == 30
         )
+
+
+def test_pieces_of_a_list_score_as_the_whole_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    docs = [{"title": "a b " * (number % 4) + "c" * (number % 2), "tag": "a"} for number in range(23)]
+    shards = shards_of(docs, deleted=frozenset({"3", "8"}))
+    either = Boolean(should=(ScoredTerm("title", b"a"), ScoredTerm("title", b"b"), ScoredTerm("tag", b"a")))
+    within = Boolean(must=(ScoredTerm("title", b"a"),), filter=(ScoredTerm("title", b"c"),))
+    for query in (ScoredTerm("title", b"a"), either, within, BestOf((either, within), 0.5)):
+        whole = all_hits(shards, query)
+        with monkeypatch.context() as patch:
+            patch.setattr("quidditch.search.scorers.context.CHUNK", 4)
+            assert all_hits(shards, query) == whole
