@@ -19,15 +19,16 @@ from law_documents import (
     write_one,
     write_oracle,
 )
+from law_limits import limits
 
 import quidditch
 from quidditch import query as q
 from quidditch.interface import Database
 
 
-@pytest.fixture(scope="module")
-def database() -> Iterator[Database]:
-    with quidditch.connect(":memory:") as opened:
+@pytest.fixture(scope="module", params=["as shipped", "tiny"])
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    with limits(request.param), quidditch.connect(":memory:") as opened:
         yield opened
 
 

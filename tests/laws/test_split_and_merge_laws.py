@@ -21,14 +21,15 @@ from law_documents import (
     visible,
     write_one,
 )
+from law_limits import limits
 
 import quidditch
 from quidditch.interface import Database, Index
 
 
-@pytest.fixture(scope="module")
-def database() -> Iterator[Database]:
-    with quidditch.connect(":memory:") as opened:
+@pytest.fixture(scope="module", params=["as shipped", "tiny"])
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    with limits(request.param), quidditch.connect(":memory:") as opened:
         yield opened
 
 

@@ -1,0 +1,42 @@
+"""The engine with its limits made tiny, so that ten documents fill buffers, blocks, chunks and windows."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+import quidditch  # loads every module whose limits are changed
+
+TINY = {
+    "BATCH_BYTES": 300,
+    "BATCH_DOCS": 3,
+    "BLOCK_BYTES": 100,
+    "BLOCK_TERMS": 2,
+    "BUFFER_DOCS": 4,
+    "COLUMN_CHUNK_DOCS": 4,
+    "COPY_BLOCK_BYTES": 50,
+    "ID_CHUNK_DOCS": 2,
+    "MERGE_FLOOR_BYTES": 1 << 20,
+    "PIECE_BYTES": 400,
+    "SCAN_BATCH": 2,
+    "SLICE_BYTES": 300,
+    "SWEEP_ROWS": 5,
+    "WINDOW_DOCS": 8,
+}
+"""Module constants of `quidditch.index` and `quidditch.search` by name, and what they are changed to."""
+
+
+@contextmanager
+def limits(kind: str) -> Iterator[None]:
+    """`as shipped`, or `tiny`: changed in every module that imported them, and changed back."""
+    with pytest.MonkeyPatch.context() as patch:
+        if kind == "tiny":
+            for name, module in list(sys.modules.items()):
+                if name.startswith(f"{quidditch.__name__}."):
+                    for limit, value in TINY.items():
+                        if hasattr(module, limit):
+                            patch.setattr(module, limit, value)
+        yield
