@@ -40,13 +40,14 @@ def imported_rooms(path: Path) -> Iterator[tuple[int, str]]:
     """(line, room) of every import of the package in a module, those inside functions and conditions too."""
     package = path.relative_to(ROOT).with_suffix("").parts[:-1]
     for node in ast.walk(ast.parse(path.read_text())):
-        names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = [*package[: len(package) - node.level + 1]] if node.level else []
             stem = ".".join([*base, *([node.module] if node.module else [])])
             names = [f"{stem}.{alias.name}" for alias in node.names]
+        else:
+            continue
         for name in names:
             if room := room_of_import(name):
                 yield node.lineno, room
