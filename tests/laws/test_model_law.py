@@ -13,6 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from law_documents import IDS, MAPPINGS, documents, queries
+from law_limits import limits
 from oracle import merge_objects
 
 import quidditch
@@ -165,6 +166,22 @@ class IndexAgainstDict(RuleBasedStateMachine):
         assert [hit.id for hit in self.index.search(size=50)] == by_write
 
 
-TestIndexAgainstDict = IndexAgainstDict.TestCase
+class TinyIndexAgainstDict(IndexAgainstDict):
+    """The same with limits so tiny that each example fills buffers, segments and chunks, and merges them."""
+
+    def __init__(self) -> None:
+        self.limits = limits("tiny")
+        self.limits.__enter__()
+        super().__init__()
+
+    def teardown(self) -> None:
+        super().teardown()
+        self.limits.__exit__(None, None, None)
+
+
 # Each example is a life of its own, on disk: a few of them cost as much as all examples of another property.
-TestIndexAgainstDict.settings = settings(max_examples=max(10, settings().max_examples // 4))
+FEW = settings(max_examples=max(10, settings().max_examples // 4))
+TestIndexAgainstDict = IndexAgainstDict.TestCase
+TestIndexAgainstDict.settings = FEW
+TestTinyIndexAgainstDict = TinyIndexAgainstDict.TestCase
+TestTinyIndexAgainstDict.settings = FEW

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from law_limits import limits
 
 import quidditch
 from quidditch.interface import Database, Index
@@ -53,9 +54,10 @@ def test_get_gives_what_add_took(index: Index, source: dict[str, Any]) -> None:
     assert json.dumps(source) == given, "add changed the caller's document"
 
 
+@pytest.mark.parametrize("kind", ["as shipped", "tiny"])
 @given(batch=st.lists(sources, min_size=1, max_size=40))
-def test_segments_and_merges_keep_sources(batch: list[dict[str, Any]]) -> None:
-    with quidditch.connect(":memory:") as database:
+def test_segments_and_merges_keep_sources(kind: str, batch: list[dict[str, Any]]) -> None:
+    with limits(kind), quidditch.connect(":memory:") as database:
         index = opaque(database)
         index.add_many({"_id": str(number), **source} for number, source in enumerate(batch))
         index.refresh()
