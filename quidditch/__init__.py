@@ -1,12 +1,12 @@
 """A search engine in one import: BM25, filters, phrases and updates on a directory, in this process.
 
-    import quidditch
+import quidditch
 
-    db = quidditch.connect("./data")
-    books = db.create_index("books")
-    books.add({"title": "Dune", "year": 1965})
-    for hit in books.search("dune"):
-        print(hit.score, hit["title"])
+db = quidditch.connect("./data")
+books = db.create_index("books")
+books.add({"title": "Dune", "year": 1965})
+for hit in books.search("dune"):
+    print(hit.score, hit["title"])
 """
 
 from __future__ import annotations

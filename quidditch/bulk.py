@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as Dict
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 from quidditch.errors import RequestError
 
@@ -76,7 +76,7 @@ def _looks_like_line(item: Dict[str, Any]) -> bool:
 
 
 def _flat(item: Dict[str, Any], stream: Iterator[Any]) -> Action:
-    op: OpName = next(iter(item))  # type: ignore[assignment]
+    op = cast(OpName, next(iter(item)))
     meta = item[op] or {}
     unknown = [key for key in meta if key not in _META]
     body = None
@@ -86,7 +86,9 @@ def _flat(item: Dict[str, Any], stream: Iterator[Any]) -> Action:
         except StopIteration:
             return _bad(f"bulk: the document after the last action [{op}] is missing", op, meta)
     if unknown:
-        return _bad(f"bulk: unknown key [{unknown[0]}] in an action [{op}]; there are {', '.join(_META)}", op, meta)
+        return _bad(
+            f"bulk: unknown key [{unknown[0]}] in an action [{op}]; there are {', '.join(_META)}", op, meta
+        )
     return _action(op, meta, body)
 
 

@@ -402,9 +402,7 @@ class FieldStats:
     sum_length_tokens: int = 0
 
     def __add__(self, other: FieldStats) -> FieldStats:
-        return FieldStats(
-            self.doc_count + other.doc_count, self.sum_length_tokens + other.sum_length_tokens
-        )
+        return FieldStats(self.doc_count + other.doc_count, self.sum_length_tokens + other.sum_length_tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -499,9 +497,7 @@ class Fetched:
 class ShardSnapshot(Protocol):
     """One consistent view of one shard, for the phases of one search."""
 
-    def statistics(
-        self, fields: Iterable[str], terms: Iterable[tuple[str, bytes]]
-    ) -> CollectionStats: ...
+    def statistics(self, fields: Iterable[str], terms: Iterable[tuple[str, bytes]]) -> CollectionStats: ...
 
     def query(self, request: QueryRequest) -> QueryResult: ...
 
@@ -512,7 +508,8 @@ class ShardSnapshot(Protocol):
 class Shard(Protocol):
     """A part of an index that one engine searches alone."""
 
-    def snapshot(self) -> AbstractContextManager[ShardSnapshot]: ...
+    def snapshot(self, lasting: bool = False) -> AbstractContextManager[ShardSnapshot]:
+        """A view of this moment; a `lasting` one may lie idle between calls, and is ended by closing."""
 
 
 Clock: TypeAlias = Callable[[], float]

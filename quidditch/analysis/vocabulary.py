@@ -98,8 +98,9 @@ class Vocabulary:
         marked = [part[1] for part in parts]
         overlaps = np.concatenate(marked) if any(some.size for some in marked) else None
         if overlaps is not None and overlaps.size < ids.size:
-            overlaps = np.concatenate([part[1] if part[1].size else np.zeros(part[0].size, np.bool_)
-                                       for part in parts])
+            overlaps = np.concatenate(
+                [part[1] if part[1].size else np.zeros(part[0].size, np.bool_) for part in parts]
+            )
         return self._batch(self._term_of.take(ids), overlaps, counts)
 
     def _look_up(self, values: Sequence[str], sizes: I64s) -> tuple[U32s, Bools, I64s]:

@@ -133,9 +133,7 @@ class Catalog:
 
 
 def _read_entries(transaction: Transaction) -> dict[str, IndexEntry]:
-    return {
-        key.decode(): _decode(key.decode(), value) for key, value in transaction.rows(Table.INDICES)
-    }
+    return {key.decode(): _decode(key.decode(), value) for key, value in transaction.rows(Table.INDICES)}
 
 
 def _decode(name: str, value: bytes | memoryview) -> IndexEntry:

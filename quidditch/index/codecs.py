@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from array import array
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -128,7 +129,9 @@ def pack_uints(values: Ints) -> bytes:
 def unpack_narrow(data: Buffer, start: int, count: int) -> tuple[NDArray[np.unsignedinteger], int]:
     """`count` values packed at `start`, an owned array in the width they were packed in, and where they end."""
     if not 0 <= start < len(data):
-        raise CorruptIndex(f"packed integers: expected a width at byte {start} of a value of {len(data)} bytes")
+        raise CorruptIndex(
+            f"packed integers: expected a width at byte {start} of a value of {len(data)} bytes"
+        )
     width = data[start]
     if width == 0:
         return np.zeros(count, np.uint8), start + 1
@@ -199,7 +202,7 @@ def pack_bitmap(bitmap: BitMap) -> bytes:
 
 def unpack_bitmap(data: Buffer) -> BitMap:
     try:
-        return BitMap.deserialize(data)
+        return BitMap.deserialize(bytes(data))
     except (ValueError, EOFError, RuntimeError) as error:
         raise CorruptIndex(f"bitmap: {len(data)} bytes are no roaring bitmap ({error})") from error
 
@@ -216,11 +219,7 @@ def split_by(ids: U32s, span: int) -> list[tuple[int, slice]]:
     if first == last:
         return [(first, slice(0, len(ids)))]
     edges = np.searchsorted(ids, np.arange(first, last + 2, dtype=np.uint64) * span).tolist()
-    return [
-        (first + i, slice(low, high))
-        for i, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True))
-        if low < high
-    ]
+    return [(first + i, slice(low, high)) for i, (low, high) in enumerate(pairwise(edges)) if low < high]
 
 
 def ascending_offsets(counts: Ints) -> NDArray[np.int64]:

@@ -83,7 +83,9 @@ def take_segment(transaction: Transaction, lease: Lease) -> SegmentId:
 # ----------------------------------------------------------------------------------------------------- pieces
 
 
-def pieces(rows: Iterable[Row], limit_bytes: int = PIECE_BYTES) -> Iterator[dict[Table, list[tuple[bytes, bytes]]]]:
+def pieces(
+    rows: Iterable[Row], limit_bytes: int = PIECE_BYTES
+) -> Iterator[dict[Table, list[tuple[bytes, bytes]]]]:
     """Rows in pieces of about `limit_bytes`, by table, each table's in the order they came."""
     piece: dict[Table, list[tuple[bytes, bytes]]] = {}
     held = 0

@@ -193,9 +193,7 @@ class _Attempt:
             node.docs.append(place)
             node.values.append(value)
 
-    def _unknown(
-        self, level: _Level, key: str, node: _Unknown, value: Any, place: int, depth: int
-    ) -> None:
+    def _unknown(self, level: _Level, key: str, node: _Unknown, value: Any, place: int, depth: int) -> None:
         dynamic = self.mapping.dynamic(node.path.rpartition(".")[0])
         if dynamic == "strict":
             raise _Failed(node.path, f"[{node.path}]: the mapping is strict and has no such field")
@@ -203,7 +201,7 @@ class _Attempt:
             check_json(node.path, value)
             return
         try:
-            body = infer(value.tolist() if isinstance(value, np.ndarray) else value)
+            body = infer(as_stored(value))
         except ValueError as error:
             raise _Failed(node.path, f"[{node.path}]: {error}") from None
         if body is None:
@@ -340,7 +338,7 @@ def encode_source(doc: Dict[str, Any]) -> bytes:
             f"document: holds a lone surrogate ({error.object[error.start]!r}), which is no Unicode text"
         ) from error
     except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
-        raise DocumentError(f"document: {error or 'nested too deeply'}") from error
+        raise DocumentError(f"document: {str(error) or 'nested too deeply'}") from error
 
 
 def decode_source(data: bytes) -> dict[str, Any]:
@@ -362,5 +360,3 @@ def check_json(path: str, value: Any, depth: int = 0) -> None:
     elif isinstance(value, list | tuple):
         for inner in value:
             check_json(path, inner, depth + 1)
-
-

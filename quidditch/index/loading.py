@@ -36,7 +36,9 @@ class StreamLoader:
     A chunk is atomic: after a crash all of it is there, or nothing.
     """
 
-    def __init__(self, writer: IndexWriter, schema: Schema, chunk_docs: int | None, id_field: str | None) -> None:
+    def __init__(
+        self, writer: IndexWriter, schema: Schema, chunk_docs: int | None, id_field: str | None
+    ) -> None:
         self._writer = writer
         self._schema = schema
         self._chunk_docs = chunk_docs

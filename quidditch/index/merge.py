@@ -343,9 +343,7 @@ class _FieldMerge:
 
     def _inverted(self, writer: PostingsWriter) -> Iterator[Inverted]:
         """The merged postings, slice by slice; `writer` tells how many terms are out already."""
-        cursors = [
-            _Cursor(place, source, self._name) for place, source in enumerate(self._sources)
-        ]
+        cursors = [_Cursor(place, source, self._name) for place, source in enumerate(self._sources)]
         while any(not cursor.done for cursor in cursors):
             boundary = min(cursor.last_term for cursor in cursors if not cursor.done)
             taken = [part for cursor in cursors for part in cursor.take(boundary)]
@@ -495,4 +493,3 @@ def _slices(
                 parts.append((part, slice(inside[0], inside[-1] + 1), ranks))
         yield terms, parts
         low = high
-

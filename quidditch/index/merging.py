@@ -149,9 +149,7 @@ class Merger:
 def _taken(transaction: Transaction, sources: Sequence[SegmentState]) -> bool:
     """Is another process merging any of these?"""
     wanted = {state.segment_id for state in sources}
-    return any(
-        lease.alive and not wanted.isdisjoint(lease.sources) for lease in leases(transaction).values()
-    )
+    return any(lease.alive and not wanted.isdisjoint(lease.sources) for lease in leases(transaction).values())
 
 
 def add_tombstones(transaction: Transaction, segment: int, docs: U32s) -> None:

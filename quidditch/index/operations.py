@@ -225,5 +225,3 @@ class IdMaker:
         stamp = int(time.time() * 1000).to_bytes(6, "big")
         serial = (next(self._counter) & 0xFFFFFFFF).to_bytes(4, "big")
         return b32hexencode(stamp + serial + self._node).lower()
-
-

@@ -12,6 +12,7 @@ import struct
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from pyroaring import BitMap
@@ -257,7 +258,7 @@ def unpack_terms(value: Buffer, start: int, count: int) -> tuple[list[bytes], in
     blob = bytes(value[start : start + edges[-1]])
     if len(blob) != edges[-1]:
         raise CorruptIndex(f"term block: expected {edges[-1]} bytes of terms, found {len(blob)}")
-    return [blob[low:high] for low, high in zip(edges[:-1], edges[1:], strict=True)], start + edges[-1]
+    return [blob[low:high] for low, high in pairwise(edges)], start + edges[-1]
 
 
 class TermBlock:

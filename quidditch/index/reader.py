@@ -294,9 +294,7 @@ class SegmentReader:
         key = ("column", self.segment_id, record.number)
         found: Column | None = self._cache.get(key)
         if found is None:
-            found = read_column(
-                self._rows, self.segment_id, record.number, record.column, self.exists(field)
-            )
+            found = read_column(self._rows, self.segment_id, record.number, record.column, self.exists(field))
             self._cache.put(key, found, found.size_bytes)
         return found
 
@@ -339,7 +337,9 @@ class SegmentReader:
                 Table.SEQ_NOS, segment_chunk_key(self.segment_id, start // COLUMN_CHUNK_DOCS)
             )
             if value is None:
-                raise CorruptIndex(f"segment {self.segment_id}: its sequence numbers from {start} are missing")
+                raise CorruptIndex(
+                    f"segment {self.segment_id}: its sequence numbers from {start} are missing"
+                )
             count = min(COLUMN_CHUNK_DOCS, self.doc_count - start)
             parts.append(unpack_integers(value, 0, count)[0].view(np.uint64))
         return np.concatenate(parts) + np.uint64(record.first_seq_no)

@@ -292,4 +292,3 @@ def split_records(rows: Iterable[Row | FieldRecord], into: list[FieldRecord]) ->
             into.append(row)
         else:
             yield row
-

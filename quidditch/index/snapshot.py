@@ -67,7 +67,6 @@ class SegmentList:
                 self._records = {state.segment_id: state.record for state in states}
         return states
 
-
     def now(self, transaction: Transaction) -> tuple[SegmentState, ...]:
         """The segments as a writer's transaction sees them, its own changes included; nothing is remembered."""
         with self._lock:
@@ -156,9 +155,7 @@ class Snapshots:
         """The newest commit of any process; documents in the buffer are frozen by `mapping`."""
         transaction = self.environment.begin_read()
         try:
-            stored = [
-                self.reader(transaction, state) for state in self.segment_list.read(transaction)
-            ]
+            stored = [self.reader(transaction, state) for state in self.segment_list.read(transaction)]
             frozen = self._freezer.freeze(transaction, mapping)
             return Snapshot(self.environment, transaction, (*stored, *frozen))
         except BaseException:

@@ -125,9 +125,7 @@ class Transaction:
                     return
                 yield owned, value
 
-    def page(
-        self, table: Table, prefix: bytes, after: bytes, limit: int
-    ) -> list[tuple[bytes, bytes]]:
+    def page(self, table: Table, prefix: bytes, after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """Up to `limit` rows with the prefix and a key above `after`, copied."""
         rows: list[tuple[bytes, bytes]] = []
         with self._txn.cursor(self._tables[table]) as cursor:
@@ -150,7 +148,9 @@ class Transaction:
             append = not cursor.last() or bytes(cursor.key()) < rows[0][0]
             consumed, _ = cursor.putmulti(rows, append=append)
         if consumed != len(rows):
-            raise StorageError(f"table {table}: {consumed} of {len(rows)} rows were taken; keys out of order?")
+            raise StorageError(
+                f"table {table}: {consumed} of {len(rows)} rows were taken; keys out of order?"
+            )
 
     def delete(self, table: Table, key: bytes) -> bool:
         return bool(self._txn.delete(key, db=self._tables[table]))
@@ -207,7 +207,7 @@ class Environment:
         self._readers = 0
         self._state = threading.Condition()
         self._thread_lock = threading.RLock()
-        existed = (path / "data.mdb").exists()
+        existed = is_file(path / "data.mdb")
         if existed:
             check_file_size(path / "data.mdb")
         elif readonly:
@@ -226,20 +226,30 @@ class Environment:
 
     def _open_tables(self, tables: tuple[Table, ...], existed: bool) -> dict[Table, Any]:
         with _translated(self.path):
-            if not existed:
-                with self._env.begin(write=True) as txn:
-                    handles = {table: self._env.open_db(str(table).encode(), txn) for table in tables}
-                    txn.put(b"format", _format_record(), db=handles[Table.META])
+            if self.readonly:
+                meta = self._open_meta(None, existed)
+                handles = {table: self._env.open_db(str(table).encode(), create=False) for table in tables}
+                handles[Table.META] = meta
+                with self._env.begin() as txn:
+                    check_format(self.path, txn.get(b"format", db=handles[Table.META]))
                 return handles
-            with self._env.begin() as txn:
-                try:
-                    meta = self._env.open_db(b"meta", txn, create=False)
-                except lmdb.NotFoundError as error:
-                    raise CorruptIndex(f"{self.path}: data.mdb is no Quidditch environment") from error
+            # py-lmdb forgets handles that were opened in a read transaction, so a writer's it is.
+            with self.locked(), self._env.begin(write=True) as txn:
+                meta = self._open_meta(txn, existed)
+                if not existed and txn.get(b"format", db=meta) is None:
+                    txn.put(b"format", _format_record(), db=meta)
                 check_format(self.path, txn.get(b"format", db=meta))
+                others = [table for table in tables if table is not Table.META]
                 return {
-                    table: self._env.open_db(str(table).encode(), txn, create=False) for table in tables
+                    Table.META: meta,
+                    **{table: self._env.open_db(str(table).encode(), txn) for table in others},
                 }
+
+    def _open_meta(self, txn: Any, existed: bool) -> Any:
+        try:
+            return self._env.open_db(b"meta", txn, create=not existed)
+        except lmdb.NotFoundError as error:
+            raise CorruptIndex(f"{self.path}: data.mdb is no Quidditch environment") from error
 
     def close(self) -> None:
         """Unmap the file, once every open read has ended; waits for them."""
@@ -370,6 +380,19 @@ class Environment:
 
 
 # ------------------------------------------------------------------------------------------------ opening
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file.
+
+    raises: StorageError   where the directories above it may not be looked into
+    """
+    try:
+        return path.stat().st_size >= 0
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise StorageError(f"{path}: no permission to look: {error.strerror}") from error
 
 
 def _make_directory(path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import threading
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 import zstandard
@@ -131,7 +132,7 @@ def unpack_block(block: Buffer) -> list[bytes]:
     (count,) = struct.unpack_from("<I", data)
     lengths, start = unpack_uints(data, 4, count)
     edges = (ascending_offsets(lengths) + start).tolist()
-    return [data[low:high] for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    return [data[low:high] for low, high in pairwise(edges)]
 
 
 def block_count(block: Buffer) -> int:

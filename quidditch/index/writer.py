@@ -10,8 +10,8 @@ from __future__ import annotations
 import struct
 import threading
 import time
-from collections.abc import Sequence
 from collections.abc import Mapping as Dict
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -194,9 +194,7 @@ class IndexWriter:
             with self._environment.write() as transaction:
                 first = next_seq_no(transaction)
                 doc_count = builder.doc_count
-                record = SegmentRecord(
-                    doc_count, first, first + doc_count - 1, True, size_bytes, fields
-                )
+                record = SegmentRecord(doc_count, first, first + doc_count - 1, True, size_bytes, fields)
                 superseded = self._map_ids(transaction, builder.ids, first)
                 transaction.put(Table.SEGMENTS, segment_key(segment), encode_record(record))
                 transaction.delete(Table.PENDING, segment_key(segment))
@@ -295,8 +293,7 @@ class IndexWriter:
 
 def _is_full(transaction: Transaction) -> bool:
     return (
-        transaction.count(Table.BUFFER) >= BUFFER_DOCS
-        or transaction.size_bytes(Table.BUFFER) >= BUFFER_BYTES
+        transaction.count(Table.BUFFER) >= BUFFER_DOCS or transaction.size_bytes(Table.BUFFER) >= BUFFER_BYTES
     )
 
 
@@ -347,7 +344,9 @@ def bury(transaction: Transaction, seq_nos: Sequence[SeqNo], snapshots: Snapshot
     found = 0
     for state in snapshots.segment_list.now(transaction):
         record = state.record
-        low, high = np.searchsorted(wanted, np.array([record.first_seq_no, record.last_seq_no + 1], np.uint64))
+        low, high = np.searchsorted(
+            wanted, np.array([record.first_seq_no, record.last_seq_no + 1], np.uint64)
+        )
         if low == high:
             continue
         reader = snapshots.reader(transaction, state)
@@ -367,7 +366,8 @@ def _docs_of(reader: SegmentReader, seq_nos: U64s) -> U32s:
     own = reader.all_seq_nos()
     places = np.searchsorted(own, seq_nos)
     places = places[places < len(own)]
-    return places[own[places] == seq_nos[: len(places)]].astype(np.uint32)
+    found: U32s = places[own[places] == seq_nos[: len(places)]].astype(np.uint32)
+    return found
 
 
 def _forget_deletes(transaction: Transaction, now_ms: int, limit: int = 100) -> None:
@@ -385,4 +385,3 @@ def _forget_deletes(transaction: Transaction, now_ms: int, limit: int = 100) -> 
         if entry is not None and entry[2] and entry[0] == int.from_bytes(key, "big"):
             transaction.delete(Table.IDS, id_key(id_bytes))
         transaction.delete(Table.DELETES, key)
-

@@ -61,8 +61,14 @@ def connect(
 def _options(readonly: bool, write_timeout_s: float, verify: bool, given: dict[str, Any]) -> Options:
     if verify:
         raise RequestError("connect: verify=True is not in this release")
-    if isinstance(write_timeout_s, bool) or not isinstance(write_timeout_s, int | float) or write_timeout_s < 0:
-        raise RequestError(f"connect: write_timeout_s: seconds of 0 or more expected, not {write_timeout_s!r}")
+    if (
+        isinstance(write_timeout_s, bool)
+        or not isinstance(write_timeout_s, int | float)
+        or write_timeout_s < 0
+    ):
+        raise RequestError(
+            f"connect: write_timeout_s: seconds of 0 or more expected, not {write_timeout_s!r}"
+        )
     for name, value in given.items():
         if name not in _OPTION_NAMES:
             raise RequestError(f"connect: unknown option [{name}]{nearest(name, _OPTION_NAMES)}")
@@ -291,7 +297,9 @@ def check_settings(settings: dict[str, Json] | None) -> dict[str, Json]:
         if name not in _SETTINGS:
             raise RequestError(f"settings: unknown setting [{name}]{nearest(name, _SETTINGS)}")
         if name == "number_of_shards" and value not in (1, "1"):
-            raise RequestError(f"settings: number_of_shards is {value!r}; a directory's index has 1 in this release")
+            raise RequestError(
+                f"settings: number_of_shards is {value!r}; a directory's index has 1 in this release"
+            )
         if name == "durability" and value != "request":
             raise RequestError(f'settings: durability is {value!r}; only "request" is in this release')
     return flat

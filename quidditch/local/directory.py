@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,20 @@ from typing import Any
 from quidditch.errors import IndexNotFound, StorageError
 from quidditch.index.catalog import CATALOG_TABLES, Catalog, IndexEntry
 from quidditch.index.reader import DEFAULT_CACHE_BYTES
-from quidditch.index.snapshot import Snapshots
-from quidditch.index.storage import DEFAULT_MAP_BYTES, Environment, Table
+from quidditch.index.snapshot import Snapshot, Snapshots
+from quidditch.index.storage import DEFAULT_MAP_BYTES, Environment, Table, is_file
 from quidditch.index.writer import DEFAULT_MEMORY_BYTES, IndexWriter
+from quidditch.interface import (
+    CollectionStats,
+    Fetched,
+    FetchRequest,
+    QueryRequest,
+    QueryResult,
+    ShardSnapshot,
+)
 from quidditch.schema.mapping import Mapping
 from quidditch.search.searcher import SnapshotSearcher
-from quidditch.types import Json
+from quidditch.types import DocAddress, Json
 
 SHARD_TABLES = tuple(table for table in Table if table is not Table.INDICES)
 
@@ -63,19 +71,66 @@ class LocalShard:
             map_bytes=options.map_size_bytes,
         )
         self.snapshots = Snapshots(self.environment, options.cache_bytes)
+        self._lasting: set[_LastingView] = set()
         self.writer = IndexWriter(self.snapshots, schema, options.memory_bytes)
 
     @contextmanager
-    def snapshot(self) -> Iterator[SnapshotSearcher]:
-        """A view for one search; nothing it hands out lies in the mapped file."""
+    def snapshot(self, lasting: bool = False) -> Iterator[ShardSnapshot]:
+        """A view for one search, or a lasting one for a scan; nothing it hands out lies in the mapped file."""
         mapping = self.schema.current()
         with self.snapshots.open(mapping) as snapshot:
-            yield SnapshotSearcher(snapshot, self.number, mapping)
+            searcher = SnapshotSearcher(snapshot, self.number, mapping)
+            if not lasting:
+                yield searcher
+                return
+            view = _LastingView(snapshot, searcher)
+            self._lasting.add(view)
+            try:
+                yield view
+            finally:
+                self._lasting.discard(view)
 
     def close(self) -> None:
+        """Wait for running searches, end the scans that are between two of theirs, and unmap."""
         if not self.environment.readonly and not self.environment.closed:
             self.writer.close()
+        for view in list(self._lasting):
+            view.end()
         self.environment.close()
+
+
+class _LastingView(ShardSnapshot):
+    """A scan's view. It may lie idle for long, so closing the shard ends it rather than wait for it."""
+
+    def __init__(self, snapshot: Snapshot, searcher: SnapshotSearcher) -> None:
+        self._snapshot = snapshot
+        self._searcher = searcher
+        self._ended = False
+        self._lock = threading.Lock()
+
+    def end(self) -> None:
+        with self._lock:
+            self._ended = True
+            self._snapshot.close()
+
+    @contextmanager
+    def _at_work(self) -> Iterator[SnapshotSearcher]:
+        with self._lock:
+            if self._ended:
+                raise StorageError("the database was closed while this scan was open")
+            yield self._searcher
+
+    def statistics(self, fields: Iterable[str], terms: Iterable[tuple[str, bytes]]) -> CollectionStats:
+        with self._at_work() as searcher:
+            return searcher.statistics(fields, terms)
+
+    def query(self, request: QueryRequest) -> QueryResult:
+        with self._at_work() as searcher:
+            return searcher.query(request)
+
+    def fetch(self, addresses: Sequence[DocAddress], request: FetchRequest) -> list[Fetched]:
+        with self._at_work() as searcher:
+            return searcher.fetch(addresses, request)
 
 
 class Directory:
@@ -89,7 +144,7 @@ class Directory:
         self._lock = threading.Lock()
         self._shards: dict[str, LocalShard] = {}
         catalog_path = path / "catalog"
-        if not (catalog_path / "data.mdb").exists():
+        if not is_file(catalog_path / "data.mdb"):
             _check_new(path, create and not options.readonly)
         self._environment = Environment(
             catalog_path,
@@ -115,7 +170,7 @@ class Directory:
 
     def _open_shard(self, name: str, entry: IndexEntry) -> LocalShard:
         folder = self.catalog.folder(entry)
-        if not (folder / "data.mdb").exists():
+        if not is_file(folder / "data.mdb"):
             if name not in self.catalog.entries():
                 raise IndexNotFound(f"index [{name}] was deleted")
             if self.options.readonly:
@@ -135,7 +190,7 @@ class Directory:
         with self._lock:
             shard = self._shards.pop(entry.generation, None)
         if shard is not None:
-            shard.environment.close()
+            shard.close()
         self.catalog.remove_folder(entry)
 
     def close(self) -> None:

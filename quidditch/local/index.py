@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Mapping as Dict
 from typing import TYPE_CHECKING, Any, Literal
 
-
 from quidditch.analysis.registry import get_analyzer
 from quidditch.errors import DocumentError, DocumentNotFound, QueryError, QuidditchError, RequestError
 from quidditch.index.document import decode_source
@@ -134,9 +133,7 @@ class LocalIndex:
             finally:
                 loader.finish()
         items = [
-            BulkItem(
-                one.position, "index", one.id, one.error.status, None, str(one.error), one.error.type
-            )
+            BulkItem(one.position, "index", one.id, one.error.status, None, str(one.error), one.error.type)
             for one in sorted(loader.rejected, key=lambda one: one.position)
         ]
         return BulkResult(items, loader.accepted, round((time.monotonic() - started) * 1000))
@@ -169,9 +166,7 @@ class LocalIndex:
         if doc is None and upsert is None:
             raise RequestError("update: doc or upsert expected")
         body = {"doc": doc, "upsert": upsert, "doc_as_upsert": doc_as_upsert, "detect_noop": detect_noop}
-        return apply_one(
-            self._writable(), update_operation(check_id(id), body, if_seq_no, if_primary_term)
-        )
+        return apply_one(self._writable(), update_operation(check_id(id), body, if_seq_no, if_primary_term))
 
     def delete(
         self, id: str, *, if_seq_no: int | None = None, if_primary_term: int | None = None
@@ -354,7 +349,9 @@ class LocalIndex:
         with shard.environment.read() as transaction:
             states = shard.snapshots.segment_list.read(transaction)
             buffered = transaction.count(Table.BUFFER)
-            structures = {str(table): transaction.size_bytes(table) for table in Table if table != Table.INDICES}
+            structures = {
+                str(table): transaction.size_bytes(table) for table in Table if table != Table.INDICES
+            }
         fields: dict[str, int] = {}
         for state in states:
             for field in state.record.fields:
@@ -389,5 +386,3 @@ def _watched(stream: Iterator[Any], docs: object) -> Iterator[Any]:
     columns = (TextColumn("indexing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, transient=True) as progress:
         yield from progress.track(stream, total=total)
-
-

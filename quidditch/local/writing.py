@@ -153,5 +153,3 @@ def _pandas_rows(frame: Any) -> Iterator[dict[str, Any]]:
 
 def _present(row: Dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in row.items() if value is not None}
-
-

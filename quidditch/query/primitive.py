@@ -1,9 +1,9 @@
 """What a query becomes once mappings and analyzers have been applied: few shapes, all resolved.
 
 `rewrite.py` makes these out of the clauses that users write; `search/` binds them to statistics and scores
-them. Nothing here knows a mapping, an analyzer, a time zone or a default: terms are bytes as they stand in the
-term dictionary, ranges are closed intervals of stored numbers. Every `boost` is the product of all boosts above
-it, so a leaf scores as it stands.
+them. Nothing here knows a mapping, an analyzer, a time zone or a default: terms are bytes as they stand in
+the term dictionary, ranges are closed intervals of stored numbers. Every `boost` is the product of all
+boosts above it, so a leaf scores as it stands.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class ScoredTerm:
 
 @dataclass(frozen=True, slots=True)
 class ScoredPhrase:
-    """Documents that hold the terms in order: `terms[i]` at `positions[i]`, shifted as a whole, `slop` moves apart.
+    """Documents that hold the terms in order, `slop` moves apart.
 
-    There are two terms or more, positions do not fall, and the lowest is 0. Where several terms share one
+    `terms[i]` is expected at `positions[i]`, all shifted by the same amount. There are two terms or more, positions do not fall, and the lowest is 0. Where several terms share one
     position, any of them will do there.
     """
 

@@ -129,7 +129,7 @@ def scan(
     """
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     with ExitStack() as stack:
-        for snapshot in _open(shards, stack):
+        for snapshot in _open(shards, stack, lasting=True):
             for found, hit in _batches(snapshot, query, source, batch):
                 if deadline is not None and time.monotonic() > deadline:
                     return
@@ -153,8 +153,8 @@ def _batches(
 # ------------------------------------------------------------------------------------------------- phases
 
 
-def _open(shards: Sequence[Shard], stack: ExitStack) -> list[ShardSnapshot]:
-    return [stack.enter_context(shard.snapshot()) for shard in shards]
+def _open(shards: Sequence[Shard], stack: ExitStack, lasting: bool = False) -> list[ShardSnapshot]:
+    return [stack.enter_context(shard.snapshot(lasting)) for shard in shards]
 
 
 def _query_request(

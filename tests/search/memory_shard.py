@@ -89,7 +89,7 @@ class MemoryShard:
         return SegmentReader(memory, 1, record, gone, 0, SegmentCache())
 
     @contextmanager
-    def snapshot(self) -> Iterator[SnapshotSearcher]:
+    def snapshot(self, lasting: bool = False) -> Iterator[SnapshotSearcher]:
         self.opened += 1
         try:
             yield SnapshotSearcher(self._snapshot, self.number, self.schema)
