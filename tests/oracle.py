@@ -124,7 +124,8 @@ class Oracle:
     def score(self, clause: Clause, doc_id: str, boost: float = 1.0) -> float | None:
         """The score before rounding; None when the document does not match."""
         ((name, body),) = clause.items()
-        return getattr(self, f"_{name}")(body, doc_id, boost)  # type: ignore[no-any-return]
+        scored: float | None = getattr(self, f"_{name}")(body, doc_id, boost)
+        return scored
 
     def _match_all(self, body: Clause, doc_id: str, boost: float) -> float | None:
         return boost * body.get("boost", 1.0)

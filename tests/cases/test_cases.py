@@ -50,7 +50,7 @@ def fill(index: Index, docs: list[dict[str, Any]], layout: str) -> None:
 def indices(request: pytest.FixtureRequest) -> Iterator[dict[str, Index]]:
     """Every case's index, laid out one way."""
     with quidditch.connect(":memory:") as database:
-        found = {}
+        found: dict[str, Index] = {}
         for case in CASES:
             mapping = json.loads((case / "mapping.json").read_text(encoding="utf-8"))
             found[case.name] = database.create_index(case.name, mappings=mapping)

@@ -185,7 +185,7 @@ class SearchContract:
     def test_better_matches_come_first(self, books: Index) -> None:
         result = books.search({"match": {"title": "dune"}})
         assert [hit.id for hit in result] == ["dune", "messiah"]
-        scores = [hit.score for hit in result]
+        scores = [hit.score or 0.0 for hit in result]
         assert scores == sorted(scores, reverse=True)
         assert result.max_score == scores[0]
 

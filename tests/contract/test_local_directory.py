@@ -8,14 +8,17 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 import quidditch
-from quidditch import FormatTooNew, QuidditchError, RequestError, StorageError
+from quidditch import FormatTooNew, QuidditchError, RequestError, StorageError, StoreLocked
 from quidditch.index.codecs import FORMAT_VERSION
 from quidditch.interface import Database, Index
 
@@ -128,6 +131,59 @@ def test_threads_share_a_database(database: Database) -> None:
         thread.join()
     assert errors == []
     assert len(index) == 100
+
+
+def test_a_writer_that_waits_too_long_names_the_holder(folder: Path) -> None:
+    make_books(folder)
+    with quidditch.connect(folder, write_timeout_s=0.2) as database, ExitStack() as held:
+        assert len(database["books"]) == 51
+        for lock in folder.rglob("write.lock"):
+            held.enter_context(FileLock(lock))
+        with pytest.raises(StoreLocked, match=r"(?s)0\.2.*process"):
+            database["books"].add({"title": "dune"})
+        assert database["books"].count({"match": {"title": "dune"}}) == 51
+        held.close()
+        assert database["books"].add({"title": "dune"}).result == "created"
+
+
+@pytest.mark.parametrize("after_s", [0.05, 0.2, 0.5])
+def test_a_killed_writer_loses_nothing_acknowledged(folder: Path, after_s: float) -> None:
+    """Killed in the middle of a stream: what `add` acknowledged is there, what is there is whole."""
+    writer = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(WRITE_UNTIL_KILLED), str(folder)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert writer.stdout is not None
+    acknowledged = [writer.stdout.readline().strip()]
+    time.sleep(after_s)
+    writer.kill()
+    acknowledged += writer.stdout.read().split()
+    writer.wait()
+    writer.stdout.close()
+    with quidditch.connect(folder) as database:
+        index = database["books"]
+        singles = {hit.id for hit in index.scan({"term": {"kind": "single"}})}
+        # The last line may be cut by the kill.
+        assert set(acknowledged[:-1]) <= singles
+        assert index.count() == len(index) == sum(1 for _ in index.scan())
+        assert index.count({"match": {"title": "dune"}}) == len(index)
+        index.force_merge()
+        assert index.count({"match": {"title": "dune"}}) == len(index)
+        assert index.add({"title": "dune", "kind": "single"}).result == "created"
+
+
+WRITE_UNTIL_KILLED = """
+    import itertools, sys, quidditch
+    index = quidditch.connect(sys.argv[1]).create_index(
+        "books", mappings={"properties": {"kind": {"type": "keyword"}, "title": {"type": "text"}}}
+    )
+    for turn in itertools.count():
+        for number in range(5):
+            index.add({"title": "dune", "kind": "single"}, id=f"single-{turn}-{number}")
+            print(f"single-{turn}-{number}", flush=True)
+        index.add_many({"_id": f"many-{n}", "title": "dune", "kind": "many"} for n in range(1500))
+"""
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")

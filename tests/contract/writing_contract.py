@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import uuid
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -88,12 +89,13 @@ class WritingContract:
     def test_a_write_on_condition_happens_once(self, index: Index) -> None:
         seen = index.add({"n": 1}, id="1")
         index.add({"n": 2}, id="1", if_seq_no=seen.seq_no, if_primary_term=1)
-        for refused in (
+        refusals: list[Callable[[], object]] = [
             lambda: index.add({"n": 3}, id="1", if_seq_no=seen.seq_no, if_primary_term=1),
             lambda: index.update("1", {"n": 3}, if_seq_no=seen.seq_no, if_primary_term=1),
             lambda: index.delete("1", if_seq_no=seen.seq_no, if_primary_term=1),
             lambda: index.add({"n": 3}, id="1", if_seq_no=index["1"].seq_no, if_primary_term=2),
-        ):
+        ]
+        for refused in refusals:
             with pytest.raises(VersionConflict):
                 refused()
         assert index["1"].source == {"n": 2}
