@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
@@ -124,8 +124,7 @@ class Oracle:
     def score(self, clause: Clause, doc_id: str, boost: float = 1.0) -> float | None:
         """The score before rounding; None when the document does not match."""
         ((name, body),) = clause.items()
-        scored: float | None = getattr(self, f"_{name}")(body, doc_id, boost)
-        return scored
+        return cast("float | None", getattr(self, f"_{name}")(body, doc_id, boost))
 
     def _match_all(self, body: Clause, doc_id: str, boost: float) -> float | None:
         return boost * body.get("boost", 1.0)
@@ -151,11 +150,10 @@ class Oracle:
         ((path, wanted),) = ((key, value) for key, value in body.items() if key != "boost")
         own = boost * body.get("boost", 1.0)
         doc = self.docs[doc_id]
-        if self.types[path] == "text":
-            there = [word for word, _ in self.tokens(doc, path)]
-        else:
-            there = self.values(doc, path)
         kind = self.types[path]
+        there = self.values(doc, path)
+        if kind == "text":
+            there = [word for word, _ in self.tokens(doc, path)]
         return own if any(comparable(kind, value) in there for value in wanted) else None
 
     def _prefix(self, body: Clause, doc_id: str, boost: float) -> float | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import platform
 import resource
 import sys
 import time
@@ -46,9 +47,9 @@ def open_and_ask(engine: str, folder: str, queries: str) -> dict[str, float]:
 
 def peak_rss_bytes() -> int:
     # On Linux `ru_maxrss` remembers the parent from before exec; VmHWM starts anew.
-    if sys.platform == "linux":
+    if platform.system() == "Linux":
         return memory_bytes("VmHWM")
-    unit = 1 if sys.platform == "darwin" else 1024
+    unit = 1 if platform.system() == "Darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
