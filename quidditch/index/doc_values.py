@@ -66,7 +66,7 @@ def column_rows(
     """Rows of one column; `docs` does not fall."""
     for chunk, part in split_by(docs, COLUMN_CHUNK_DOCS):
         chunk_docs, chunk_values = docs[part], values[part]
-        present, counts = np.unique(chunk_docs, return_counts=True)
+        _, counts = np.unique(chunk_docs, return_counts=True)
         value = pack_uints(counts - 1) + _pack_values(kind, chunk_values)
         yield Table.COLUMNS, field_chunk_key(segment, field, chunk), value
 

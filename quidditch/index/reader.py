@@ -254,7 +254,7 @@ class SegmentReader:
         record = self._fields.get(field)
         if record is None:
             return LiveStats()
-        if not self.deleted:
+        if not self.deleted or not record.doc_count:
             return LiveStats(record.doc_count, record.sum_length_tokens)
         key = ("field_stats", self.segment_id, record.number, self._generation)
         found: LiveStats | None = self._cache.get(key)

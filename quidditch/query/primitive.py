@@ -37,8 +37,9 @@ class ScoredTerm:
 class ScoredPhrase:
     """Documents that hold the terms in order, `slop` moves apart.
 
-    `terms[i]` is expected at `positions[i]`, all shifted by the same amount. There are two terms or more, positions do not fall, and the lowest is 0. Where several terms share one
-    position, any of them will do there.
+    `terms[i]` is expected at `positions[i]`, all shifted by the same amount. There are two terms or more,
+    positions do not fall, and the lowest is 0. Where several terms share one position, any of them will do
+    there.
     """
 
     field: str
