@@ -127,7 +127,7 @@ class Oracle:
         return cast("float | None", getattr(self, f"_{name}")(body, doc_id, boost))
 
     def _match_all(self, body: Clause, doc_id: str, boost: float) -> float | None:
-        return boost * body.get("boost", 1.0)
+        return float(boost * body.get("boost", 1.0))
 
     def _match_none(self, body: Clause, doc_id: str, boost: float) -> float | None:
         return None
