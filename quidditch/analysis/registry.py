@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 
-from rapidfuzz import process
-
 from quidditch.analysis import tokenizers
 from quidditch.analysis.analyzer import Analyzer
 from quidditch.analysis.filters import (
@@ -65,6 +63,9 @@ def get_analyzer(name: str) -> Analyzer:
         return Analyzer(name, tokenizers.standard, chain)
     if name in _STEMMERS:
         return Analyzer(name, tokenizers.standard, _language_filters(name))
+    # Needed by errors alone, so not paid for at every import.
+    from rapidfuzz import process
+
     nearest, _, _ = process.extractOne(name, sorted(ANALYZER_NAMES))
     raise MappingError(f"unknown analyzer {name!r}: did you mean {nearest!r}?")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Mapping as Dict
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +35,8 @@ class Rejected:
 class StreamLoader:
     """Takes documents one by one and writes them chunk by chunk. Use by one thread; end with `finish`.
 
+    The caller's thread reads documents into typed values, another sorts, compresses and writes them: array code
+    and compression let go of the interpreter, so the two overlap.
     A chunk is atomic: after a crash all of it is there, or nothing.
     """
 
@@ -45,6 +49,9 @@ class StreamLoader:
         self._id_field = id_field
         self._mapping = schema.current()
         self._builder = SegmentBuilder(writer.vocabularies)
+        self._taken = 0
+        self._worker = ThreadPoolExecutor(1, "quidditch-analysis")
+        self._at_work: Future[None] | None = None
         self._docs: list[Dict[str, Any]] = []
         self._ids: list[bytes] = []
         self._sources: list[bytes] = []
@@ -69,12 +76,11 @@ class StreamLoader:
         self._sources.append(source)
         self._positions.append(position)
         self._batch_bytes += len(source)
-        pending = self._builder.doc_count + len(self._docs)
-        if self._chunk_docs is not None and pending >= self._chunk_docs:
+        if self._chunk_docs is not None and self._taken + len(self._docs) >= self._chunk_docs:
             self.commit()
         elif len(self._docs) >= BATCH_DOCS or self._batch_bytes >= BATCH_BYTES:
             self._analyse()
-            if self._builder.size_bytes >= self._writer.chunk_bytes or self._writer.vocabularies.over_limit:
+            if self._chunk_is_full:
                 self.commit()
 
     def _take_id(self, doc: Dict[str, Any]) -> tuple[bytes, Dict[str, Any]]:
@@ -88,16 +94,15 @@ class StreamLoader:
         return id_bytes, doc
 
     def commit(self) -> None:
-        """Write what has been taken so far."""
-        if not self._builder.doc_count and len(self._docs) < BUFFER_DOCS:
+        """Write what has been taken so far; done when the next commit, or `finish`, begins."""
+        if not self._taken and len(self._docs) < BUFFER_DOCS:
+            self._settle()
             self._write_small()
             return
         self._analyse()
-        if self._builder.doc_count:
-            self._writer.publish(self._builder)
-            self.accepted += self._builder.doc_count
-        self._writer.vocabularies.trim()
-        self._builder = SegmentBuilder(self._writer.vocabularies)
+        if self._taken:
+            self._hand_over(self._publish)
+        self._taken = 0
 
     def _write_small(self) -> None:
         """Few documents go through the buffer, as single writes do."""
@@ -112,7 +117,7 @@ class StreamLoader:
         self._clear_batch()
 
     def _analyse(self) -> None:
-        """Parse the batch and give it to the builder."""
+        """Parse the batch, and have the other thread give it to the builder."""
         if not self._docs:
             return
         batch = parse_documents(self._docs, self._mapping, ANALYZER_NAMES, self._sources)
@@ -122,8 +127,33 @@ class StreamLoader:
             batch = parse_documents(self._docs, self._mapping, ANALYZER_NAMES, self._sources)
         for place, error in sorted(batch.errors.items()):
             self._reject(place, error)
-        self._builder.add(batch, [self._ids[place] for place in batch.accepted])
+        ids = [self._ids[place] for place in batch.accepted]
+        self._taken += len(ids)
         self._clear_batch()
+        self._hand_over(lambda: self._builder.add(batch, ids))
+
+    # -------------------------------------------------------------------------------------- the other thread
+
+    def _hand_over(self, work: Callable[[], None]) -> None:
+        """Have it done by the other thread, after what it does now: one batch is on its way at a time."""
+        self._settle()
+        self._at_work = self._worker.submit(work)
+
+    def _settle(self) -> None:
+        """Wait for the other thread, and raise here what went wrong there."""
+        at_work, self._at_work = self._at_work, None
+        if at_work is not None:
+            at_work.result()
+
+    def _publish(self) -> None:
+        builder, self._builder = self._builder, SegmentBuilder(self._writer.vocabularies)
+        self._writer.publish(builder)
+        self.accepted += builder.doc_count
+        self._writer.vocabularies.trim()
+
+    @property
+    def _chunk_is_full(self) -> bool:
+        return self._builder.size_bytes >= self._writer.chunk_bytes or self._writer.vocabularies.over_limit
 
     def _reject(self, place: int, error: QuidditchError) -> None:
         self.rejected.append(Rejected(self._positions[place], self._ids[place].decode(), error))
@@ -133,5 +163,9 @@ class StreamLoader:
         self._batch_bytes = 0
 
     def finish(self) -> None:
-        """Write the rest."""
-        self.commit()
+        """Write the rest, and end the other thread."""
+        try:
+            self.commit()
+            self._settle()
+        finally:
+            self._worker.shutdown()

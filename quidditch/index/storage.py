@@ -15,9 +15,8 @@ import time
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import filelock
 import lmdb
 
 from quidditch.errors import (
@@ -30,6 +29,9 @@ from quidditch.errors import (
 )
 from quidditch.index.codecs import FORMAT_VERSION, OLDEST_READABLE, Buffer
 from quidditch.version import __version__
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 MAGIC = "quidditch"
 DEFAULT_MAP_BYTES = 64 << 30
@@ -214,7 +216,7 @@ class Environment:
             raise StorageError(f"{path}: there is no index to open read-only")
         else:
             _make_directory(path)
-        self._file_lock = filelock.FileLock(str(path / "write.lock"), thread_local=False)
+        self._file_lock = _file_lock(path / "write.lock")
         self._env = _open_lmdb(path, len(tables), readonly, map_bytes)
         try:
             self._tables = self._open_tables(tables, existed)
@@ -339,7 +341,7 @@ class Environment:
                 return
             try:
                 self._file_lock.acquire(timeout=max(0.0, deadline - time.monotonic()), poll_interval=0.005)
-            except filelock.Timeout as error:
+            except TimeoutError as error:
                 raise self._still_locked(self._holder()) from error
             except OSError as error:
                 raise StorageError(f"{self.path}: cannot take the write lock: {error}") from error
@@ -380,6 +382,13 @@ class Environment:
 
 
 # ------------------------------------------------------------------------------------------------ opening
+
+
+def _file_lock(path: Path) -> BaseFileLock:
+    # Imported here because it brings asyncio along, which would double the cost of `import quidditch`.
+    from filelock import FileLock
+
+    return FileLock(str(path), thread_local=False)
 
 
 def is_file(path: Path) -> bool:

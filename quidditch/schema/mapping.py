@@ -15,8 +15,6 @@ from dataclasses import MISSING, dataclass
 from dataclasses import fields as dataclass_fields
 from typing import Any, Literal, TypeAlias
 
-from rapidfuzz import process
-
 from quidditch.errors import LimitExceeded, MappingError
 from quidditch.schema.dates import check_formats
 from quidditch.schema.fields import FIELD_TYPES, Field, TextField, spell
@@ -155,6 +153,9 @@ class Mapping:
 
 def nearest(name: object, known: Iterable[str]) -> str:
     """The known name that `name` most looks like, as a sentence to end an error with; "" when none does."""
+    # Asked for errors alone, so what it needs is not paid for at every import.
+    from rapidfuzz import process
+
     found = process.extractOne(str(name)[:100], list(known), score_cutoff=60)
     return f"; did you mean [{found[0]}]?" if found else ""
 
