@@ -21,7 +21,7 @@ SLOW_IS_FINE = (
     HealthCheck.differing_executors,
 )
 settings.register_profile("default", deadline=None, max_examples=60, suppress_health_check=SLOW_IS_FINE)
-settings.register_profile("long", deadline=None, max_examples=1000, suppress_health_check=SLOW_IS_FINE)
+settings.register_profile("long", deadline=None, max_examples=400, suppress_health_check=SLOW_IS_FINE)
 
 
 def wants_long(config: pytest.Config) -> bool:
