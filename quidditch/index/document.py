@@ -21,6 +21,11 @@ from quidditch.schema.fields import Field, spell
 from quidditch.schema.mapping import Mapping
 from quidditch.types import U32s
 
+METADATA_NAMES = frozenset(
+    ("_id", "_index", "_source", "_score", "_type", "_routing", "_version", "_seq_no", "_primary_term")
+)
+"""What hits carry beside the source: a document's own field of that name would hide it."""
+
 MAX_NESTING = 200
 """Objects and arrays inside each other; beyond it a document is refused rather than a stack exhausted."""
 
@@ -233,6 +238,8 @@ class _Attempt:
                 kind = inner.fields[0].type
                 raise _Failed(path, f"[{path}]: is [{kind}] and holds no field [{rest}]")
             return inner[rest]  # type: ignore[no-any-return]
+        if key in METADATA_NAMES and not level.path:
+            raise _Failed(path, f"[{key}]: names metadata and cannot be a field of a document")
         if self.mapping.object(path) is not None:
             return _Level(path, self)
         fields = self.mapping.at(path)

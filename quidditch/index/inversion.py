@@ -38,6 +38,12 @@ class Inverted:
     freqs: U32s | None = None
     positions: U32s | None = None
 
+    def token_freqs(self, offsets: Ints) -> Ints:
+        """uint32[t] or int64[t]: positions per term; zeros where the field keeps none. `offsets`: where postings begin."""
+        if self.positions is None or self.freqs is None or not len(self.freqs):
+            return np.zeros(len(self.terms), np.int64)
+        return np.add.reduceat(self.freqs, offsets[:-1], dtype=np.uint32)
+
 
 @dataclass(frozen=True, slots=True)
 class _Run:
@@ -247,4 +253,4 @@ def _scatter(runs: list[_Run], vocabulary_size: int, vocabulary: list[bytes]) ->
 def _token_freqs(run: _Run) -> Ints:
     """Occurrences of each of the run's terms over all its documents."""
     starts = ascending_offsets(run.doc_freqs)[:-1]
-    return np.add.reduceat(run.freqs, starts, dtype=np.int64) if len(starts) else np.zeros(0, np.int64)
+    return np.add.reduceat(run.freqs, starts, dtype=np.uint32) if len(starts) else np.zeros(0, np.int64)

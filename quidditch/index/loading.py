@@ -35,8 +35,8 @@ class Rejected:
 class StreamLoader:
     """Takes documents one by one and writes them chunk by chunk. Use by one thread; end with `finish`.
 
-    The caller's thread reads documents into typed values, another sorts, compresses and writes them: array code
-    and compression let go of the interpreter, so the two overlap.
+    The caller's thread reads documents into typed values and compresses their sources, another analyses, sorts
+    and writes: array code and compression let go of the interpreter, so the two overlap.
     A chunk is atomic: after a crash all of it is there, or nothing.
     """
 
@@ -101,7 +101,8 @@ class StreamLoader:
             return
         self._analyse()
         if self._taken:
-            self._hand_over(self._publish)
+            builder, self._builder = self._builder, SegmentBuilder(self._writer.vocabularies)
+            self._hand_over(lambda: self._publish(builder))
         self._taken = 0
 
     def _write_small(self) -> None:
@@ -130,7 +131,9 @@ class StreamLoader:
         ids = [self._ids[place] for place in batch.accepted]
         self._taken += len(ids)
         self._clear_batch()
-        self._hand_over(lambda: self._builder.add(batch, ids))
+        builder = self._builder
+        self._hand_over(lambda: builder.add_values(batch, ids))
+        builder.add_sources(batch)
 
     # -------------------------------------------------------------------------------------- the other thread
 
@@ -145,8 +148,7 @@ class StreamLoader:
         if at_work is not None:
             at_work.result()
 
-    def _publish(self) -> None:
-        builder, self._builder = self._builder, SegmentBuilder(self._writer.vocabularies)
+    def _publish(self, builder: SegmentBuilder) -> None:
         self._writer.publish(builder)
         self.accepted += builder.doc_count
         self._writer.vocabularies.trim()

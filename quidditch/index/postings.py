@@ -71,12 +71,13 @@ class PostingsWriter:
             return
         rare = part.doc_freqs <= RARE
         offsets = ascending_offsets(part.doc_freqs)
-        token_offsets = self._token_offsets(part, offsets)
-        yield from self._blocks(part, rare, offsets)
+        tokens = ascending_offsets(part.token_freqs(offsets))
+        yield from self._blocks(part, rare, offsets, tokens)
         for index in np.flatnonzero(~rare).tolist():
             postings = slice(int(offsets[index]), int(offsets[index + 1]))
-            tokens = slice(int(token_offsets[index]), int(token_offsets[index + 1]))
-            yield from self._frequent(self.term_count + index, part, postings, tokens)
+            yield from self._frequent(
+                self.term_count + index, part, postings, slice(int(tokens[index]), int(tokens[index + 1]))
+            )
         self.term_count += len(part.terms)
 
     def finish(self) -> Iterator[Row]:
@@ -90,22 +91,17 @@ class PostingsWriter:
         )
         yield Table.TERM_INDEX, field_key(self._segment, self._field), value
 
-    def _token_offsets(self, part: Inverted, offsets: Ints) -> Ints:
-        if part.positions is None or part.freqs is None:
-            return np.zeros(len(part.terms) + 1, np.int64)
-        return ascending_offsets(part.freqs)[offsets]
-
-    def _blocks(self, part: Inverted, rare: Bools, offsets: Ints) -> Iterator[Row]:
+    def _blocks(self, part: Inverted, rare: Bools, offsets: Ints, tokens: Ints) -> Iterator[Row]:
         rare_counts = np.where(rare, part.doc_freqs, 0)
         rare_offsets = ascending_offsets(rare_counts)
         picked = runs_to_indices(offsets[:-1], rare_counts)
         docs = part.docs[picked]
         freqs = part.freqs[picked] if part.freqs is not None else None
-        positions, posting_tokens = None, None
-        if part.positions is not None and freqs is not None and part.freqs is not None:
-            all_tokens = ascending_offsets(part.freqs)
-            positions = part.positions[runs_to_indices(all_tokens[picked], freqs)]
-            posting_tokens = ascending_offsets(freqs)
+        positions, token_offsets = None, None
+        if part.positions is not None:
+            rare_tokens = np.where(rare, np.diff(tokens), 0)
+            positions = part.positions[runs_to_indices(tokens[:-1], rare_tokens)]
+            token_offsets = ascending_offsets(rare_tokens)
         for low, high in _block_edges(part.terms):
             postings = slice(int(rare_offsets[low]), int(rare_offsets[high]))
             body = [
@@ -116,9 +112,8 @@ class PostingsWriter:
             ]
             if freqs is not None:
                 body.append(pack_uints(freqs[postings] - np.uint32(1)))
-            if positions is not None and posting_tokens is not None:
-                tokens = slice(int(posting_tokens[postings.start]), int(posting_tokens[postings.stop]))
-                body.append(pack_uints(positions[tokens]))
+            if positions is not None and token_offsets is not None:
+                body.append(pack_uints(positions[int(token_offsets[low]) : int(token_offsets[high])]))
             key = field_chunk_key(self._segment, self._field, len(self._first_terms))
             self._first_terms.append(part.terms[low])
             self._first_ordinals.append(self.term_count + low)
@@ -128,7 +123,7 @@ class PostingsWriter:
         docs = part.docs[postings]
         freqs = part.freqs[postings] if part.freqs is not None else None
         positions = part.positions[tokens] if part.positions is not None else None
-        token_offsets = ascending_offsets(freqs) if positions is not None and freqs is not None else None
+        first_token = 0
         for window, chunk in split_by(docs, WINDOW_DOCS):
             key = postings_key(self._segment, self._field, ordinal, window)
             bitmap = pack_bitmap(bitmap_of(docs[chunk] & np.uint32(WINDOW_DOCS - 1)))
@@ -136,9 +131,10 @@ class PostingsWriter:
             if freqs is not None:
                 value += pack_uints(freqs[chunk] - np.uint32(1))
             yield Table.POSTINGS, key, value
-            if positions is not None and token_offsets is not None:
-                window_tokens = slice(int(token_offsets[chunk.start]), int(token_offsets[chunk.stop]))
-                yield Table.POSITIONS, key, pack_uints(positions[window_tokens])
+            if positions is not None and freqs is not None:
+                last_token = first_token + int(freqs[chunk].sum(dtype=np.int64))
+                yield Table.POSITIONS, key, pack_uints(positions[first_token:last_token])
+                first_token = last_token
 
 
 def _block_edges(terms: list[bytes]) -> Iterator[tuple[int, int]]:

@@ -259,10 +259,19 @@ class SegmentBuilder:
 
     def add(self, batch: ParsedBatch, ids: Sequence[bytes]) -> None:
         """Take one batch; `ids` are aligned with its documents."""
+        self.add_sources(batch)
+        self.add_values(batch, ids)
+
+    def add_sources(self, batch: ParsedBatch) -> None:
+        """The half of `add` that compresses. The two halves share nothing: each may have a thread of its own,
+        if both take the batches in the same order."""
+        self._sources.add(batch.sources)
+
+    def add_values(self, batch: ParsedBatch, ids: Sequence[bytes]) -> None:
+        """The half of `add` that analyses and sorts."""
         first_doc = np.uint32(len(self.ids))
         for part in batch.values:
             self._add_values(part, first_doc)
-        self._sources.add(batch.sources)
         self.ids.extend(ids)
         self._id_bytes += sum(map(len, ids)) + 50 * len(ids)
 

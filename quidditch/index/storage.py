@@ -39,6 +39,9 @@ DEFAULT_MAP_BYTES = 64 << 30
 
 MAX_READERS = 1024
 
+UNLOCKED_WAIT_S = 0.2
+"""How long opening waits for a writer before it opens for reading alone, and for writing when that is asked."""
+
 
 class Table(StrEnum):
     """Every named database there is: the catalogue has the first two, a shard all but `indices`."""
@@ -217,35 +220,71 @@ class Environment:
         else:
             _make_directory(path)
         self._file_lock = _file_lock(path / "write.lock")
-        self._env = _open_lmdb(path, len(tables), readonly, map_bytes)
+        self._names = tables
+        self._map_bytes = map_bytes
+        # LMDB opens tables for writing only inside a write transaction, and a reader shall not wait for one.
+        self._opened_for_writing = not readonly and (not existed or self._open_if_unlocked())
+        if not self._opened_for_writing:
+            self._open(existed, readonly=True)
+        elif not existed:
+            with self.locked():
+                self._open(existed, readonly=False)
+
+    # ------------------------------------------------------------------------------------------- life
+
+    def _open_if_unlocked(self) -> bool:
+        """Open for reading and writing, unless some process is writing just now."""
         try:
-            self._tables = self._open_tables(tables, existed)
+            with self.locked(timeout_s=UNLOCKED_WAIT_S):
+                self._open(existed=True, readonly=False)
+        except StoreLocked:
+            return False
+        return True
+
+    def _open(self, existed: bool, *, readonly: bool) -> None:
+        self._env = _open_lmdb(self.path, len(self._names), readonly, self._map_bytes)
+        try:
+            with _translated(self.path):
+                self._tables = self._read_tables() if readonly else self._make_tables(existed)
         except BaseException:
             self._env.close()
             raise
 
-    # ------------------------------------------------------------------------------------------- life
+    def _read_tables(self) -> dict[Table, Any]:
+        meta = self._open_meta(None, True)
+        with self._env.begin() as txn:
+            check_format(self.path, txn.get(b"format", db=meta))
+        others = [table for table in self._names if table is not Table.META]
+        return {
+            Table.META: meta,
+            **{table: self._env.open_db(str(table).encode(), create=False) for table in others},
+        }
 
-    def _open_tables(self, tables: tuple[Table, ...], existed: bool) -> dict[Table, Any]:
-        with _translated(self.path):
-            if self.readonly:
-                meta = self._open_meta(None, existed)
-                handles = {table: self._env.open_db(str(table).encode(), create=False) for table in tables}
-                handles[Table.META] = meta
-                with self._env.begin() as txn:
-                    check_format(self.path, txn.get(b"format", db=handles[Table.META]))
-                return handles
-            # py-lmdb forgets handles that were opened in a read transaction, so a writer's it is.
-            with self.locked(), self._env.begin(write=True) as txn:
-                meta = self._open_meta(txn, existed)
-                if not existed and txn.get(b"format", db=meta) is None:
-                    txn.put(b"format", _format_record(), db=meta)
-                check_format(self.path, txn.get(b"format", db=meta))
-                others = [table for table in tables if table is not Table.META]
-                return {
-                    Table.META: meta,
-                    **{table: self._env.open_db(str(table).encode(), txn) for table in others},
-                }
+    def _make_tables(self, existed: bool) -> dict[Table, Any]:
+        with self._env.begin(write=True) as txn:
+            meta = self._open_meta(txn, existed)
+            if not existed and txn.get(b"format", db=meta) is None:
+                txn.put(b"format", _format_record(), db=meta)
+            check_format(self.path, txn.get(b"format", db=meta))
+            others = [table for table in self._names if table is not Table.META]
+            return {
+                Table.META: meta,
+                **{table: self._env.open_db(str(table).encode(), txn) for table in others},
+            }
+
+    def _reopen_for_writing(self) -> None:
+        """Turn an environment that was opened while another process wrote into one that can write.
+
+        raises: StorageError   while a read of this process lasts: LMDB opens a file once in a process
+        """
+        with self._state:
+            if not self._state.wait_for(lambda: self._readers == 0, self.write_timeout_s):
+                raise StorageError(
+                    f"{self.path}: cannot write while a scan of this process is open; end it first"
+                )
+            self._env.close()
+            self._open(existed=True, readonly=False)
+            self._opened_for_writing = True
 
     def _open_meta(self, txn: Any, existed: bool) -> Any:
         try:
@@ -318,6 +357,8 @@ class Environment:
             raise StorageError(f"{self.path}: opened read-only; connect without readonly=True to write")
         with self.locked(), _translated(self.path):
             self._guard()
+            if not self._opened_for_writing:
+                self._reopen_for_writing()
             with self._state:
                 self._readers += 1
             try:
@@ -327,13 +368,14 @@ class Environment:
                 self._reader_left()
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, timeout_s: float | None = None) -> Iterator[None]:
         """The write lock, over several transactions if need be; a thread that holds it may take it again.
 
-        raises: StoreLocked   naming the holder, after `write_timeout_s` of waiting
+        raises: StoreLocked   naming the holder, after `timeout_s` (`write_timeout_s`) of waiting
         """
-        deadline = time.monotonic() + self.write_timeout_s
-        if not self._thread_lock.acquire(timeout=self.write_timeout_s):
+        patience_s = self.write_timeout_s if timeout_s is None else timeout_s
+        deadline = time.monotonic() + patience_s
+        if not self._thread_lock.acquire(timeout=patience_s):
             raise self._still_locked("another thread of this process")
         try:
             if self._file_lock.is_locked:

@@ -204,6 +204,8 @@ class IndexWriter:
 
     def _write_segment(self, builder: SegmentBuilder) -> tuple[SegmentId, list[FieldRecord], int]:
         """Write the rows under a number nobody reads yet: (number, fields, bytes)."""
+        # Whoever writes much clears away what killed processes left behind.
+        sweep(self._environment)
         with self._environment.write() as transaction:
             segment = take_segment(transaction, own_lease())
         fields: list[FieldRecord] = []
@@ -281,10 +283,6 @@ class IndexWriter:
         """Join everything into at most `max_segments` segments without deleted documents."""
         self.flush()
         self._merger.force(max_segments)
-
-    def sweep(self) -> None:
-        """Delete what killed processes left behind."""
-        sweep(self._environment)
 
     def close(self) -> None:
         """Give up unfinished merges; every acknowledged write is on disk already."""

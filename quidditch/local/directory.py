@@ -175,10 +175,7 @@ class Directory:
                 raise IndexNotFound(f"index [{name}] was deleted")
             if self.options.readonly:
                 raise StorageError(f"{folder}: the data of index [{name}] is missing")
-        shard = LocalShard(folder, IndexSchema(self.catalog, name), self.options)
-        if not self.options.readonly:
-            shard.writer.sweep()
-        return shard
+        return LocalShard(folder, IndexSchema(self.catalog, name), self.options)
 
     def create(self, name: str, mapping: Mapping, settings: dict[str, Any]) -> None:
         entry = self.catalog.create(name, mapping, settings)

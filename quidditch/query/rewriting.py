@@ -20,6 +20,9 @@ CLAUSE_LIMIT = 1024
 TERMS_LIMIT = 65_536
 """Values of one terms clause; OpenSearch's index.max_terms_count."""
 
+BOOST_LIMIT = 1e30
+"""The largest product of nested boosts: a sum of scores of `CLAUSE_LIMIT` such clauses still fits a float32."""
+
 ID_FIELD = "_id"
 
 
@@ -78,6 +81,10 @@ def boosted(query: Query, boost: float) -> float:
     own: object = query.boost
     if isinstance(own, bool) or not isinstance(own, int | float) or not math.isfinite(own) or own < 0:
         raise QueryError(f"{query.clause}.boost: a number of 0 or more expected, not {spell(own)}")
+    if boost * own > BOOST_LIMIT:
+        raise QueryError(
+            f"{query.clause}.boost: at most {BOOST_LIMIT:g} expected, boosts above it included, not {spell(own)}"
+        )
     return boost * own
 
 
