@@ -39,7 +39,7 @@ class Inverted:
     positions: U32s | None = None
 
     def token_freqs(self, offsets: Ints) -> Ints:
-        """uint32[t] or int64[t]: positions per term; zeros where the field keeps none. `offsets`: where postings begin."""
+        """Positions per term, zeros where the field keeps none; `offsets` are where its postings begin."""
         if self.positions is None or self.freqs is None or not len(self.freqs):
             return np.zeros(len(self.terms), np.int64)
         return np.add.reduceat(self.freqs, offsets[:-1], dtype=np.uint32)
