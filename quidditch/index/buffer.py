@@ -66,12 +66,8 @@ def build_segment(
         mapping,
         ANALYZER_NAMES,
         [source for _, _, source in documents],
+        acknowledged=True,
     )
-    if batch.errors:
-        place, error = next(iter(batch.errors.items()))
-        raise InternalError(
-            f"document {documents[place][1]!r} was acknowledged and cannot be indexed: {error}"
-        )
     builder = SegmentBuilder(vocabularies)
     builder.add(batch, [id_bytes for _, id_bytes, _ in documents])
     return builder

@@ -78,7 +78,11 @@ class LocalIndex:
 
         raises: MappingError   for a change that documents already indexed could not follow
         """
-        self._database.writable().catalog.extend_mapping(self.name, mappings)
+        shard = self._writable()
+        with shard.environment.locked():
+            # What is buffered was taken under the mapping as it is, and is indexed by it.
+            shard.writer.flush()
+            shard.schema.extend(mappings)
 
     # ------------------------------------------------------------------------------------------------ writes
 
