@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from quidditch.errors import CorruptIndex
-from quidditch.types import I64s, Ints, U32s, U64s
+from quidditch.types import I64s, Ints, U32s
 
 FORMAT_VERSION = 1
 OLDEST_READABLE = 1
@@ -249,9 +249,6 @@ def unpack_id_entry(data: Buffer) -> tuple[int, int, bool]:
     return seq_no, version, deleted
 
 
-def pack_ids(ids: list[bytes]) -> bytes:
-    return pack_strings(ids)
-
-
-def as_u64s(values: I64s) -> U64s:
-    return values.view(np.uint64)
+def long_id_of(data: Buffer) -> bytes:
+    """The id that an entry spells out, because its key holds a hash of it."""
+    return bytes(data[struct.calcsize("<QQ?") :])

@@ -7,16 +7,21 @@ marked as garbage when its segment was replaced, is swept: rows first, a bounded
 
 from __future__ import annotations
 
-import os
-import socket
+import uuid
 from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from quidditch.errors import StorageError
 from quidditch.index.codecs import segment_key
 from quidditch.index.postings import Row
-from quidditch.index.storage import SEGMENT_TABLES, Environment, Table, Transaction
+from quidditch.index.storage import SEGMENT_TABLES, Environment, Table, Transaction, new_file_lock
 from quidditch.types import SegmentId, SeqNo
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 PIECE_BYTES = 16 << 20
 """Bytes of rows in one transaction: how long the write lock is held, and what a writer keeps in memory."""
@@ -31,31 +36,79 @@ _NEXT_SEGMENT = b"next_segment"
 class Lease(msgspec.Struct, frozen=True):
     """Who is writing under a segment's number, and from which segments if it is a merge."""
 
-    pid: int
-    host: str
+    owner: str
     sources: list[int] = []
     garbage: bool = False
 
-    @property
-    def alive(self) -> bool:
-        """Whether its owner may still be at work. An owner on another host is given the benefit of the doubt."""
-        if self.garbage:
+
+class LeaseLost(StorageError):
+    """Another process took a segment's number away while its rows were being written; they are swept."""
+
+
+class Leases:
+    """The segments that this process is writing in one shard, and whether others' writers still live.
+
+    A process is alive while it holds the lock on a file of its own beside the data: the system lets go of it
+    however the process ends, in whatever container it ran.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._owner = uuid.uuid4().hex
+        self._lock: BaseFileLock | None = None
+        self._mine: set[SegmentId] = set()
+
+    def take(self, transaction: Transaction, sources: Iterable[SegmentId] = ()) -> SegmentId:
+        """A segment number that was never used, leased to this process until `release` or `discard`."""
+        if self._lock is None:
+            self._lock = new_file_lock(self._path(self._owner))
+            self._lock.acquire(timeout=0)
+        value = transaction.get(Table.META, _NEXT_SEGMENT)
+        segment = int.from_bytes(value, "little") if value is not None else 1
+        transaction.put(Table.META, _NEXT_SEGMENT, (segment + 1).to_bytes(8, "little"))
+        lease = Lease(self._owner, list(sources))
+        transaction.put(Table.PENDING, segment_key(segment), msgspec.json.encode(lease))
+        self._mine.add(segment)
+        return segment
+
+    def check(self, transaction: Transaction, segment: SegmentId) -> None:
+        """raises: LeaseLost   another process declared the segment garbage"""
+        lease = read_leases(transaction).get(segment)
+        if lease is None or lease.owner != self._owner or lease.garbage:
+            raise LeaseLost(f"{self._folder}: segment {segment} was taken away while it was being written")
+
+    def release(self, transaction: Transaction, segment: SegmentId) -> None:
+        """The segment is being published by this transaction."""
+        self.check(transaction, segment)
+        transaction.delete(Table.PENDING, segment_key(segment))
+
+    def forget(self, segment: SegmentId) -> None:
+        """This process writes the segment no more, whether it was published or not."""
+        self._mine.discard(segment)
+
+    def alive(self, segment: SegmentId, lease: Lease) -> bool:
+        """Whether somebody may still be writing the segment."""
+        if lease.garbage:
             return False
-        return self.host != socket.gethostname() or _process_exists(self.pid)
-
-
-def _process_exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        if lease.owner == self._owner:
+            return segment in self._mine
+        lock = new_file_lock(self._path(lease.owner))
+        try:
+            lock.acquire(timeout=0)
+        except TimeoutError:
+            return True
+        lock.release()
+        self._path(lease.owner).unlink(missing_ok=True)
         return False
-    except OSError:
-        return True
-    return True
 
+    def close(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+            self._path(self._owner).unlink(missing_ok=True)
 
-def own_lease(sources: Iterable[SegmentId] = ()) -> Lease:
-    return Lease(os.getpid(), socket.gethostname(), list(sources))
+    def _path(self, owner: str) -> Path:
+        return self._folder / f"writer-{owner}.lock"
 
 
 # --------------------------------------------------------------------------------------------------- counters
@@ -69,15 +122,6 @@ def next_seq_no(transaction: Transaction) -> SeqNo:
 
 def set_next_seq_no(transaction: Transaction, seq_no: SeqNo) -> None:
     transaction.put(Table.META, _NEXT_SEQ_NO, seq_no.to_bytes(8, "little"))
-
-
-def take_segment(transaction: Transaction, lease: Lease) -> SegmentId:
-    """A segment number that was never used, leased to this process."""
-    value = transaction.get(Table.META, _NEXT_SEGMENT)
-    segment = int.from_bytes(value, "little") if value is not None else 1
-    transaction.put(Table.META, _NEXT_SEGMENT, (segment + 1).to_bytes(8, "little"))
-    transaction.put(Table.PENDING, segment_key(segment), msgspec.json.encode(lease))
-    return segment
 
 
 # ----------------------------------------------------------------------------------------------------- pieces
@@ -99,9 +143,18 @@ def pieces(
         yield piece
 
 
-def write_piece(environment: Environment, piece: dict[Table, list[tuple[bytes, bytes]]]) -> int:
-    """Write one piece in a transaction of its own; the bytes written."""
+def write_piece(
+    environment: Environment,
+    leases: Leases,
+    segment: SegmentId,
+    piece: dict[Table, list[tuple[bytes, bytes]]],
+) -> int:
+    """Write one piece of a segment in a transaction of its own; the bytes written.
+
+    raises: LeaseLost   the segment is no longer this process's to write
+    """
     with environment.write() as transaction:
+        leases.check(transaction, segment)
         for table, rows in piece.items():
             transaction.put_many(table, rows)
     return sum(len(key) + len(value) for rows in piece.values() for key, value in rows)
@@ -110,7 +163,7 @@ def write_piece(environment: Environment, piece: dict[Table, list[tuple[bytes, b
 # ---------------------------------------------------------------------------------------------------- sweeping
 
 
-def leases(transaction: Transaction) -> dict[SegmentId, Lease]:
+def read_leases(transaction: Transaction) -> dict[SegmentId, Lease]:
     return {
         int.from_bytes(key, "big"): msgspec.json.decode(value, type=Lease)
         for key, value in transaction.rows(Table.PENDING)
@@ -119,14 +172,15 @@ def leases(transaction: Transaction) -> dict[SegmentId, Lease]:
 
 def discard(transaction: Transaction, segment: SegmentId) -> None:
     """Hand a segment's rows to the sweeper."""
-    garbage = Lease(0, "", garbage=True)
+    garbage = Lease("", garbage=True)
     transaction.put(Table.PENDING, segment_key(segment), msgspec.json.encode(garbage))
 
 
-def sweep(environment: Environment, max_transactions: int = 4) -> bool:
+def sweep(environment: Environment, leases: Leases, max_transactions: int = 4) -> bool:
     """Delete rows that no published segment owns and nobody is writing; whether all are gone."""
     with environment.read() as transaction:
-        dead = [segment for segment, lease in leases(transaction).items() if not lease.alive]
+        found = read_leases(transaction)
+    dead = [segment for segment, lease in found.items() if not leases.alive(segment, lease)]
     for _ in range(max_transactions):
         if not dead:
             return True

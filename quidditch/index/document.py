@@ -10,13 +10,14 @@ from collections.abc import Mapping as Dict
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
 import numpy as np
 
-from quidditch.errors import DocumentError, QuidditchError
+from quidditch.analysis.registry import ANALYZER_NAMES
+from quidditch.errors import DocumentError, LimitExceeded, MappingError, QuidditchError
 from quidditch.schema.dynamic import infer
 from quidditch.schema.fields import Field, spell
 from quidditch.schema.mapping import Mapping
@@ -136,6 +137,31 @@ def parse_documents(
             return ParsedBatch(positions, encoded, values, attempt.mapping, errors)
         errors.update({positions[place]: error for place, error in attempt.errors.items()})
         positions = [position for position in positions if position not in errors]
+
+
+class Schema(Protocol):
+    """Where an index's mapping lives, and how fields are added to it for every process to see."""
+
+    def current(self) -> Mapping: ...
+
+    def extend(self, body: dict[str, Any]) -> Mapping: ...
+
+
+def parse_and_learn(
+    docs: Sequence[Dict[str, Any]], schema: Schema, sources: Sequence[bytes] | None = None
+) -> ParsedBatch:
+    """`parse_documents` by the index's mapping, which learns the fields that the documents bring.
+
+    Another writer may give a new field another type at the same time: the first word counts, and these
+    documents are parsed again by it.
+    """
+    while True:
+        mapping = schema.current()
+        batch = parse_documents(docs, mapping, ANALYZER_NAMES, sources)
+        if batch.mapping is mapping:
+            return batch
+        with contextlib.suppress(MappingError, LimitExceeded):
+            schema.extend(batch.mapping.to_dict())
 
 
 class _Attempt:

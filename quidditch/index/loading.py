@@ -8,12 +8,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from quidditch.analysis.registry import ANALYZER_NAMES
 from quidditch.errors import DocumentError, QuidditchError
-from quidditch.index.document import encode_source, parse_documents
+from quidditch.index.document import Schema, encode_source, parse_and_learn
 from quidditch.index.operations import Operation, check_id
-from quidditch.index.segment import SegmentBuilder
-from quidditch.index.writer import BUFFER_DOCS, IndexWriter, Schema
+from quidditch.index.segment import SegmentBuilder, Vocabularies
+from quidditch.index.writer import BUFFER_DOCS, IndexWriter
 from quidditch.schema.fields import spell
 
 BATCH_DOCS = 4_000
@@ -29,7 +28,14 @@ class Rejected:
 
     position: int
     id: str | None
-    error: QuidditchError
+    status: int
+    type: str
+    reason: str
+
+    @classmethod
+    def because(cls, position: int, id: str | None, error: QuidditchError) -> Rejected:
+        # The error itself would keep the whole document alive, through the frames of its traceback.
+        return cls(position, id, error.status, error.type, str(error))
 
 
 class StreamLoader:
@@ -37,18 +43,24 @@ class StreamLoader:
 
     The caller's thread reads documents into typed values and compresses their sources, another analyses, sorts
     and writes: array code and compression let go of the interpreter, so the two overlap.
-    A chunk is atomic: after a crash all of it is there, or nothing.
+    A chunk is atomic: after a crash all of it is there, or nothing. When a chunk fails, what came before it is
+    in, and nothing that came after.
     """
 
     def __init__(
-        self, writer: IndexWriter, schema: Schema, chunk_docs: int | None, id_field: str | None
+        self,
+        writer: IndexWriter,
+        schema: Schema,
+        vocabularies: Vocabularies,
+        chunk_docs: int | None,
+        id_field: str | None,
     ) -> None:
         self._writer = writer
         self._schema = schema
+        self._vocabularies = vocabularies
         self._chunk_docs = chunk_docs
         self._id_field = id_field
-        self._mapping = schema.current()
-        self._builder = SegmentBuilder(writer.vocabularies)
+        self._builder = SegmentBuilder(vocabularies)
         self._taken = 0
         self._worker = ThreadPoolExecutor(1, "quidditch-analysis")
         self._at_work: Future[None] | None = None
@@ -62,14 +74,17 @@ class StreamLoader:
         self.accepted = 0
 
     def add(self, doc: Dict[str, Any]) -> None:
-        """Take the next document; one that cannot be indexed is noted in `rejected`."""
+        """Take the next document; one that cannot be indexed is noted in `rejected`.
+
+        raises: StorageError, ...   a chunk could not be written; the loader takes no more
+        """
         position = self._position
         self._position += 1
         try:
             id_bytes, doc = self._take_id(doc)
             source = encode_source(doc)
         except QuidditchError as error:
-            self.rejected.append(Rejected(position, None, error))
+            self.rejected.append(Rejected.because(position, None, error))
             return
         self._docs.append(doc)
         self._ids.append(id_bytes)
@@ -77,11 +92,11 @@ class StreamLoader:
         self._positions.append(position)
         self._batch_bytes += len(source)
         if self._chunk_docs is not None and self._taken + len(self._docs) >= self._chunk_docs:
-            self.commit()
+            self._commit()
         elif len(self._docs) >= BATCH_DOCS or self._batch_bytes >= BATCH_BYTES:
             self._analyse()
-            if self._chunk_is_full:
-                self.commit()
+            if self._builder.size_bytes >= self._writer.chunk_bytes or self._vocabularies.over_limit:
+                self._commit()
 
     def _take_id(self, doc: Dict[str, Any]) -> tuple[bytes, Dict[str, Any]]:
         """The document's id, and the document without `_id`, which is no part of the source."""
@@ -93,24 +108,34 @@ class StreamLoader:
             doc = {key: value for key, value in doc.items() if key != "_id"}
         return id_bytes, doc
 
-    def commit(self) -> None:
-        """Write what has been taken so far; done when the next commit, or `finish`, begins."""
+    def finish(self) -> None:
+        """Write the rest, and end the other thread."""
+        try:
+            self._commit()
+            self._settle()
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """End the other thread; what was taken since the last chunk is dropped."""
+        self._worker.shutdown(cancel_futures=True)
+
+    def _commit(self) -> None:
+        """Write what has been taken so far; done when the next commit, or `finish`, has waited for it."""
         if not self._taken and len(self._docs) < BUFFER_DOCS:
             self._settle()
             self._write_small()
             return
         self._analyse()
         if self._taken:
-            builder, self._builder = self._builder, SegmentBuilder(self._writer.vocabularies)
+            builder, self._builder = self._builder, SegmentBuilder(self._vocabularies)
+            self._taken = 0
             self._hand_over(lambda: self._publish(builder))
-        self._taken = 0
 
     def _write_small(self) -> None:
         """Few documents go through the buffer, as single writes do."""
         operations = [Operation("index", one, doc) for one, doc in zip(self._ids, self._docs, strict=True)]
-        if not operations:
-            return
-        for place, result in enumerate(self._writer.apply(operations)):
+        for place, result in enumerate(self._writer.apply(operations) if operations else ()):
             if isinstance(result, QuidditchError):
                 self._reject(place, result)
             else:
@@ -121,19 +146,22 @@ class StreamLoader:
         """Parse the batch, and have the other thread give it to the builder."""
         if not self._docs:
             return
-        batch = parse_documents(self._docs, self._mapping, ANALYZER_NAMES, self._sources)
-        if batch.mapping is not self._mapping:
-            self._mapping = self._schema.extend(batch.mapping.to_dict())
-            # Another process may have given a new field another type meanwhile: its word counts.
-            batch = parse_documents(self._docs, self._mapping, ANALYZER_NAMES, self._sources)
+        batch = parse_and_learn(self._docs, self._schema, self._sources)
         for place, error in sorted(batch.errors.items()):
             self._reject(place, error)
         ids = [self._ids[place] for place in batch.accepted]
-        self._taken += len(ids)
         self._clear_batch()
         builder = self._builder
         self._hand_over(lambda: builder.add_values(batch, ids))
         builder.add_sources(batch)
+        self._taken += len(ids)
+
+    def _reject(self, place: int, error: QuidditchError) -> None:
+        self.rejected.append(Rejected.because(self._positions[place], self._ids[place].decode(), error))
+
+    def _clear_batch(self) -> None:
+        self._docs, self._ids, self._sources, self._positions = [], [], [], []
+        self._batch_bytes = 0
 
     # -------------------------------------------------------------------------------------- the other thread
 
@@ -151,23 +179,4 @@ class StreamLoader:
     def _publish(self, builder: SegmentBuilder) -> None:
         self._writer.publish(builder)
         self.accepted += builder.doc_count
-        self._writer.vocabularies.trim()
-
-    @property
-    def _chunk_is_full(self) -> bool:
-        return self._builder.size_bytes >= self._writer.chunk_bytes or self._writer.vocabularies.over_limit
-
-    def _reject(self, place: int, error: QuidditchError) -> None:
-        self.rejected.append(Rejected(self._positions[place], self._ids[place].decode(), error))
-
-    def _clear_batch(self) -> None:
-        self._docs, self._ids, self._sources, self._positions = [], [], [], []
-        self._batch_bytes = 0
-
-    def finish(self) -> None:
-        """Write the rest, and end the other thread."""
-        try:
-            self.commit()
-            self._settle()
-        finally:
-            self._worker.shutdown()
+        self._vocabularies.trim()

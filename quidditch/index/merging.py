@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 
-from quidditch.errors import QuidditchError
+from quidditch.errors import InternalError, QuidditchError
 from quidditch.index import merge
 from quidditch.index.codecs import (
     WINDOW_DOCS,
@@ -15,7 +16,7 @@ from quidditch.index.codecs import (
     segment_key,
     split_by,
 )
-from quidditch.index.commit import discard, leases, own_lease, pieces, sweep, take_segment, write_piece
+from quidditch.index.commit import LeaseLost, Leases, discard, pieces, read_leases, sweep, write_piece
 from quidditch.index.merge import SegmentMerge
 from quidditch.index.segment import FieldRecord, encode_record, split_records
 from quidditch.index.snapshot import SegmentState, pack_tombstones, read_segments, unpack_tombstones
@@ -29,8 +30,9 @@ SLICE_BYTES = 4 << 20
 class _Task:
     """A merge on its way: rows still to be written, and what the result will be."""
 
-    def __init__(self, environment: Environment, merge_: SegmentMerge) -> None:
+    def __init__(self, environment: Environment, leases: Leases, merge_: SegmentMerge) -> None:
         self.merge = merge_
+        self._leases = leases
         self.fields: list[FieldRecord] = []
         self.size_bytes = 0
         self._environment = environment
@@ -42,7 +44,7 @@ class _Task:
         piece = next(self._pieces, None)
         if piece is None:
             return None
-        written = write_piece(self._environment, piece)
+        written = write_piece(self._environment, self._leases, self.merge.target, piece)
         self.size_bytes += written
         return written
 
@@ -50,8 +52,9 @@ class _Task:
 class Merger:
     """The merges of one shard by this process, one at a time; other processes' are seen by their leases."""
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: Environment, leases: Leases) -> None:
         self._environment = environment
+        self._leases = leases
         self._task: _Task | None = None
         self._lock = threading.Lock()
 
@@ -71,13 +74,16 @@ class Merger:
             self._lock.release()
 
     def force(self, max_segments: int) -> None:
-        """Merge until no more than `max_segments` are left and none holds deleted documents."""
+        """Merge until no more than `max_segments` are left and none holds deleted documents.
+
+        A merge that another process has under way is taken from it: it may lie idle for as long as that lives.
+        """
         with self._lock:
             self._abandon()
-            while self._begin(lambda sizes: merge.choose_down_to(sizes, max_segments)):
+            while self._begin(lambda sizes: merge.choose_down_to(sizes, max_segments), preempt=True):
                 while self._task is not None:
                     self._step()
-            while not sweep(self._environment):
+            while not sweep(self._environment, self._leases):
                 pass
 
     def close(self) -> None:
@@ -85,17 +91,21 @@ class Merger:
         with self._lock:
             self._abandon()
 
-    def _begin(self, choose: merge.Choice) -> bool:
+    def _begin(self, choose: merge.Choice, *, preempt: bool = False) -> bool:
+        """Begin the next merge; whether there is one that no other process has under way, or `preempt`."""
         with self._environment.write() as transaction:
             states = read_segments(transaction, {})
-            chosen = choose([(state.live_count, state.record.doc_count) for state in states])
-            if chosen is None:
+            busy: set[int] = set()
+            for target, lease in read_leases(transaction).items():
+                if preempt and lease.sources:
+                    discard(transaction, target)
+                elif self._leases.alive(target, lease):
+                    busy.update(lease.sources)
+            sources = _first_choice(states, busy, choose)
+            if not sources:
                 return False
-            sources = states[chosen]
-            if _taken(transaction, sources):
-                return False
-            target = take_segment(transaction, own_lease(state.segment_id for state in sources))
-        self._task = _Task(self._environment, SegmentMerge(self._environment, sources, target))
+            target = self._leases.take(transaction, (state.segment_id for state in sources))
+        self._task = _Task(self._environment, self._leases, SegmentMerge(self._environment, sources, target))
         return True
 
     def _step(self) -> int:
@@ -107,21 +117,27 @@ class Merger:
             if written is not None:
                 return written
             self._publish(task)
+        except LeaseLost:
+            self._abandon()
+            return 1
         except BaseException:
             self._abandon()
             raise
+        self._leases.forget(task.merge.target)
         self._task = None
-        sweep(self._environment)
+        sweep(self._environment, self._leases)
         return 1
 
     def _publish(self, task: _Task) -> None:
         """Put the result in its sources' place, with the deletes that came meanwhile."""
         sources = {source.state.segment_id for source in task.merge.sources}
         with self._environment.write() as transaction:
+            self._leases.release(transaction, task.merge.target)
             now = [state for state in read_segments(transaction, {}) if state.segment_id in sources]
             if len(now) != len(sources):
-                discard(transaction, task.merge.target)
-                return
+                raise InternalError(
+                    f"{self._environment.path}: segments vanished while they were being merged"
+                )
             for segment_id in sources:
                 transaction.delete(Table.SEGMENTS, segment_key(segment_id))
                 transaction.delete_prefix(Table.TOMBSTONES, segment_key(segment_id))
@@ -131,25 +147,31 @@ class Merger:
                 return
             record = task.merge.record(task.fields, task.size_bytes)
             transaction.put(Table.SEGMENTS, segment_key(task.merge.target), encode_record(record))
-            transaction.delete(Table.PENDING, segment_key(task.merge.target))
             add_tombstones(transaction, task.merge.target, ids_of(task.merge.deleted_since(now)))
 
     def _abandon(self) -> None:
         task, self._task = self._task, None
         if task is None:
             return
+        self._leases.forget(task.merge.target)
         try:
             with self._environment.write() as transaction:
                 discard(transaction, task.merge.target)
         except QuidditchError:
-            # The lease names this process: whoever comes after it sweeps the rows.
+            # The disk may be what failed. Forgotten, the lease counts as dead, and the next sweep has the rows.
             return
 
 
-def _taken(transaction: Transaction, sources: Sequence[SegmentState]) -> bool:
-    """Is another process merging any of these?"""
-    wanted = {state.segment_id for state in sources}
-    return any(lease.alive and not wanted.isdisjoint(lease.sources) for lease in leases(transaction).values())
+def _first_choice(
+    states: Sequence[SegmentState], busy: set[int], choose: merge.Choice
+) -> Sequence[SegmentState]:
+    """What `choose` picks from the first run of neighbours, none of them busy, that it finds a merge in."""
+    for is_busy, group in groupby(states, key=lambda state: state.segment_id in busy):
+        run = list(group)
+        chosen = None if is_busy else choose([(state.live_count, state.record.doc_count) for state in run])
+        if chosen is not None:
+            return run[chosen]
+    return ()
 
 
 def add_tombstones(transaction: Transaction, segment: int, docs: U32s) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from quidditch.analysis.registry import get_analyzer
 from quidditch.analysis.vocabulary import Vocabulary
-from quidditch.errors import CorruptIndex
+from quidditch.errors import CorruptIndex, InternalError
 from quidditch.index.codecs import Buffer
 from quidditch.index.doc_values import (
     column_rows,
@@ -285,6 +285,10 @@ class SegmentBuilder:
 
     def rows(self, segment: int) -> Iterator[Row | FieldRecord]:
         """Every row of the segment, ascending inside each table, and a record for each field."""
+        if self._sources.doc_count != self.doc_count:
+            raise InternalError(
+                f"a segment of {self.doc_count} documents has {self._sources.doc_count} sources"
+            )
         yield from id_rows(segment, self.ids)
         yield from self._sources.rows(segment)
         # In the order of names, so that the same documents give the same bytes.

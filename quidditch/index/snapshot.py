@@ -11,8 +11,18 @@ from typing import Self
 import numpy as np
 from pyroaring import BitMap
 
+from quidditch.errors import CorruptIndex
 from quidditch.index.buffer import BufferFreezer, unpack_buffered
-from quidditch.index.codecs import WINDOW_DOCS, Buffer, id_key, seq_no_key, unpack_bitmap, unpack_id_entry
+from quidditch.index.codecs import (
+    LONGEST_PLAIN_ID,
+    WINDOW_DOCS,
+    Buffer,
+    id_key,
+    long_id_of,
+    seq_no_key,
+    unpack_bitmap,
+    unpack_id_entry,
+)
 from quidditch.index.reader import DEFAULT_CACHE_BYTES, SegmentCache, SegmentReader
 from quidditch.index.segment import SegmentRecord, decode_record
 from quidditch.index.storage import Environment, Table, Transaction
@@ -174,7 +184,11 @@ class Snapshots:
 def read_entry(transaction: Transaction, id_bytes: bytes) -> tuple[SeqNo, int, bool] | None:
     """(sequence number, version, deleted) of the last write to this id."""
     value = transaction.get(Table.IDS, id_key(id_bytes))
-    return unpack_id_entry(value) if value is not None else None
+    if value is None:
+        return None
+    if len(id_bytes) > LONGEST_PLAIN_ID and long_id_of(value) != id_bytes:
+        raise CorruptIndex(f"id map: the entry of id {id_bytes[:40]!r}... is another id's")
+    return unpack_id_entry(value)
 
 
 def read_source(

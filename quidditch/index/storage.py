@@ -6,12 +6,13 @@ Nothing else imports `lmdb`. `TABLES` is the one list of named databases; `FORMA
 from __future__ import annotations
 
 import contextlib
-import json
+import ctypes
 import os
+import shutil
 import socket
-import struct
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -22,18 +23,16 @@ import lmdb
 from quidditch.errors import (
     CorruptIndex,
     FormatTooNew,
-    FormatTooOld,
     StorageError,
     StoreFull,
     StoreLocked,
 )
-from quidditch.index.codecs import FORMAT_VERSION, OLDEST_READABLE, Buffer
-from quidditch.version import __version__
+from quidditch.index.codecs import Buffer
+from quidditch.index.datafile import check_file_size, check_format, format_record, is_file
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-MAGIC = "quidditch"
 DEFAULT_MAP_BYTES = 64 << 30
 """Addresses reserved for one environment. On POSIX this takes neither memory nor disk."""
 
@@ -93,25 +92,25 @@ class Transaction:
     """One LMDB transaction. Values it hands out are views that end with it; decoders copy."""
 
     def __init__(self, txn: Any, tables: dict[Table, Any]) -> None:
-        self._txn = txn
+        self.handle = txn
         self._tables = tables
 
     @property
     def id(self) -> int:
         """Of a reader: the commit that it sees. Of a writer: the commit that it will be."""
-        return int(self._txn.id())
+        return int(self.handle.id())
 
     def get(self, table: Table, key: bytes) -> Buffer | None:
-        return self._txn.get(key, None, self._tables[table])  # type: ignore[no-any-return]
+        return self.handle.get(key, None, self._tables[table])  # type: ignore[no-any-return]
 
     def get_many(self, table: Table, keys: list[bytes]) -> dict[bytes, Buffer]:
         """The values of those keys that are there."""
-        with self._txn.cursor(self._tables[table]) as cursor:
+        with self.handle.cursor(self._tables[table]) as cursor:
             return {bytes(key): value for key, value in cursor.getmulti(keys)}
 
     def floor(self, table: Table, key: bytes) -> tuple[bytes, Buffer] | None:
         """The row with the largest key that is not above `key`."""
-        with self._txn.cursor(self._tables[table]) as cursor:
+        with self.handle.cursor(self._tables[table]) as cursor:
             found = cursor.set_range(key)
             if found and bytes(cursor.key()) == key:
                 return key, cursor.value()
@@ -121,7 +120,7 @@ class Transaction:
 
     def rows(self, table: Table, prefix: bytes = b"") -> Iterator[tuple[bytes, Buffer]]:
         """Every row whose key starts with `prefix`, in key order."""
-        with self._txn.cursor(self._tables[table]) as cursor:
+        with self.handle.cursor(self._tables[table]) as cursor:
             if not (cursor.set_range(prefix) if prefix else cursor.first()):
                 return
             for key, value in cursor:
@@ -133,7 +132,7 @@ class Transaction:
     def page(self, table: Table, prefix: bytes, after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """Up to `limit` rows with the prefix and a key above `after`, copied."""
         rows: list[tuple[bytes, bytes]] = []
-        with self._txn.cursor(self._tables[table]) as cursor:
+        with self.handle.cursor(self._tables[table]) as cursor:
             found = cursor.set_range(max(prefix, after))
             if found and bytes(cursor.key()) == after:
                 found = cursor.next()
@@ -143,13 +142,13 @@ class Transaction:
         return rows
 
     def put(self, table: Table, key: bytes, value: Buffer) -> None:
-        self._txn.put(key, value, db=self._tables[table])
+        self.handle.put(key, value, db=self._tables[table])
 
     def put_many(self, table: Table, rows: list[tuple[bytes, bytes]]) -> None:
         """Write rows sorted by key; appended as full pages where they all lie past the table's last key."""
         if not rows:
             return
-        with self._txn.cursor(self._tables[table]) as cursor:
+        with self.handle.cursor(self._tables[table]) as cursor:
             append = not cursor.last() or bytes(cursor.key()) < rows[0][0]
             consumed, _ = cursor.putmulti(rows, append=append)
         if consumed != len(rows):
@@ -158,12 +157,12 @@ class Transaction:
             )
 
     def delete(self, table: Table, key: bytes) -> bool:
-        return bool(self._txn.delete(key, db=self._tables[table]))
+        return bool(self.handle.delete(key, db=self._tables[table]))
 
     def delete_prefix(self, table: Table, prefix: bytes, limit: int | None = None) -> int:
         """Delete rows whose key starts with `prefix`, at most `limit` of them; how many were deleted."""
         deleted = 0
-        with self._txn.cursor(self._tables[table]) as cursor:
+        with self.handle.cursor(self._tables[table]) as cursor:
             found = cursor.set_range(prefix)
             while found and (limit is None or deleted < limit) and bytes(cursor.key()).startswith(prefix):
                 cursor.delete()
@@ -172,20 +171,20 @@ class Transaction:
         return deleted
 
     def count(self, table: Table) -> int:
-        return int(self._txn.stat(self._tables[table])["entries"])
+        return int(self.handle.stat(self._tables[table])["entries"])
 
     def size_bytes(self, table: Table) -> int:
         """Bytes of the pages that hold the table."""
-        stat = self._txn.stat(self._tables[table])
+        stat = self.handle.stat(self._tables[table])
         pages = stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
         return int(pages * stat["psize"])
 
     def last(self, table: Table) -> tuple[bytes, Buffer] | None:
-        with self._txn.cursor(self._tables[table]) as cursor:
+        with self.handle.cursor(self._tables[table]) as cursor:
             return (bytes(cursor.key()), cursor.value()) if cursor.last() else None
 
     def first(self, table: Table) -> tuple[bytes, Buffer] | None:
-        with self._txn.cursor(self._tables[table]) as cursor:
+        with self.handle.cursor(self._tables[table]) as cursor:
             return (bytes(cursor.key()), cursor.value()) if cursor.first() else None
 
 
@@ -207,112 +206,137 @@ class Environment:
         self.path = path
         self.readonly = readonly
         self.write_timeout_s = write_timeout_s
-        self._pid = os.getpid()
-        self._closed = False
-        self._readers = 0
-        self._state = threading.Condition()
-        self._thread_lock = threading.RLock()
-        existed = is_file(path / "data.mdb")
-        if existed:
-            check_file_size(path / "data.mdb")
-        elif readonly:
-            raise StorageError(f"{path}: there is no index to open read-only")
-        else:
-            _make_directory(path)
-        self._file_lock = _file_lock(path / "write.lock")
         self._names = tables
         self._map_bytes = map_bytes
-        # LMDB opens tables for writing only inside a write transaction, and a reader shall not wait for one.
-        self._opened_for_writing = not readonly and (not existed or self._open_if_unlocked())
-        if not self._opened_for_writing:
-            self._open(existed, readonly=True)
-        elif not existed:
-            with self.locked():
-                self._open(existed, readonly=False)
+        self._pid = os.getpid()
+        self._closed = False
+        self._can_write = False
+        self._reads: set[Transaction] = set()
+        self._state = threading.Condition()
+        self._thread_lock = threading.RLock()
+        if not readonly:
+            _make_directory(path)
+        self._file_lock = new_file_lock(path / "write.lock")
+        if readonly:
+            self._open_for_reading()
+        else:
+            self._open_or_create()
+        _forks.watch(self)
 
     # ------------------------------------------------------------------------------------------- life
 
-    def _open_if_unlocked(self) -> bool:
-        """Open for reading and writing, unless some process is writing just now."""
+    @property
+    def _file(self) -> Path:
+        return self.path / "data.mdb"
+
+    def _open_or_create(self) -> None:
+        """Open for writing, or for reading alone while another process writes: LMDB opens tables for writing
+        inside a write transaction only, and a reader shall not wait for one."""
+        there = is_file(self._file)
         try:
-            with self.locked(timeout_s=UNLOCKED_WAIT_S):
-                self._open(existed=True, readonly=False)
+            with self.locked(timeout_s=UNLOCKED_WAIT_S if there else None):
+                self._open_for_writing()
         except StoreLocked:
-            return False
-        return True
+            if not there:
+                raise
+            self._open_for_reading()
 
-    def _open(self, existed: bool, *, readonly: bool) -> None:
-        self._env = _open_lmdb(self.path, len(self._names), readonly, self._map_bytes)
-        try:
-            with _translated(self.path):
-                self._tables = self._read_tables() if readonly else self._make_tables(existed)
-        except BaseException:
-            self._env.close()
-            raise
-
-    def _read_tables(self) -> dict[Table, Any]:
-        meta = self._open_meta(None, True)
-        with self._env.begin() as txn:
+    def _open_for_writing(self) -> None:
+        """Under the write lock."""
+        if not is_file(self._file):
+            self._create_file()
+        check_file_size(self._file)
+        with self._opened(readonly=False) as env, env.begin(write=True) as txn:
+            meta = _open_table(env, self.path, Table.META, txn, create=False)
             check_format(self.path, txn.get(b"format", db=meta))
-        others = [table for table in self._names if table is not Table.META]
-        return {
-            Table.META: meta,
-            **{table: self._env.open_db(str(table).encode(), create=False) for table in others},
-        }
+            self._tables = {table: env.open_db(str(table).encode(), txn) for table in self._names}
+        self._can_write = True
 
-    def _make_tables(self, existed: bool) -> dict[Table, Any]:
-        with self._env.begin(write=True) as txn:
-            meta = self._open_meta(txn, existed)
-            if not existed and txn.get(b"format", db=meta) is None:
-                txn.put(b"format", _format_record(), db=meta)
-            check_format(self.path, txn.get(b"format", db=meta))
-            others = [table for table in self._names if table is not Table.META]
-            return {
-                Table.META: meta,
-                **{table: self._env.open_db(str(table).encode(), txn) for table in others},
+    def _create_file(self) -> None:
+        """An environment with a format record and nothing else: made aside and renamed, so that a kill leaves
+        it whole or not there."""
+        aside = self.path / "new"
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        with _translated(self.path):
+            env = _open_lmdb(aside, 1, False, self._map_bytes)
+            with env.begin(write=True) as txn:
+                txn.put(b"format", format_record(), db=env.open_db(str(Table.META).encode(), txn))
+            env.close()
+        os.replace(aside / "data.mdb", self._file)
+        _sync_directory(self.path)
+        shutil.rmtree(aside, ignore_errors=True)
+
+    def _open_for_reading(self) -> None:
+        if not is_file(self._file):
+            raise StorageError(f"{self.path}: there is no index to open read-only")
+        check_file_size(self._file)
+        with self._opened(readonly=True) as env:
+            meta = _open_table(env, self.path, Table.META, None, create=False)
+            with env.begin() as txn:
+                check_format(self.path, txn.get(b"format", db=meta))
+            self._tables = {
+                table: _open_table(env, self.path, table, None, create=False) for table in self._names
             }
 
+    @contextlib.contextmanager
+    def _opened(self, *, readonly: bool) -> Iterator[Any]:
+        """LMDB's environment, closed again if the block fails."""
+        with _translated(self.path):
+            self._env = _open_lmdb(self.path, len(self._names), readonly, self._map_bytes)
+            try:
+                yield self._env
+            except BaseException:
+                self._env.close()
+                raise
+        self._page_bytes = int(self._env.stat()["psize"])
+
     def _reopen_for_writing(self) -> None:
-        """Turn an environment that was opened while another process wrote into one that can write.
+        """Under the write lock: make an environment that was opened for reading alone able to write.
 
         raises: StorageError   while a read of this process lasts: LMDB opens a file once in a process
         """
         with self._state:
-            if not self._state.wait_for(lambda: self._readers == 0, self.write_timeout_s):
+            if not self._state.wait_for(lambda: not self._reads, self.write_timeout_s):
                 raise StorageError(
                     f"{self.path}: cannot write while a scan of this process is open; end it first"
                 )
             self._env.close()
-            self._open(existed=True, readonly=False)
-            self._opened_for_writing = True
-
-    def _open_meta(self, txn: Any, existed: bool) -> Any:
-        try:
-            return self._env.open_db(b"meta", txn, create=not existed)
-        except lmdb.NotFoundError as error:
-            raise CorruptIndex(f"{self.path}: data.mdb is no Quidditch environment") from error
+            self._open_for_writing()
 
     def close(self) -> None:
-        """Unmap the file, once every open read has ended; waits for them."""
+        """Unmap the file, once every open read and write has ended; waits for them."""
+        if self._pid != os.getpid():
+            return
         with self._state:
             if self._closed:
                 return
             self._closed = True
-            self._state.wait_for(lambda: self._readers == 0)
-        if self._pid == os.getpid():
+            self._state.wait_for(lambda: not self._reads)
+        with self._thread_lock:
             self._env.close()
 
     @property
     def closed(self) -> bool:
         return self._closed
 
+    def disown(self) -> None:
+        """In a forked child: never touch what is the parent's. LMDB clears the parent's reader slots when its
+        objects are freed, so they are kept for the life of the process."""
+        for inherited in (self._env, *(read.handle for read in self._reads)):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))
+        self._reads = set()
+        self._state = threading.Condition()
+        self._thread_lock = threading.RLock()
+
     def _guard(self) -> None:
-        if self._closed:
-            raise StorageError(f"{self.path}: this handle is closed")
         if self._pid != os.getpid():
             raise StorageError(
-                f"{self.path}: this handle was opened by process {self._pid} before a fork; connect again here"
+                f"{self.path}: opened by process {self._pid} before it forked, and LMDB opens a file once in a "
+                "process and its forks; connect after the fork, or start the process anew (spawn)"
             )
+        if self._closed:
+            raise StorageError(f"{self.path}: this handle is closed")
 
     # ------------------------------------------------------------------------------------ transactions
 
@@ -320,22 +344,19 @@ class Environment:
         """A read transaction that the caller ends with `end_read`."""
         with self._state:
             self._guard()
-            self._readers += 1
-        try:
             with _translated(self.path):
-                return Transaction(self._env.begin(buffers=True), self._tables)
-        except BaseException:
-            self._reader_left()
-            raise
+                transaction = Transaction(self._env.begin(buffers=True), self._tables)
+            self._reads.add(transaction)
+        return transaction
 
     def end_read(self, transaction: Transaction) -> None:
-        transaction._txn.abort()
-        self._reader_left()
-
-    def _reader_left(self) -> None:
+        if self._pid != os.getpid():
+            return
         with self._state:
-            self._readers -= 1
-            self._state.notify_all()
+            if transaction in self._reads:
+                transaction.handle.abort()
+                self._reads.discard(transaction)
+                self._state.notify_all()
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Transaction]:
@@ -357,15 +378,18 @@ class Environment:
             raise StorageError(f"{self.path}: opened read-only; connect without readonly=True to write")
         with self.locked(), _translated(self.path):
             self._guard()
-            if not self._opened_for_writing:
+            if not self._can_write:
                 self._reopen_for_writing()
-            with self._state:
-                self._readers += 1
-            try:
-                with self._env.begin(write=True, buffers=True) as txn:
-                    yield Transaction(txn, self._tables)
-            finally:
-                self._reader_left()
+            with self._env.begin(write=True, buffers=True) as txn:
+                yield Transaction(txn, self._tables)
+            self._cover_last_page()
+
+    def _cover_last_page(self) -> None:
+        """Make the file as long as its newest meta page says. LMDB counts pages that a transaction took at the
+        end and freed again without writing them, and a shorter file is what truncation looks like."""
+        expected = (self._env.info()["last_pgno"] + 1) * self._page_bytes
+        if self._file.stat().st_size < expected:
+            os.truncate(self._file, expected)
 
     @contextlib.contextmanager
     def locked(self, timeout_s: float | None = None) -> Iterator[None]:
@@ -426,24 +450,52 @@ class Environment:
 # ------------------------------------------------------------------------------------------------ opening
 
 
-def _file_lock(path: Path) -> BaseFileLock:
+def _open_table(env: Any, path: Path, table: Table, txn: Any, *, create: bool) -> Any:
+    try:
+        return env.open_db(str(table).encode(), txn, create=create)
+    except lmdb.NotFoundError as error:
+        raise CorruptIndex(
+            f"{path}: data.mdb is no Quidditch environment: it has no table {table}"
+        ) from error
+
+
+def _sync_directory(path: Path) -> None:
+    """Have a rename inside it survive a loss of power, where directories can be synced at all."""
+    with contextlib.suppress(OSError):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+class _Forks:
+    """The environments of this process, told when they find themselves in a forked child."""
+
+    def __init__(self) -> None:
+        self._environments: weakref.WeakSet[Environment] = weakref.WeakSet()
+        self._watching = False
+
+    def watch(self, environment: Environment) -> None:
+        self._environments.add(environment)
+        if not self._watching and hasattr(os, "register_at_fork"):
+            self._watching = True
+            os.register_at_fork(after_in_child=self._disown_all)
+
+    def _disown_all(self) -> None:
+        for environment in list(self._environments):
+            environment.disown()
+
+
+_forks = _Forks()
+
+
+def new_file_lock(path: Path) -> BaseFileLock:
+    """A lock on a file, which the system lets go of when its process ends."""
     # Imported here because it brings asyncio along, which would double the cost of `import quidditch`.
     from filelock import FileLock
 
     return FileLock(str(path), thread_local=False)
-
-
-def is_file(path: Path) -> bool:
-    """Whether there is such a file.
-
-    raises: StorageError   where the directories above it may not be looked into
-    """
-    try:
-        return path.stat().st_size >= 0
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError as error:
-        raise StorageError(f"{path}: no permission to look: {error.strerror}") from error
 
 
 def _make_directory(path: Path) -> None:
@@ -470,71 +522,6 @@ def _open_lmdb(path: Path, tables: int, readonly: bool, map_bytes: int) -> Any:
             create=not readonly,
             max_spare_txns=4,
         )
-
-
-def _format_record() -> bytes:
-    return json.dumps({"magic": MAGIC, "format": FORMAT_VERSION, "writer": __version__}).encode()
-
-
-def check_format(path: Path, record: Buffer | None) -> None:
-    """Three ways to fail: no format record, a format too old, a format too new."""
-    try:
-        found = json.loads(bytes(record or b""))
-        version = int(found["format"])
-        if found["magic"] != MAGIC:
-            raise ValueError(found["magic"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise CorruptIndex(f"{path}: the format record is missing or unreadable") from error
-    if version > FORMAT_VERSION:
-        raise FormatTooNew(
-            f"{path}: written in format {version} by release {found.get('writer')}; this release "
-            f"({__version__}) reads formats {OLDEST_READABLE} to {FORMAT_VERSION}: install a newer one"
-        )
-    if version < OLDEST_READABLE:
-        raise FormatTooOld(
-            f"{path}: written in format {version}; this release reads {OLDEST_READABLE} to {FORMAT_VERSION}"
-        )
-
-
-_META_MAGIC = 0xBEEFC0DE
-_META_PAGE = struct.Struct("<16xIIQQI44x48xQQ")
-"""An LMDB meta page on a 64-bit little-endian machine: page header, magic, version, address, map size, page
-size (the first words of the free list's record), the main tree's record, last page, transaction."""
-
-
-def check_file_size(file: Path) -> None:
-    """Refuse a data file shorter than its newest meta page says: LMDB would map it and die of SIGBUS.
-
-    raises: CorruptIndex   truncated, or no LMDB file at all
-    """
-    try:
-        size = file.stat().st_size
-        with file.open("rb") as stream:
-            first = stream.read(_META_PAGE.size)
-            newest = _parse_meta(file, first, size)
-            stream.seek(newest[0])
-            second = stream.read(_META_PAGE.size)
-            newest = max(newest, _parse_meta(file, second, size), key=lambda meta: meta[2])
-    except PermissionError as error:
-        raise StorageError(f"{file}: no permission to read it") from error
-    except OSError as error:
-        raise StorageError(f"{file}: cannot be read: {error.strerror}") from error
-    page_bytes, last_page, _ = newest
-    expected = (last_page + 1) * page_bytes
-    if size < expected:
-        raise CorruptIndex(
-            f"{file}: truncated: {size:,} bytes on disk, {expected:,} expected; restore it from a backup"
-        )
-
-
-def _parse_meta(file: Path, page: bytes, size: int) -> tuple[int, int, int]:
-    """(page size, last page, transaction) of a meta page."""
-    if len(page) < _META_PAGE.size:
-        raise CorruptIndex(f"{file}: truncated: {size:,} bytes are too few for an LMDB file")
-    magic, _, _, _, page_bytes, last_page, transaction = _META_PAGE.unpack(page)
-    if magic != _META_MAGIC:
-        raise CorruptIndex(f"{file}: not an LMDB file, or its first pages are damaged")
-    return page_bytes, last_page, transaction
 
 
 @contextlib.contextmanager

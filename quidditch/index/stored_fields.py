@@ -72,8 +72,12 @@ class SourceWriter:
         self._open: list[bytes] = []
         self._open_bytes = 0
         self._blocks: list[tuple[int, bytes]] = []
-        self._doc_count = 0
+        self._blocked_docs = 0
         self.size_bytes = 0
+
+    @property
+    def doc_count(self) -> int:
+        return self._blocked_docs + len(self._open)
 
     def add(self, sources: Sequence[bytes]) -> None:
         for source in sources:
@@ -86,17 +90,17 @@ class SourceWriter:
         if not self._open:
             return
         block = pack_block(self._open)
-        self._blocks.append((self._doc_count, block))
-        self._doc_count += len(self._open)
+        self._blocks.append((self._blocked_docs, block))
+        self._blocked_docs += len(self._open)
         self.size_bytes += len(block)
         self._open, self._open_bytes = [], 0
 
     def copy(self, segment: int, block: bytes) -> Iterator[Row]:
         """Take a block over as it is, after everything given before."""
         self._close_block()
-        self._blocks.append((self._doc_count, block))
+        self._blocks.append((self._blocked_docs, block))
         self.size_bytes += len(block)
-        self._doc_count += block_count(block)
+        self._blocked_docs += block_count(block)
         yield from self.drain(segment)
 
     def drain(self, segment: int) -> Iterator[Row]:

@@ -7,16 +7,16 @@ process may write next.
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as Dict
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from quidditch.analysis.registry import ANALYZER_NAMES
 from quidditch.errors import CorruptIndex, QuidditchError
 from quidditch.index.buffer import build_segment, pack_buffered, read_buffer
 from quidditch.index.codecs import (
@@ -31,16 +31,15 @@ from quidditch.index.codecs import (
     unpack_id_entry,
 )
 from quidditch.index.commit import (
+    Leases,
     discard,
     next_seq_no,
-    own_lease,
     pieces,
     set_next_seq_no,
     sweep,
-    take_segment,
     write_piece,
 )
-from quidditch.index.document import parse_documents
+from quidditch.index.document import Schema, parse_and_learn
 from quidditch.index.merging import Merger, add_tombstones
 from quidditch.index.operations import Applied, Changes, Entry, IdMaker, Operation
 from quidditch.index.reader import SegmentReader
@@ -54,7 +53,6 @@ from quidditch.index.segment import (
 )
 from quidditch.index.snapshot import Snapshots, read_entry, read_source
 from quidditch.index.storage import Table, Transaction
-from quidditch.schema.mapping import Mapping
 from quidditch.types import I64s, SegmentId, SeqNo, U32s, U64s
 
 DEFAULT_MEMORY_BYTES = 512 << 20
@@ -79,14 +77,6 @@ DELETE_MEMORY_MS = 60_000
 """How long a deleted id's version is remembered (OpenSearch's index.gc_deletes)."""
 
 
-class Schema(Protocol):
-    """Where an index's mapping lives, and how fields are added to it for every process to see."""
-
-    def current(self) -> Mapping: ...
-
-    def extend(self, body: dict[str, Any]) -> Mapping: ...
-
-
 class IndexWriter:
     """Writes to one shard; safe to share between threads."""
 
@@ -97,10 +87,12 @@ class IndexWriter:
         self._environment = snapshots.environment
         self._schema = schema
         self.chunk_bytes = max(memory_bytes - BASE_BYTES, memory_bytes // 4) // 3
-        self.vocabularies = Vocabularies(memory_bytes // 8)
-        self.building = threading.Lock()
+        self._vocabulary_bytes = memory_bytes // 8
+        self._vocabularies = Vocabularies(self._vocabulary_bytes)
+        self._vocabularies_lent = threading.Lock()
         self._buffer_vocabularies = Vocabularies(memory_bytes // 16)
-        self._merger = Merger(self._environment)
+        self._leases = Leases(self._environment.path)
+        self._merger = Merger(self._environment, self._leases)
         self.make_id = IdMaker().new
 
     # --------------------------------------------------------------------------------------- single writes
@@ -134,12 +126,7 @@ class IndexWriter:
         docs = [operations[place].doc or {} for place in places]
         checked: list[bytes | QuidditchError | None] = [None] * len(operations)
         if docs:
-            mapping = self._schema.current()
-            batch = parse_documents(docs, mapping, ANALYZER_NAMES)
-            if batch.mapping is not mapping:
-                mapping = self._schema.extend(batch.mapping.to_dict())
-                # Another process may have given a new field another type meanwhile: its word counts.
-                batch = parse_documents(docs, mapping, ANALYZER_NAMES)
+            batch = parse_and_learn(docs, self._schema)
             for place, error in batch.errors.items():
                 checked[places[place]] = error
             for place, source in zip(batch.accepted, batch.sources, strict=True):
@@ -182,49 +169,66 @@ class IndexWriter:
 
     # -------------------------------------------------------------------------------------------- segments
 
+    @contextlib.contextmanager
+    def lend_vocabularies(self) -> Iterator[Vocabularies]:
+        """The vocabularies that streams keep warm for each other; new ones while another stream has them."""
+        if not self._vocabularies_lent.acquire(blocking=False):
+            yield Vocabularies(self._vocabulary_bytes)
+            return
+        try:
+            yield self._vocabularies
+        finally:
+            self._vocabularies_lent.release()
+
     def publish(self, builder: SegmentBuilder) -> None:
         """Make the builder's documents visible as one segment, replacing those of the same ids.
 
         The buffer goes before it, so that sequence numbers rise from segment to segment.
         cost: the write lock is held for one piece at a time, then for the id map of the chunk
         """
-        segment, fields, size_bytes = self._write_segment(builder)
-        with self._environment.locked():
+        with self._written(builder) as (segment, fields, size_bytes), self._environment.locked():
             self._flush_buffer()
             with self._environment.write() as transaction:
                 first = next_seq_no(transaction)
-                doc_count = builder.doc_count
-                record = SegmentRecord(doc_count, first, first + doc_count - 1, True, size_bytes, fields)
+                last = first + builder.doc_count - 1
+                record = SegmentRecord(builder.doc_count, first, last, True, size_bytes, fields)
                 superseded = self._map_ids(transaction, builder.ids, first)
-                transaction.put(Table.SEGMENTS, segment_key(segment), encode_record(record))
-                transaction.delete(Table.PENDING, segment_key(segment))
+                self._publish(transaction, segment, record)
                 add_tombstones(transaction, segment, superseded)
-                set_next_seq_no(transaction, first + doc_count)
+                set_next_seq_no(transaction, last + 1)
         self._merger.run_due(max(MERGE_FLOOR_BYTES, MERGE_FACTOR * size_bytes))
 
-    def _write_segment(self, builder: SegmentBuilder) -> tuple[SegmentId, list[FieldRecord], int]:
-        """Write the rows under a number nobody reads yet: (number, fields, bytes)."""
+    @contextlib.contextmanager
+    def _written(self, builder: SegmentBuilder) -> Iterator[tuple[SegmentId, list[FieldRecord], int]]:
+        """(number, fields, bytes) of the builder's rows, written under a number nobody reads yet; they are
+        discarded when the block fails to publish it."""
         # Whoever writes much clears away what killed processes left behind.
-        sweep(self._environment)
+        sweep(self._environment, self._leases)
         with self._environment.write() as transaction:
-            segment = take_segment(transaction, own_lease())
+            segment = self._leases.take(transaction)
         fields: list[FieldRecord] = []
         try:
-            written = [
-                write_piece(self._environment, piece)
+            sizes = [
+                write_piece(self._environment, self._leases, segment, piece)
                 for piece in pieces(split_records(builder.rows(segment), fields))
             ]
+            yield segment, fields, sum(sizes)
         except BaseException:
             self._discard(segment)
             raise
-        return segment, fields, sum(written)
+        self._leases.forget(segment)
+
+    def _publish(self, transaction: Transaction, segment: SegmentId, record: SegmentRecord) -> None:
+        self._leases.release(transaction, segment)
+        transaction.put(Table.SEGMENTS, segment_key(segment), encode_record(record))
 
     def _discard(self, segment: SegmentId) -> None:
+        self._leases.forget(segment)
         try:
             with self._environment.write() as transaction:
                 discard(transaction, segment)
         except QuidditchError:
-            # The disk may be what failed: the lease names this process, a later one sweeps.
+            # The disk may be what failed. Forgotten, the lease counts as dead, and the next sweep has the rows.
             return
 
     def _map_ids(self, transaction: Transaction, ids: Sequence[bytes], first: SeqNo) -> U32s:
@@ -269,12 +273,13 @@ class IndexWriter:
             return 0
         self._buffer_vocabularies.trim()
         builder = build_segment(documents, self._schema.current(), self._buffer_vocabularies)
-        segment, fields, size_bytes = self._write_segment(builder)
         seq_nos = np.array([seq_no for seq_no, _, _ in documents], np.int64)
-        with self._environment.write() as transaction:
+        with (
+            self._written(builder) as (segment, fields, size_bytes),
+            self._environment.write() as transaction,
+        ):
             record = _buffered_record(transaction, segment, seq_nos, fields, size_bytes)
-            transaction.put(Table.SEGMENTS, segment_key(segment), encode_record(record))
-            transaction.delete(Table.PENDING, segment_key(segment))
+            self._publish(transaction, segment, record)
             for seq_no in seq_nos.tolist():
                 transaction.delete(Table.BUFFER, seq_no_key(seq_no))
         return size_bytes
@@ -287,6 +292,7 @@ class IndexWriter:
     def close(self) -> None:
         """Give up unfinished merges; every acknowledged write is on disk already."""
         self._merger.close()
+        self._leases.close()
 
 
 def _is_full(transaction: Transaction) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 import re
 import shutil
 import tempfile
@@ -92,8 +93,10 @@ def _path(location: str | Path) -> Path:
         raise StorageError(f"connect: {text}: {error}") from error
 
 
-def _remove_directory(path: str) -> None:
-    shutil.rmtree(path, ignore_errors=True)
+def _remove_directory(path: str, pid: int) -> None:
+    # A forked child ends too, and the directory is its parent's.
+    if pid == os.getpid():
+        shutil.rmtree(path, ignore_errors=True)
 
 
 class LocalDatabase:
@@ -108,7 +111,7 @@ class LocalDatabase:
         self._options = options
         self._lock = threading.Lock()
         self._directory: Directory | None = acquire(path, options, create)
-        self._removal: weakref.finalize[[str], LocalDatabase] | None = None
+        self._removal: weakref.finalize[[str, int], LocalDatabase] | None = None
 
     @classmethod
     def _temporary(cls, options: Options) -> LocalDatabase:
@@ -117,7 +120,7 @@ class LocalDatabase:
         path = tempfile.mkdtemp(prefix="quidditch-")
         database = cls(Path(path).resolve(), options)
         # Also when the program ends without close.
-        database._removal = weakref.finalize(database, _remove_directory, path)
+        database._removal = weakref.finalize(database, _remove_directory, path, os.getpid())
         return database
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -12,9 +12,10 @@ from typing import Any
 
 from quidditch.errors import IndexNotFound, StorageError
 from quidditch.index.catalog import CATALOG_TABLES, Catalog, IndexEntry
+from quidditch.index.datafile import is_file
 from quidditch.index.reader import DEFAULT_CACHE_BYTES
 from quidditch.index.snapshot import Snapshot, Snapshots
-from quidditch.index.storage import DEFAULT_MAP_BYTES, Environment, Table, is_file
+from quidditch.index.storage import DEFAULT_MAP_BYTES, Environment, Table
 from quidditch.index.writer import DEFAULT_MEMORY_BYTES, IndexWriter
 from quidditch.interface import (
     CollectionStats,
@@ -178,9 +179,8 @@ class Directory:
         return LocalShard(folder, IndexSchema(self.catalog, name), self.options)
 
     def create(self, name: str, mapping: Mapping, settings: dict[str, Any]) -> None:
-        entry = self.catalog.create(name, mapping, settings)
-        with self._lock:
-            self._shards[entry.generation] = self._open_shard(name, entry)
+        self.catalog.create(name, mapping, settings)
+        self.shard(name)
 
     def delete(self, name: str) -> None:
         entry = self.catalog.delete(name)
@@ -193,9 +193,8 @@ class Directory:
     def close(self) -> None:
         with self._lock:
             shards, self._shards = list(self._shards.values()), {}
-        if self.pid == os.getpid():
-            for shard in shards:
-                shard.close()
+        for shard in shards:
+            shard.close()
         self._environment.close()
 
 
@@ -211,13 +210,28 @@ _open: dict[Path, Directory] = {}
 _open_lock = threading.Lock()
 
 
+def _unlock_in_child() -> None:
+    """Another thread may have held the lock when this process was forked; in the child nobody does."""
+    global _open_lock
+    _open_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock_in_child)
+
+
 def acquire(path: Path, options: Options, create: bool) -> Directory:
-    """The process's one Directory of a path, opened if need be; each call is paid back by `release`."""
+    """The process's one Directory of a path, opened if need be; each call is paid back by `release`.
+
+    raises: StorageError   in a forked child for a path that its parent had open
+    """
     with _open_lock:
         directory = _open.get(path)
         if directory is not None and directory.pid != os.getpid():
-            # Inherited by a fork: it belongs to the parent and must not be touched here.
-            directory = None
+            raise StorageError(
+                f"{path}: process {directory.pid} had it open when it forked this one, and LMDB opens a file once "
+                "in a process and its forks; connect only after the fork, or start the process anew (spawn)"
+            )
         if directory is None:
             directory = Directory(path, options, create)
             _open[path] = directory
@@ -230,6 +244,8 @@ def acquire(path: Path, options: Options, create: bool) -> Directory:
 
 
 def release(directory: Directory) -> None:
+    if directory.pid != os.getpid():
+        return
     with _open_lock:
         directory.handles -= 1
         last = directory.handles == 0

@@ -8,7 +8,14 @@ from collections.abc import Mapping as Dict
 from typing import TYPE_CHECKING, Any, Literal
 
 from quidditch.analysis.registry import get_analyzer
-from quidditch.errors import DocumentError, DocumentNotFound, QueryError, QuidditchError, RequestError
+from quidditch.errors import (
+    DocumentError,
+    DocumentNotFound,
+    QueryError,
+    QuidditchError,
+    RequestError,
+    StorageError,
+)
 from quidditch.index.document import decode_source
 from quidditch.index.loading import StreamLoader
 from quidditch.index.operations import Operation, check_id
@@ -129,18 +136,34 @@ class LocalIndex:
         started = time.monotonic()
         shard = self._writable()
         stream = records(docs)
-        with shard.writer.building:
-            loader = StreamLoader(shard.writer, shard.schema, chunk, id_field)
-            try:
-                for doc in _watched(stream, docs) if progress else stream:
-                    loader.add(doc)
-            finally:
-                loader.finish()
+        with shard.writer.lend_vocabularies() as vocabularies:
+            loader = StreamLoader(shard.writer, shard.schema, vocabularies, chunk, id_field)
+            self._load(loader, _watched(stream, docs) if progress else stream)
         items = [
-            BulkItem(one.position, "index", one.id, one.error.status, None, str(one.error), one.error.type)
+            BulkItem(one.position, "index", one.id, one.status, None, one.reason, one.type)
             for one in sorted(loader.rejected, key=lambda one: one.position)
         ]
         return BulkResult(items, loader.accepted, round((time.monotonic() - started) * 1000))
+
+    def _load(self, loader: StreamLoader, stream: Iterator[Any]) -> None:
+        """The whole stream into the loader. If reading it fails, what it gave before goes in; if writing fails,
+        nothing more is written."""
+        try:
+            while True:
+                try:
+                    doc = next(stream)
+                except StopIteration:
+                    break
+                except BaseException:
+                    loader.finish()
+                    raise
+                loader.add(doc)
+            loader.finish()
+        except StorageError as error:
+            error.add_note(f"{loader.accepted} documents of this stream are in index [{self.name}]")
+            raise
+        finally:
+            loader.abandon()
 
     def bulk(self, actions: Iterable[Any], *, refresh: bool = False) -> BulkResult:
         """Many writes of all kinds to this index; see `Database.bulk`."""

@@ -388,7 +388,7 @@ def test_a_file_of_noise_is_an_error_and_no_crash(folder: Path) -> None:
 
 def test_a_directory_of_a_newer_format_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as newer:
-        newer.setattr("quidditch.index.storage.FORMAT_VERSION", FORMAT_VERSION + 1)
+        newer.setattr("quidditch.index.datafile.FORMAT_VERSION", FORMAT_VERSION + 1)
         make_books(folder)
     before = {path: path.read_bytes() for path in data_files(folder)}
     with pytest.raises(FormatTooNew, match=str(FORMAT_VERSION + 1)), quidditch.connect(folder) as database:
