@@ -1,8 +1,8 @@
 """Makes the golden index of the format that this release writes: `python tests/golden/make.py`.
 
-Run it once for each new format version and keep what it writes beside it: `format-<version>.tar.gz`, the directory as it
-lies on disk, and `format-<version>.json`, what it must answer. Never make an old version's again: those bytes are the proof
-that they can still be read.
+Run it once for each new format version and keep what it writes beside it: `format-<version>.tar.gz`, the
+directory as it lies on disk, and `format-<version>.json`, what it must answer. Never make an old version's again:
+those bytes are the proof that they can still be read.
 
 The same release makes the same documents, sequence numbers and answers; LMDB's free pages hold chance bytes.
 """
@@ -44,7 +44,10 @@ MAPPINGS: dict[str, Any] = {
     }
 }
 
-WORDS = "river stone maple copper lantern winter harbour falcon meadow thunder orchard velvet".split()
+WORDS = [
+    *("river", "stone", "maple", "copper", "lantern", "winter"),
+    *("harbour", "falcon", "meadow", "thunder", "orchard", "velvet"),
+]
 FOREIGN = ("日本語の全文検索", "今日は良い天気です", "ภาษาไทยง่ายนิดเดียว", "Größe und Maß", "Ёлка в лесу")
 
 
@@ -162,18 +165,28 @@ def pack(folder: Path, archive: Path) -> None:
     archive.write_bytes(gzip.compress(packed.getvalue(), 9, mtime=0))
 
 
+def spelt(expected: dict[str, Any]) -> str:
+    """JSON with a line for each search and each document."""
+    parts = []
+    for name, value in expected.items():
+        one_by_one = isinstance(value, list)
+        lines = [json.dumps(one, ensure_ascii=False) for one in (value if one_by_one else [value])]
+        body = ",\n".join(lines)
+        parts.append(f'"{name}": [\n{body}\n]' if one_by_one else f'"{name}": {body}')
+    return "{" + ",\n".join(parts) + "}\n"
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         with (
-            mock.patch("uuid.uuid4", lambda: UUID(int=FORMAT_VERSION)),
+            mock.patch("uuid.uuid4", return_value=UUID(int=FORMAT_VERSION)),
             quidditch.connect(folder) as database,
         ):
             index = database.create_index(NAME, MAPPINGS)
             write(index)
             expected = answers(index)
         pack(Path(folder), HERE / f"format-{FORMAT_VERSION}.tar.gz")
-    lines = json.dumps(expected, ensure_ascii=False, indent=1)
-    (HERE / f"format-{FORMAT_VERSION}.json").write_text(lines + "\n", encoding="utf-8")
+    (HERE / f"format-{FORMAT_VERSION}.json").write_text(spelt(expected), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from quidditch.index.inversion import Inverted
 
 uints = st.lists(st.integers(0, 2**32 - 1) | st.integers(0, 300), max_size=40)
 int64s = st.integers(-(2**63), 2**63 - 1) | st.integers(-5, 5)
+u32s = st.integers(0, 2**32 - 1)
+u16s = st.integers(0, 2**16 - 1)
 doc_ids = st.lists(st.integers(0, 60), unique=True, max_size=40).map(sorted)
 
 
@@ -84,12 +86,10 @@ def test_keys_of_different_ids_differ_and_fit(one: str, other: str) -> None:
         assert len(codecs.id_key(first)) <= 511
 
 
-@given(st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 2**16 - 1)), st.data())
-def test_keys_sort_as_their_numbers(_: tuple[int, int], data: st.DataObject) -> None:
-    u32, u16 = st.integers(0, 2**32 - 1), st.integers(0, 2**16 - 1)
-    pairs = data.draw(st.lists(st.tuples(u32, u16, u32, u16), min_size=2, max_size=2))
-    keys = [codecs.postings_key(*numbers) for numbers in pairs]
-    assert sorted(keys) == [codecs.postings_key(*numbers) for numbers in sorted(pairs)]
+@given(st.lists(st.tuples(u32s, u16s, u32s, u16s), max_size=5))
+def test_keys_sort_as_their_numbers(numbers: list[tuple[int, int, int, int]]) -> None:
+    keys = [codecs.postings_key(*own) for own in numbers]
+    assert sorted(keys) == [codecs.postings_key(*own) for own in sorted(numbers)]
 
 
 @given(st.binary(max_size=512), st.binary(max_size=50))
@@ -218,18 +218,8 @@ def damaged(sound: bytes) -> Iterator[bytes]:
             yield sound[:length] + bytes((byte,)) + sound[length + 1 :]
 
 
-LEAKING = {
-    "signed integers",
-    "bitmap",
-    "id entry",
-    "tombstones",
-    "buffered document",
-    "stored block",
-    "stored block's count",
-    "term block",
-    "term index",
-}
-"""Decoders that let a foreign exception through today; each leaves this set with its fix."""
+LEAKING = {"stored block's count"}
+"""Decoders that let a foreign exception through today; it leaves this set with its fix."""
 
 
 @pytest.mark.parametrize(
