@@ -16,7 +16,7 @@ import numpy as np
 
 from quidditch.analysis.registry import ANALYZER_NAMES
 from quidditch.errors import InternalError
-from quidditch.index.codecs import Buffer, bitmap_of, seq_no_key
+from quidditch.index.codecs import Buffer, bitmap_of, decodes, seq_no_key
 from quidditch.index.document import decode_source, parse_documents
 from quidditch.index.reader import SegmentCache, SegmentReader
 from quidditch.index.segment import (
@@ -45,6 +45,7 @@ def pack_buffered(id_bytes: bytes, source: bytes) -> bytes:
     return struct.pack("<H", len(id_bytes)) + id_bytes + source
 
 
+@decodes("buffered document")
 def unpack_buffered(value: Buffer) -> tuple[bytes, bytes]:
     """(id, source)."""
     (length,) = struct.unpack_from("<H", value)

@@ -6,11 +6,13 @@ returns outlives the transaction that the bytes came from.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import struct
 from array import array
+from collections.abc import Callable
 from itertools import pairwise
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +44,25 @@ _DTYPES: dict[int, np.dtype[np.unsignedinteger]] = {
     4: np.dtype("<u4"),
     8: np.dtype("<u8"),
 }
+
+
+_Decoder = TypeVar("_Decoder", bound=Callable[..., Any])
+
+
+def decodes(what: str) -> Callable[[_Decoder], _Decoder]:
+    """Marks a function that reads stored bytes: whatever damaged ones make it raise becomes CorruptIndex."""
+
+    def mark(decoder: _Decoder) -> _Decoder:
+        @functools.wraps(decoder)
+        def guarded(*arguments: Any, **options: Any) -> Any:
+            try:
+                return decoder(*arguments, **options)
+            except (struct.error, ValueError, IndexError, OverflowError, EOFError, RuntimeError) as error:
+                raise CorruptIndex(f"{what}: the stored bytes are damaged ({error})") from error
+
+        return cast(_Decoder, guarded)
+
+    return mark
 
 
 # ------------------------------------------------------------------------------------------------------ keys
@@ -162,6 +183,7 @@ def pack_integers(values: I64s) -> bytes:
     return struct.pack("<q", lowest) + pack_uints(distances)
 
 
+@decodes("packed integers")
 def unpack_integers(data: Buffer, start: int, count: int) -> tuple[I64s, int]:
     """`count` signed integers packed at `start`, and where they end."""
     (lowest,) = struct.unpack_from("<q", data, start)
@@ -200,11 +222,9 @@ def pack_bitmap(bitmap: BitMap) -> bytes:
     return bytes(bitmap.serialize())
 
 
+@decodes("bitmap")
 def unpack_bitmap(data: Buffer) -> BitMap:
-    try:
-        return BitMap.deserialize(bytes(data))
-    except (ValueError, EOFError, RuntimeError) as error:
-        raise CorruptIndex(f"bitmap: {len(data)} bytes are no roaring bitmap ({error})") from error
+    return BitMap.deserialize(bytes(data))
 
 
 def split_by(ids: U32s, span: int) -> list[tuple[int, slice]]:
@@ -243,6 +263,7 @@ def pack_id_entry(seq_no: int, version: int, deleted: bool, long_id: bytes = b""
     return struct.pack("<QQ?", seq_no, version, deleted) + long_id
 
 
+@decodes("entry of the id map")
 def unpack_id_entry(data: Buffer) -> tuple[int, int, bool]:
     """Sequence number and version of the last write, and whether it was a delete."""
     seq_no, version, deleted = struct.unpack_from("<QQ?", data)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 from pyroaring import BitMap
@@ -66,9 +67,11 @@ def choose(sizes: Sequence[tuple[int, int]]) -> slice | None:
     """
     tiers = [_tier(live) for live, _ in sizes]
     for tier in sorted(set(tiers)):
-        run = _longest_run([own <= tier for own in tiers])
-        if run is not None and run.stop - run.start >= FANOUT:
-            return run
+        # Smaller neighbours come along; only those of the tier itself make it due, or a large segment would be
+        # rewritten for a few small ones.
+        for run in _runs([own <= tier for own in tiers]):
+            if tiers[run].count(tier) >= FANOUT:
+                return run
     for place, (live, total) in enumerate(sizes):
         if total - live > DELETED_SHARE * total:
             return slice(place, place + 1)
@@ -83,16 +86,14 @@ def _tier(live: int) -> int:
     return tier
 
 
-def _longest_run(flags: Sequence[bool]) -> slice | None:
-    best: slice | None = None
+def _runs(flags: Sequence[bool]) -> Iterator[slice]:
+    """Where consecutive flags are set."""
     start = 0
-    for place, flag in enumerate([*flags, False]):
+    for flag, group in groupby(flags):
+        stop = start + sum(1 for _ in group)
         if flag:
-            continue
-        if place > start and (best is None or place - start > best.stop - best.start):
-            best = slice(start, place)
-        start = place + 1
-    return best
+            yield slice(start, stop)
+        start = stop
 
 
 def choose_down_to(sizes: Sequence[tuple[int, int]], max_segments: int) -> slice | None:

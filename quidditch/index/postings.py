@@ -23,6 +23,7 @@ from quidditch.index.codecs import (
     Buffer,
     ascending_offsets,
     bitmap_of,
+    decodes,
     field_chunk_key,
     field_key,
     ids_of,
@@ -221,6 +222,7 @@ def _absolute(distances: U32s, offsets: Ints, freqs: U32s) -> U32s:
 class TermIndex:
     """The first term of every block of one field of one segment, as an owned copy."""
 
+    @decodes("term index")
     def __init__(self, value: Buffer) -> None:
         (blocks,) = struct.unpack_from("<I", value)
         self.first_ordinals, end = unpack_uints(value, 4, blocks + 1)
@@ -260,6 +262,7 @@ def unpack_terms(value: Buffer, start: int, count: int) -> tuple[list[bytes], in
 class TermBlock:
     """One block of a dictionary: its terms, and the postings of the rare ones, decoded when asked for."""
 
+    @decodes("term block")
     def __init__(self, value: Buffer, *, with_freqs: bool, with_positions: bool) -> None:
         (count,) = struct.unpack_from("<H", value)
         self.terms, end = unpack_terms(value, 2, count)
@@ -308,6 +311,7 @@ class TermBlock:
         return Postings(len(part.docs), part.docs.copy(), freqs, None, None, (), positions)
 
 
+@decodes("postings")
 def read_frequent(
     rows: Rows, segment: int, field: int, ordinal: int, doc_freq: int, windows: int, *, with_freqs: bool
 ) -> Postings:

@@ -17,6 +17,7 @@ from quidditch.index.codecs import (
     LONGEST_PLAIN_ID,
     WINDOW_DOCS,
     Buffer,
+    decodes,
     id_key,
     long_id_of,
     seq_no_key,
@@ -50,6 +51,7 @@ def pack_tombstones(generation: int, deleted: BitMap) -> bytes:
     return struct.pack("<Q", generation) + bytes(deleted.serialize())
 
 
+@decodes("tombstones")
 def unpack_tombstones(value: Buffer) -> tuple[int, BitMap]:
     (generation,) = struct.unpack_from("<Q", value)
     return generation, unpack_bitmap(value[8:])

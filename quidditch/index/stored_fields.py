@@ -19,6 +19,7 @@ from quidditch.index.codecs import (
     ID_CHUNK_DOCS,
     Buffer,
     ascending_offsets,
+    decodes,
     pack_strings,
     pack_uints,
     segment_chunk_key,
@@ -125,6 +126,7 @@ def id_rows(segment: int, ids: Sequence[bytes]) -> Iterator[Row]:
 # ---------------------------------------------------------------------------------------------------- reading
 
 
+@decodes("stored block")
 def unpack_block(block: Buffer) -> list[bytes]:
     """The sources of one block."""
     try:
@@ -139,6 +141,7 @@ def unpack_block(block: Buffer) -> list[bytes]:
     return [data[low:high] for low, high in pairwise(edges)]
 
 
+@decodes("stored block")
 def block_count(block: Buffer) -> int:
     """How many sources a block holds; its beginning alone is decompressed."""
     with _decompressor().stream_reader(bytes(block)) as stream:
