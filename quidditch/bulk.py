@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as Dict
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, cast
 
 from quidditch.errors import RequestError
+from quidditch.types import OpName
 
-OpName: TypeAlias = Literal["index", "create", "update", "delete"]
 OPS: tuple[OpName, ...] = ("index", "create", "update", "delete")
 _META = ("_index", "_id", "_op_type", "if_seq_no", "if_primary_term", "routing", "_routing", "require_alias")
 _UPDATE_BODY = ("doc", "upsert", "doc_as_upsert", "detect_noop", "script", "_source")
@@ -72,7 +72,11 @@ def _is_line(item: Dict[str, Any]) -> bool:
 def _looks_like_line(item: Dict[str, Any]) -> bool:
     """An object that holds nothing but an object of metadata: a misspelt action, not a document."""
     inner = next(iter(item.values())) if len(item) == 1 else None
-    return isinstance(inner, Dict) and all(key in _META for key in inner)
+    return (
+        isinstance(inner, Dict)
+        and not inner.keys().isdisjoint(("_index", "_id"))
+        and inner.keys() <= set(_META)
+    )
 
 
 def _flat(item: Dict[str, Any], stream: Iterator[Any]) -> Action:

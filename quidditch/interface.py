@@ -7,7 +7,7 @@ and cannot tell where they live.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -17,15 +17,13 @@ import msgspec
 
 from quidditch.query import Query
 from quidditch.query.primitive import Primitive
-from quidditch.types import DocAddress, Json
+from quidditch.types import DocAddress, Json, OpName, Outcome
 
 Source: TypeAlias = dict[str, Any]
 """A document as it was given."""
 
 QueryLike: TypeAlias = Query | dict[str, Any] | str | None
 """A query object, a clause of the Query DSL, a plain string as typed into a search box, or None for everything."""
-
-Outcome: TypeAlias = Literal["created", "updated", "deleted", "noop", "not_found"]
 
 
 # ---------------------------------------------------------------------------------------------- write records
@@ -51,7 +49,7 @@ class BulkItem:
     """
 
     position: int
-    op: Literal["index", "create", "update", "delete"]
+    op: OpName
     id: str | None
     status: int
     result: Outcome | None = None
@@ -510,7 +508,3 @@ class Shard(Protocol):
 
     def snapshot(self, lasting: bool = False) -> AbstractContextManager[ShardSnapshot]:
         """A view of this moment; a `lasting` one may lie idle between calls, and is ended by closing."""
-
-
-Clock: TypeAlias = Callable[[], float]
-"""Seconds since the epoch, as `time.time` tells them; a parameter wherever time decides."""

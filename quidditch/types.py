@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,12 @@ F32s: TypeAlias = NDArray[np.float32]
 F64s: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.integer[Any]]
 """Any integer array: an index, an offset, a count."""
+
+OpName: TypeAlias = Literal["index", "create", "update", "delete"]
+"""What a write does."""
+
+Outcome: TypeAlias = Literal["created", "updated", "deleted", "noop", "not_found"]
+"""What a write did."""
 
 Json: TypeAlias = Any
 """A value as JSON has it: dict, list, str, int, float, bool or None."""

@@ -10,7 +10,7 @@ import struct
 import threading
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import count
+from itertools import chain, count
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from quidditch.index.segment import (
     SegmentBuilder,
     SegmentRecord,
     Vocabularies,
+    seq_no_rows,
     split_records,
 )
 from quidditch.index.storage import Rows, Table, Transaction
@@ -34,6 +35,7 @@ _private_segments = count(0xFFFFFFFF, -1)
 """Numbers of private segments: from the top down, where stored segments, from 1 up, never come."""
 
 _VOCABULARY_BYTES = 32 << 20
+_CACHE_BYTES = 8 << 20
 
 
 def pack_buffered(id_bytes: bytes, source: bytes) -> bytes:
@@ -102,9 +104,11 @@ class _Part:
     ) -> None:
         builder = build_segment(documents, mapping, vocabularies)
         self.segment_id = next(_private_segments)
+        self.mapping = mapping
         self.seq_nos = np.array([seq_no for seq_no, _, _ in documents], np.uint64)
         fields: list[FieldRecord] = []
-        self.rows = MemoryRows(split_records(builder.rows(self.segment_id), fields))
+        rows = split_records(builder.rows(self.segment_id), fields)
+        self.rows = MemoryRows(chain(rows, seq_no_rows(self.segment_id, self.seq_nos)))
         self.record = SegmentRecord(
             doc_count=len(documents),
             first_seq_no=documents[0][0],
@@ -113,9 +117,7 @@ class _Part:
             size_bytes=0,
             fields=fields,
         )
-        self.cache = SegmentCache()
-        # Put beforehand, so that a part with gaps needs no rows of sequence numbers.
-        self.cache.put(("seq_nos", self.segment_id), self.seq_nos, self.seq_nos.nbytes)
+        self.cache = SegmentCache(_CACHE_BYTES)
 
 
 class BufferFreezer:
@@ -125,7 +127,6 @@ class BufferFreezer:
         self._lock = threading.Lock()
         self._parts: list[_Part] = []
         self._vocabularies = Vocabularies(_VOCABULARY_BYTES)
-        self._generations = count()
 
     def freeze(self, transaction: Transaction, mapping: Mapping) -> list[SegmentReader]:
         """Readers over the buffered documents that this transaction sees, oldest first."""
@@ -134,6 +135,8 @@ class BufferFreezer:
         keys = [int.from_bytes(key, "big") for key, _ in transaction.rows(Table.BUFFER)]
         live = np.array(keys, np.uint64)
         with self._lock:
+            # A part says what it was frozen by: fields that came since may be in its documents.
+            self._parts = [part for part in self._parts if part.mapping is mapping]
             parts = self._parts_for(transaction, live, mapping)
         return [self._reader(part, live) for part in parts]
 
@@ -165,6 +168,4 @@ class BufferFreezer:
 
     def _reader(self, part: _Part, live: U64s) -> SegmentReader:
         gone = np.flatnonzero(~np.isin(part.seq_nos, live))
-        return SegmentReader(
-            part.rows, part.segment_id, part.record, bitmap_of(gone), next(self._generations), part.cache
-        )
+        return SegmentReader(part.rows, part.segment_id, part.record, bitmap_of(gone), len(gone), part.cache)

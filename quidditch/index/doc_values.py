@@ -16,7 +16,6 @@ from pyroaring import BitMap
 from quidditch.errors import CorruptIndex
 from quidditch.index.codecs import (
     COLUMN_CHUNK_DOCS,
-    ascending_offsets,
     bitmap_of,
     field_chunk_key,
     ids_of,
@@ -169,8 +168,3 @@ def _unpack_values(kind: ColumnKind, data: bytes | memoryview, start: int, count
 def last_of_each(docs: U32s) -> U32s:
     """Distinct documents of a column, ascending."""
     return docs[np.flatnonzero(np.append(docs[1:] != docs[:-1], True))] if len(docs) else docs
-
-
-def offsets_by_doc(docs: U32s, doc_count: int) -> NDArray[np.int64]:
-    """int64[doc_count + 1]: where each document's values begin."""
-    return ascending_offsets(np.bincount(docs, minlength=doc_count))

@@ -273,14 +273,7 @@ class _Attempt:
         if not head.strip() or (dot and not rest):
             raise _Failed(path, f"[{level.path or 'document'}]: field name {spell(key)} has an empty part")
         if dot:
-            inner = level[head]
-            if isinstance(inner, _Unknown):
-                del level[head]
-                return _Unknown(f"{path}.{rest}")
-            if isinstance(inner, _Slot):
-                kind = inner.fields[0].type
-                raise _Failed(path, f"[{path}]: is [{kind}] and holds no field [{rest}]")
-            return inner[rest]  # type: ignore[no-any-return]
+            return self._node_below(level, head, rest, path)
         if key in METADATA_NAMES and not level.path:
             raise _Failed(path, f"[{key}]: names metadata and cannot be a field of a document")
         if self.mapping.object(path) is not None:
@@ -291,6 +284,21 @@ class _Attempt:
         slot = _Slot(path, fields)
         self._slots.append(slot)
         return slot
+
+    def _node_below(self, level: _Level, head: str, rest: str, path: str) -> _Slot | _Level | _Unknown:
+        """What there is at `rest` under the key `head` of a level. Nothing unknown is remembered on the way: the
+        document that asks may be the one that brings it."""
+        inner = level[head]
+        if isinstance(inner, _Slot):
+            kind = inner.fields[0].type
+            raise _Failed(path, f"[{path}]: is [{kind}] and holds no field [{rest}]")
+        if isinstance(inner, _Unknown):
+            del level[head]
+            return _Unknown(f"{path}.{rest}")
+        found: _Slot | _Level | _Unknown = inner[rest]
+        if isinstance(found, _Unknown):
+            inner.pop(rest, None)
+        return found
 
     # ----------------------------------------------------------------------------------------- converting
 

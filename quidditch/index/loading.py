@@ -86,6 +86,10 @@ class StreamLoader:
         except QuidditchError as error:
             self.rejected.append(Rejected.because(position, None, error))
             return
+        if len(source) > BATCH_BYTES // 2:
+            # Analysing it takes some twenty times its size: it gets the memory to itself.
+            self._commit()
+            self._settle()
         self._docs.append(doc)
         self._ids.append(id_bytes)
         self._sources.append(source)

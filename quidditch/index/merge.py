@@ -14,19 +14,16 @@ import numpy as np
 from pyroaring import BitMap
 
 from quidditch.index.codecs import (
-    COLUMN_CHUNK_DOCS,
     Buffer,
     ascending_offsets,
     ids_of,
-    pack_integers,
-    segment_chunk_key,
     segment_key,
 )
 from quidditch.index.doc_values import column_rows, length_rows, presence_rows
 from quidditch.index.inversion import Inverted, runs_to_indices, stable_order
 from quidditch.index.postings import RARE, PostingsWriter, Row, TermBlock
 from quidditch.index.reader import SegmentCache, SegmentReader
-from quidditch.index.segment import FieldRecord, SegmentRecord
+from quidditch.index.segment import FieldRecord, SegmentRecord, seq_no_rows
 from quidditch.index.snapshot import SegmentState
 from quidditch.index.storage import Environment, Rows, Table
 from quidditch.index.stored_fields import SourceWriter, id_rows, unpack_block
@@ -168,7 +165,7 @@ class SegmentMerge:
         """Every row, ascending inside each table, and a record for each field that keeps a value."""
         if not self.doc_count:
             return
-        yield from self._seq_no_rows()
+        yield from seq_no_rows(self.target, self._seq_nos())
         yield from self._id_rows()
         yield from self._stored_rows()
         names = sorted({field.name for source in self.sources for field in source.state.record.fields})
@@ -194,15 +191,6 @@ class SegmentMerge:
 
     def _seq_nos(self) -> np.ndarray:
         return np.concatenate([source.reader.all_seq_nos()[source.alive] for source in self.sources])
-
-    def _seq_no_rows(self) -> Iterator[Row]:
-        seq_nos = self._seq_nos()
-        distances = (seq_nos - seq_nos[0]).astype(np.int64)
-        if int(distances[-1]) + 1 == len(distances):
-            return
-        for start in range(0, len(distances), COLUMN_CHUNK_DOCS):
-            key = segment_chunk_key(self.target, start // COLUMN_CHUNK_DOCS)
-            yield Table.SEQ_NOS, key, pack_integers(distances[start : start + COLUMN_CHUNK_DOCS])
 
     def _id_rows(self) -> Iterator[Row]:
         ids: list[bytes] = []

@@ -109,6 +109,7 @@ class Merger:
         return True
 
     def _step(self) -> int:
+        """Take the merge at hand a piece further, or publish it; the bytes written."""
         task = self._task
         if task is None:
             return 0
@@ -119,14 +120,14 @@ class Merger:
             self._publish(task)
         except LeaseLost:
             self._abandon()
-            return 1
+            return 0
         except BaseException:
             self._abandon()
             raise
         self._leases.forget(task.merge.target)
         self._task = None
         sweep(self._environment, self._leases)
-        return 1
+        return 0
 
     def _publish(self, task: _Task) -> None:
         """Put the result in its sources' place, with the deletes that came meanwhile."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from collections.abc import Mapping as Dict
 from dataclasses import dataclass
 from itertools import count
-from typing import Any, Literal
+from typing import Any
 
 from quidditch.errors import (
     DocumentNotFound,
@@ -22,15 +22,12 @@ from quidditch.errors import (
     VersionConflict,
 )
 from quidditch.index.document import decode_source, encode_source
-from quidditch.types import SeqNo
+from quidditch.types import OpName, Outcome, SeqNo
 
 PRIMARY_TERM = 1
 """A directory never fails over, so its primary term is always this."""
 
 MAX_ID_BYTES = 512
-
-OpName = Literal["index", "create", "update", "delete"]
-Outcome = Literal["created", "updated", "deleted", "noop", "not_found"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +94,9 @@ class Changes:
         raises: VersionConflict, DocumentNotFound, DocumentError   nothing was changed by this operation
         """
         before = self.entries.get(operation.id) or self._find(operation.id)
+        missing = before is None or before.deleted
+        if operation.op == "update" and missing and operation.upsert is None and not operation.doc_as_upsert:
+            raise DocumentNotFound(f"[{operation.id.decode()}]: document missing, and no upsert given")
         _check_condition(operation, before)
         if operation.op == "delete":
             return self._delete(operation, before)
@@ -127,9 +127,7 @@ class Changes:
     def _update(self, operation: Operation, before: Entry | None) -> Applied:
         part = operation.doc or {}
         if before is None or before.deleted:
-            upsert = part if operation.doc_as_upsert else operation.upsert
-            if upsert is None:
-                raise DocumentNotFound(f"[{operation.id.decode()}]: document missing, and no upsert given")
+            upsert = part if operation.doc_as_upsert else operation.upsert or {}
             return self._write(operation.id, self._check(upsert), before)
         old = self._source(before)
         merged = merge_objects(decode_source(old), part)
@@ -214,6 +212,9 @@ class IdMaker:
     """New ids: 24 characters that rise with time, so that the id map grows at its end."""
 
     def __init__(self) -> None:
+        self._seed()
+
+    def _seed(self) -> None:
         self._node = os.urandom(5)
         self._pid = os.getpid()
         self._counter = count(int.from_bytes(os.urandom(2), "big"))
@@ -221,7 +222,7 @@ class IdMaker:
     def new(self) -> bytes:
         if self._pid != os.getpid():
             # A forked child would make its parent's ids again.
-            self.__init__()  # type: ignore[misc]
+            self._seed()
         stamp = int(time.time() * 1000).to_bytes(6, "big")
         serial = (next(self._counter) & 0xFFFFFFFF).to_bytes(4, "big")
         return b32hexencode(stamp + serial + self._node).lower()

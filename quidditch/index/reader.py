@@ -74,11 +74,6 @@ class SegmentCache:
                 _, (_, freed) = self._entries.popitem(last=False)
                 self.size_bytes -= freed
 
-    def clear(self) -> None:
-        with self._lock:
-            self._entries.clear()
-            self.size_bytes = 0
-
 
 class SegmentReader:
     """One segment as one snapshot sees it: immutable rows, and the tombstones of that moment."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from quidditch.analysis.registry import get_analyzer
 from quidditch.analysis.vocabulary import Vocabulary
 from quidditch.errors import CorruptIndex, InternalError
-from quidditch.index.codecs import Buffer
+from quidditch.index.codecs import COLUMN_CHUNK_DOCS, Buffer, pack_integers, segment_chunk_key
 from quidditch.index.doc_values import (
     column_rows,
     last_of_each,
@@ -24,9 +24,10 @@ from quidditch.index.doc_values import (
 from quidditch.index.document import FieldValues, ParsedBatch
 from quidditch.index.inversion import KeywordInversion, TextInversion
 from quidditch.index.postings import PostingsWriter, Row
+from quidditch.index.storage import Table
 from quidditch.index.stored_fields import SourceWriter, id_rows
 from quidditch.schema.fields import Field, KeywordField, TextField
-from quidditch.types import U32s
+from quidditch.types import Ints, U32s
 
 
 class FieldRecord(msgspec.Struct, frozen=True):
@@ -97,7 +98,8 @@ class Vocabularies:
 
     @property
     def size_bytes(self) -> int:
-        return sum(vocabulary.size_bytes for vocabulary in self._by_field.values())
+        # A copy of the list, because another thread may be adding a field.
+        return sum(vocabulary.size_bytes for vocabulary in list(self._by_field.values()))
 
     @property
     def over_limit(self) -> bool:
@@ -254,7 +256,9 @@ class SegmentBuilder:
     @property
     def size_bytes(self) -> int:
         """Bytes held until the segment is written, about."""
-        held = sum(builder.size_bytes for builder in self._builders.values() if builder is not None)
+        # A copy of the list, because another thread may be adding a field.
+        builders = list(self._builders.values())
+        held = sum(builder.size_bytes for builder in builders if builder is not None)
         return held + self._sources.size_bytes + self._id_bytes
 
     def add(self, batch: ParsedBatch, ids: Sequence[bytes]) -> None:
@@ -296,6 +300,16 @@ class SegmentBuilder:
             builder = self._builders[path]
             if builder is not None:
                 yield from builder.rows(segment, number, self.doc_count)
+
+
+def seq_no_rows(segment: int, seq_nos: Ints) -> Iterator[Row]:
+    """Rows of ascending sequence numbers, as distances from the first; none where they have no gap."""
+    if not len(seq_nos) or int(seq_nos[-1]) - int(seq_nos[0]) + 1 == len(seq_nos):
+        return
+    distances = (seq_nos - seq_nos[0]).astype(np.int64)
+    for start in range(0, len(distances), COLUMN_CHUNK_DOCS):
+        key = segment_chunk_key(segment, start // COLUMN_CHUNK_DOCS)
+        yield Table.SEQ_NOS, key, pack_integers(distances[start : start + COLUMN_CHUNK_DOCS])
 
 
 def split_records(rows: Iterable[Row | FieldRecord], into: list[FieldRecord]) -> Iterator[Row]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -163,12 +164,13 @@ class Snapshots:
         self.segment_list = SegmentList()
         self._freezer = BufferFreezer()
 
-    def open(self, mapping: Mapping) -> Snapshot:
-        """The newest commit of any process; documents in the buffer are frozen by `mapping`."""
+    def open(self, mapping: Callable[[], Mapping]) -> Snapshot:
+        """The newest commit of any process. `mapping` is asked after it, so that it has every field of the
+        documents in the buffer, which are frozen by it."""
         transaction = self.environment.begin_read()
         try:
             stored = [self.reader(transaction, state) for state in self.segment_list.read(transaction)]
-            frozen = self._freezer.freeze(transaction, mapping)
+            frozen = self._freezer.freeze(transaction, mapping())
             return Snapshot(self.environment, transaction, (*stored, *frozen))
         except BaseException:
             self.environment.end_read(transaction)
@@ -188,9 +190,14 @@ def read_entry(transaction: Transaction, id_bytes: bytes) -> tuple[SeqNo, int, b
     value = transaction.get(Table.IDS, id_key(id_bytes))
     if value is None:
         return None
-    if len(id_bytes) > LONGEST_PLAIN_ID and long_id_of(value) != id_bytes:
-        raise CorruptIndex(f"id map: the entry of id {id_bytes[:40]!r}... is another id's")
+    check_long_id(id_bytes, value)
     return unpack_id_entry(value)
+
+
+def check_long_id(id_bytes: bytes, value: Buffer | None) -> None:
+    """raises: CorruptIndex   the entry found by an id's hash spells out another id"""
+    if value is not None and len(id_bytes) > LONGEST_PLAIN_ID and long_id_of(value) != id_bytes:
+        raise CorruptIndex(f"id map: the entry of id {id_bytes[:40]!r}... is another id's")
 
 
 def read_source(

@@ -23,6 +23,7 @@ import lmdb
 from quidditch.errors import (
     CorruptIndex,
     FormatTooNew,
+    InternalError,
     StorageError,
     StoreFull,
     StoreLocked,
@@ -37,6 +38,12 @@ DEFAULT_MAP_BYTES = 64 << 30
 """Addresses reserved for one environment. On POSIX this takes neither memory nor disk."""
 
 MAX_READERS = 1024
+
+SPARE_BYTES = 1 << 18
+"""How far a data file may reach past its last page."""
+
+READS_WAIT_S = 5.0
+"""How long a first write waits for this process's running searches, should it have to open the file anew."""
 
 UNLOCKED_WAIT_S = 0.2
 """How long opening waits for a writer before it opens for reading alone, and for writing when that is asked."""
@@ -150,11 +157,10 @@ class Transaction:
             return
         with self.handle.cursor(self._tables[table]) as cursor:
             append = not cursor.last() or bytes(cursor.key()) < rows[0][0]
-            consumed, _ = cursor.putmulti(rows, append=append)
-        if consumed != len(rows):
-            raise StorageError(
-                f"table {table}: {consumed} of {len(rows)} rows were taken; keys out of order?"
-            )
+            # Of rows out of order appending takes all and adds some: only the second number tells.
+            _, added = cursor.putmulti(rows, append=append)
+        if added != len(rows):
+            raise InternalError(f"table {table}: {added} of {len(rows)} rows were added; keys out of order?")
 
     def delete(self, table: Table, key: bytes) -> bool:
         return bool(self.handle.delete(key, db=self._tables[table]))
@@ -253,15 +259,15 @@ class Environment:
         self._can_write = True
 
     def _create_file(self) -> None:
-        """An environment with a format record and nothing else: made aside and renamed, so that a kill leaves
-        it whole or not there."""
+        """An empty environment: made aside and renamed, so that a kill leaves it whole or not there."""
         aside = self.path / "new"
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir()
         with _translated(self.path):
-            env = _open_lmdb(aside, 1, False, self._map_bytes)
+            env = _open_lmdb(aside, len(self._names), False, self._map_bytes)
             with env.begin(write=True) as txn:
-                txn.put(b"format", format_record(), db=env.open_db(str(Table.META).encode(), txn))
+                tables = {table: env.open_db(str(table).encode(), txn) for table in self._names}
+                txn.put(b"format", format_record(), db=tables[Table.META])
             env.close()
         os.replace(aside / "data.mdb", self._file)
         _sync_directory(self.path)
@@ -297,12 +303,21 @@ class Environment:
         raises: StorageError   while a read of this process lasts: LMDB opens a file once in a process
         """
         with self._state:
-            if not self._state.wait_for(lambda: not self._reads, self.write_timeout_s):
+            if self._can_write:
+                return
+            if not self._state.wait_for(lambda: not self._reads, min(self.write_timeout_s, READS_WAIT_S)):
                 raise StorageError(
                     f"{self.path}: cannot write while a scan of this process is open; end it first"
                 )
             self._env.close()
             self._open_for_writing()
+
+    def prepare_to_write(self) -> None:
+        """Before a read that will last: become able to write meanwhile, unless another process is writing."""
+        if self.readonly or self._can_write:
+            return
+        with contextlib.suppress(StoreLocked), self.locked(timeout_s=UNLOCKED_WAIT_S):
+            self._reopen_for_writing()
 
     def close(self) -> None:
         """Unmap the file, once every open read and write has ended; waits for them."""
@@ -386,10 +401,11 @@ class Environment:
 
     def _cover_last_page(self) -> None:
         """Make the file as long as its newest meta page says. LMDB counts pages that a transaction took at the
-        end and freed again without writing them, and a shorter file is what truncation looks like."""
+        end and freed again without writing them, and a shorter file is what truncation looks like. Some spare
+        bytes, which take no disk, cover the next transactions too, should the process be killed after them."""
         expected = (self._env.info()["last_pgno"] + 1) * self._page_bytes
-        if self._file.stat().st_size < expected:
-            os.truncate(self._file, expected)
+        if self._file.stat().st_size < expected + SPARE_BYTES // 2:
+            os.truncate(self._file, expected + SPARE_BYTES)
 
     @contextlib.contextmanager
     def locked(self, timeout_s: float | None = None) -> Iterator[None]:
@@ -439,12 +455,6 @@ class Environment:
     def size_bytes(self) -> int:
         """Bytes of the file."""
         return (self.path / "data.mdb").stat().st_size
-
-    def copy_to(self, path: Path) -> None:
-        """Write a consistent, compacted copy into an empty directory, while writes go on."""
-        with _translated(self.path):
-            path.mkdir(parents=True, exist_ok=False)
-            self._env.copy(str(path), compact=True)
 
 
 # ------------------------------------------------------------------------------------------------ opening
@@ -508,7 +518,8 @@ def _make_directory(path: Path) -> None:
 
 
 def _open_lmdb(path: Path, tables: int, readonly: bool, map_bytes: int) -> Any:
-    writable_directory = os.access(path, os.W_OK)
+    lock_file = path / "lock.mdb"
+    can_lock = os.access(lock_file if lock_file.exists() else path, os.W_OK)
     with _translated(path):
         return lmdb.open(
             str(path),
@@ -516,8 +527,8 @@ def _open_lmdb(path: Path, tables: int, readonly: bool, map_bytes: int) -> Any:
             max_dbs=tables + 1,
             max_readers=MAX_READERS,
             readonly=readonly,
-            # A reader takes its slot in lock.mdb; on read-only media no writer can be there to need it.
-            lock=writable_directory or not readonly,
+            # A reader takes its slot in lock.mdb. Where it may not, the files must be at rest: `connect` says so.
+            lock=can_lock or not readonly,
             readahead=False,
             create=not readonly,
             max_spare_txns=4,

@@ -8,24 +8,22 @@ process may write next.
 from __future__ import annotations
 
 import contextlib
+import logging
 import struct
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Mapping as Dict
 from typing import Any
 
 import numpy as np
 
-from quidditch.errors import CorruptIndex, QuidditchError
+from quidditch.errors import CorruptIndex, QuidditchError, StoreFull
 from quidditch.index.buffer import build_segment, pack_buffered, read_buffer
 from quidditch.index.codecs import (
-    COLUMN_CHUNK_DOCS,
     LONGEST_PLAIN_ID,
     id_key,
     pack_id_entry,
-    pack_integers,
-    segment_chunk_key,
     segment_key,
     seq_no_key,
     unpack_id_entry,
@@ -49,11 +47,14 @@ from quidditch.index.segment import (
     SegmentRecord,
     Vocabularies,
     encode_record,
+    seq_no_rows,
     split_records,
 )
-from quidditch.index.snapshot import Snapshots, read_entry, read_source
+from quidditch.index.snapshot import Snapshots, check_long_id, read_entry, read_source
 from quidditch.index.storage import Table, Transaction
 from quidditch.types import I64s, SegmentId, SeqNo, U32s, U64s
+
+logger = logging.getLogger("quidditch")
 
 DEFAULT_MEMORY_BYTES = 512 << 20
 """Bytes a process may take while it indexes, whatever the input's size."""
@@ -66,6 +67,12 @@ BUFFER_DOCS = 1_000
 
 BUFFER_BYTES = 16 << 20
 """Bytes the buffer holds before it becomes a segment."""
+
+BUFFER_LIMIT = 8
+"""Times its size that the buffer may reach while it cannot be flushed; then documents are refused."""
+
+BURIED_DOCS = 1_000
+"""Stored documents deleted or replaced one by one before due merges are looked for."""
 
 MERGE_FACTOR = 3
 """Bytes of due merges paid for each byte committed, so that merging keeps up with writing."""
@@ -93,6 +100,7 @@ class IndexWriter:
         self._buffer_vocabularies = Vocabularies(memory_bytes // 16)
         self._leases = Leases(self._environment.path)
         self._merger = Merger(self._environment, self._leases)
+        self._buried = 0
         self.make_id = IdMaker().new
 
     # --------------------------------------------------------------------------------------- single writes
@@ -104,6 +112,8 @@ class IndexWriter:
         """
         sources = self._checked(operations)
         with self._environment.write() as transaction:
+            self._schema.current()
+            _check_room(transaction, operations)
             changes = self._changes(transaction)
             results: list[Applied | QuidditchError] = []
             for operation, source in zip(operations, sources, strict=True):
@@ -116,9 +126,20 @@ class IndexWriter:
             if changes.entries:
                 self._write_changes(transaction, changes)
             full = _is_full(transaction)
+        self._buried += len(changes.buried)
         if full:
-            self.flush()
+            self._upkeep(self.flush)
+        elif self._buried >= BURIED_DOCS:
+            self._upkeep(lambda: self._merger.run_due(MERGE_FLOOR_BYTES))
         return results
+
+    def _upkeep(self, work: Callable[[], None]) -> None:
+        """What follows a commit must not make it look undone: a failure is logged, and tried again next time."""
+        self._buried = 0
+        try:
+            work()
+        except QuidditchError as error:
+            logger.warning("upkeep after a write, which is on disk, failed: %s", error)
 
     def _checked(self, operations: Sequence[Operation]) -> list[bytes | QuidditchError | None]:
         """The source of each index and create, or its error; None for the others."""
@@ -164,7 +185,7 @@ class IndexWriter:
         now = int(time.time() * 1000)
         for seq_no, id_bytes in changes.deleted:
             transaction.put(Table.DELETES, seq_no_key(seq_no), struct.pack("<Q", now) + id_bytes)
-        _forget_deletes(transaction, now)
+        _forget_deletes(transaction, now, max(100, 2 * len(changes.deleted)))
         set_next_seq_no(transaction, changes.next_seq_no)
 
     # -------------------------------------------------------------------------------------------- segments
@@ -189,6 +210,7 @@ class IndexWriter:
         with self._written(builder) as (segment, fields, size_bytes), self._environment.locked():
             self._flush_buffer()
             with self._environment.write() as transaction:
+                self._schema.current()
                 first = next_seq_no(transaction)
                 last = first + builder.doc_count - 1
                 record = SegmentRecord(builder.doc_count, first, last, True, size_bytes, fields)
@@ -196,7 +218,7 @@ class IndexWriter:
                 self._publish(transaction, segment, record)
                 add_tombstones(transaction, segment, superseded)
                 set_next_seq_no(transaction, last + 1)
-        self._merger.run_due(max(MERGE_FLOOR_BYTES, MERGE_FACTOR * size_bytes))
+        self._upkeep(lambda: self._merger.run_due(max(MERGE_FLOOR_BYTES, MERGE_FACTOR * size_bytes)))
 
     @contextlib.contextmanager
     def _written(self, builder: SegmentBuilder) -> Iterator[tuple[SegmentId, list[FieldRecord], int]]:
@@ -233,13 +255,16 @@ class IndexWriter:
 
     def _map_ids(self, transaction: Transaction, ids: Sequence[bytes], first: SeqNo) -> U32s:
         """Point the ids at their new documents; uint32: those superseded inside the chunk, ascending."""
-        keys = list(map(id_key, ids)) if max(map(len, ids)) > LONGEST_PLAIN_ID else list(ids)
+        longest = max(map(len, ids))
+        keys = list(map(id_key, ids)) if longest > LONGEST_PLAIN_ID else list(ids)
         last_place = {key: place for place, key in enumerate(keys)}
         old = transaction.get_many(Table.IDS, sorted(last_place)) if transaction.count(Table.IDS) else {}
         if not old and len(last_place) == len(keys):
             transaction.put_many(Table.IDS, sorted(zip(keys, _first_entries(ids, first), strict=True)))
             return np.zeros(0, np.uint32)
         entries = {key: Entry(*unpack_id_entry(value)) for key, value in old.items()}
+        for place in last_place.values() if longest > LONGEST_PLAIN_ID else ():
+            check_long_id(ids[place], old.get(keys[place]))
         bury(
             transaction,
             [entry.seq_no for entry in entries.values() if not entry.deleted],
@@ -295,6 +320,16 @@ class IndexWriter:
         self._leases.close()
 
 
+def _check_room(transaction: Transaction, operations: Sequence[Operation]) -> None:
+    """raises: StoreFull   the buffer could not be flushed for long; deletes, which make room, still go in"""
+    if all(operation.op == "delete" for operation in operations):
+        return
+    if transaction.count(Table.BUFFER) >= BUFFER_LIMIT * BUFFER_DOCS:
+        raise StoreFull(
+            "no room to turn buffered documents into a segment: free some disk, or delete documents"
+        )
+
+
 def _is_full(transaction: Transaction) -> bool:
     return (
         transaction.count(Table.BUFFER) >= BUFFER_DOCS or transaction.size_bytes(Table.BUFFER) >= BUFFER_BYTES
@@ -327,12 +362,9 @@ def _buffered_record(
 ) -> SegmentRecord:
     """The record of a segment made from the buffer, whose sequence numbers may have gaps."""
     first, last = int(seq_nos[0]), int(seq_nos[-1])
+    for table, key, value in seq_no_rows(segment, seq_nos):
+        transaction.put(table, key, value)
     contiguous = last - first + 1 == len(seq_nos)
-    if not contiguous:
-        for start in range(0, len(seq_nos), COLUMN_CHUNK_DOCS):
-            key = segment_chunk_key(segment, start // COLUMN_CHUNK_DOCS)
-            chunk = seq_nos[start : start + COLUMN_CHUNK_DOCS] - first
-            transaction.put(Table.SEQ_NOS, key, pack_integers(chunk))
     return SegmentRecord(len(seq_nos), first, last, contiguous, size_bytes, fields)
 
 
@@ -374,7 +406,7 @@ def _docs_of(reader: SegmentReader, seq_nos: U64s) -> U32s:
     return found
 
 
-def _forget_deletes(transaction: Transaction, now_ms: int, limit: int = 100) -> None:
+def _forget_deletes(transaction: Transaction, now_ms: int, limit: int) -> None:
     """Drop deleted ids from the id map once their versions need no longer be remembered."""
     for _ in range(limit):
         oldest = transaction.first(Table.DELETES)

@@ -44,13 +44,15 @@ def connect(
 ) -> LocalDatabase:
     """A database in a directory, made if it is not there; `":memory:"` is one that vanishes on close.
 
-    readonly:         writes nothing; works on files owned by others
+    readonly:         writes nothing; works on read-only media, and on files owned by others: where LMDB's lock file
+                      cannot be written either, nobody may be writing meanwhile
     create:           False refuses a directory that is not there yet
     write_timeout_s:  how long a write waits for another process's before it raises StoreLocked
     options:          memory_bytes (indexing stays below, 512 MiB), cache_bytes (searches keep decoded, 256 MiB),
                       map_size_bytes (the most an index may take on disk, 64 GiB)
 
-    Connecting twice to one path in a process gives two handles on the same environment.
+    Connecting twice to one path in a process gives two handles on the same environment, which keeps the options
+    of the first.
     raises: RequestError, StorageError, CorruptIndex, FormatTooNew, FormatTooOld
     """
     checked = _options(readonly, write_timeout_s, verify, options)
@@ -89,6 +91,8 @@ def _path(location: str | Path) -> Path:
         )
     try:
         return Path(text).expanduser().resolve()
+    except UnicodeError:
+        raise RequestError(f"connect: {text!r} holds a lone surrogate and is no path") from None
     except (OSError, RuntimeError) as error:
         raise StorageError(f"connect: {text}: {error}") from error
 
@@ -168,6 +172,8 @@ class LocalDatabase:
 
     def index(self, name: str) -> LocalIndex:
         """raises: IndexNotFound"""
+        if not isinstance(name, str):
+            raise RequestError(f"index: a name expected, not {name!r}")
         self.directory.catalog.get(name)
         return LocalIndex(self, name)
 
@@ -175,7 +181,7 @@ class LocalDatabase:
         return self.index(name)
 
     def __contains__(self, name: object) -> bool:
-        return name in self.directory.catalog.entries()
+        return isinstance(name, str) and name in self.directory.catalog.entries()
 
     def indices(self) -> list[str]:
         """The names of all indices, sorted."""
@@ -186,6 +192,8 @@ class LocalDatabase:
 
         raises: IndexNotFound
         """
+        if not isinstance(name, str):
+            raise RequestError(f"delete_index: a name expected, not {name!r}")
         self.writable().delete(name)
 
     # --------------------------------------------------------------------------------------- bulk and search
@@ -199,6 +207,8 @@ class LocalDatabase:
         return self._bulk(actions, None)
 
     def _bulk(self, actions: Iterable[Any], default_index: str | None) -> BulkResult:
+        if isinstance(actions, str | bytes | dict) or not isinstance(actions, Iterable):
+            raise RequestError(f"bulk: an iterable of actions expected, not {type(actions).__name__}")
         started = time.monotonic()
         writers: dict[str, BulkWriter] = {}
         items: list[BulkItem] = []
@@ -294,12 +304,14 @@ def check_settings(settings: dict[str, Json] | None) -> dict[str, Json]:
         raise RequestError(f"settings: an object expected, not {settings!r}")
     flat: dict[str, Json] = {}
     for key, value in settings.items():
+        if not isinstance(key, str):
+            raise RequestError(f"settings: a name expected, not {key!r}")
         inner = value if key == "index" and isinstance(value, dict) else {key: value}
         flat.update({name.removeprefix("index."): each for name, each in inner.items()})
     for name, value in flat.items():
         if name not in _SETTINGS:
             raise RequestError(f"settings: unknown setting [{name}]{nearest(name, _SETTINGS)}")
-        if name == "number_of_shards" and value not in (1, "1"):
+        if name == "number_of_shards" and (value is True or value not in (1, "1")):
             raise RequestError(
                 f"settings: number_of_shards is {value!r}; a directory's index has 1 in this release"
             )

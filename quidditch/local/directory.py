@@ -45,17 +45,21 @@ class Options:
 
 
 class IndexSchema:
-    """An index's mapping in the catalogue, as the write path sees it."""
+    """An index's mapping in the catalogue, as the write path sees it.
 
-    def __init__(self, catalog: Catalog, name: str) -> None:
+    raises: IndexNotFound   the index was deleted, even if another of its name was made since
+    """
+
+    def __init__(self, catalog: Catalog, name: str, generation: str) -> None:
         self._catalog = catalog
         self._name = name
+        self._generation = generation
 
     def current(self) -> Mapping:
-        return self._catalog.mapping(self._name)
+        return self._catalog.mapping(self._name, self._generation)
 
     def extend(self, body: dict[str, Json]) -> Mapping:
-        return self._catalog.extend_mapping(self._name, body)
+        return self._catalog.extend_mapping(self._name, self._generation, body)
 
 
 class LocalShard:
@@ -73,19 +77,23 @@ class LocalShard:
         )
         self.snapshots = Snapshots(self.environment, options.cache_bytes)
         self._lasting: set[_LastingView] = set()
+        self._closing = False
         self.writer = IndexWriter(self.snapshots, schema, options.memory_bytes)
 
     @contextmanager
     def snapshot(self, lasting: bool = False) -> Iterator[ShardSnapshot]:
         """A view for one search, or a lasting one for a scan; nothing it hands out lies in the mapped file."""
-        mapping = self.schema.current()
-        with self.snapshots.open(mapping) as snapshot:
-            searcher = SnapshotSearcher(snapshot, self.number, mapping)
+        if lasting:
+            self.environment.prepare_to_write()
+        with self.snapshots.open(self.schema.current) as snapshot:
+            searcher = SnapshotSearcher(snapshot, self.number, self.schema.current())
             if not lasting:
                 yield searcher
                 return
             view = _LastingView(snapshot, searcher)
             self._lasting.add(view)
+            if self._closing:
+                view.end()
             try:
                 yield view
             finally:
@@ -95,6 +103,7 @@ class LocalShard:
         """Wait for running searches, end the scans that are between two of theirs, and unmap."""
         if not self.environment.readonly and not self.environment.closed:
             self.writer.close()
+        self._closing = True
         for view in list(self._lasting):
             view.end()
         self.environment.close()
@@ -141,6 +150,7 @@ class Directory:
         self.path = path
         self.options = options
         self.handles = 0
+        self.closing = False
         self.pid = os.getpid()
         self._lock = threading.Lock()
         self._shards: dict[str, LocalShard] = {}
@@ -155,6 +165,8 @@ class Directory:
             map_bytes=min(options.map_size_bytes, 1 << 30),
         )
         self.catalog = Catalog(self._environment, path)
+        if not options.readonly:
+            self.catalog.remove_orphans()
 
     def shard(self, name: str) -> LocalShard:
         """The open shard of an index.
@@ -162,12 +174,21 @@ class Directory:
         raises: IndexNotFound
         """
         entry = self.catalog.get(name)
+        self._close_deleted()
         with self._lock:
             shard = self._shards.get(entry.generation)
             if shard is None:
                 shard = self._open_shard(name, entry)
                 self._shards[entry.generation] = shard
         return shard
+
+    def _close_deleted(self) -> None:
+        """Let go of shards whose index another process deleted: they hold its disk space."""
+        generations = self.catalog.generations()
+        with self._lock:
+            gone = [self._shards.pop(one) for one in list(self._shards) if one not in generations]
+        for shard in gone:
+            shard.close()
 
     def _open_shard(self, name: str, entry: IndexEntry) -> LocalShard:
         folder = self.catalog.folder(entry)
@@ -176,7 +197,7 @@ class Directory:
                 raise IndexNotFound(f"index [{name}] was deleted")
             if self.options.readonly:
                 raise StorageError(f"{folder}: the data of index [{name}] is missing")
-        return LocalShard(folder, IndexSchema(self.catalog, name), self.options)
+        return LocalShard(folder, IndexSchema(self.catalog, name, entry.generation), self.options)
 
     def create(self, name: str, mapping: Mapping, settings: dict[str, Any]) -> None:
         self.catalog.create(name, mapping, settings)
@@ -207,13 +228,13 @@ def _check_new(path: Path, may_create: bool) -> None:
 
 
 _open: dict[Path, Directory] = {}
-_open_lock = threading.Lock()
+_open_changed = threading.Condition()
 
 
 def _unlock_in_child() -> None:
     """Another thread may have held the lock when this process was forked; in the child nobody does."""
-    global _open_lock
-    _open_lock = threading.Lock()
+    global _open_changed
+    _open_changed = threading.Condition()
 
 
 if hasattr(os, "register_at_fork"):
@@ -225,8 +246,12 @@ def acquire(path: Path, options: Options, create: bool) -> Directory:
 
     raises: StorageError   in a forked child for a path that its parent had open
     """
-    with _open_lock:
+    with _open_changed:
+        # The last handle's close may still wait for running searches; LMDB cannot open the file before.
+        _open_changed.wait_for(lambda: path not in _open or not _open[path].closing, options.write_timeout_s)
         directory = _open.get(path)
+        if directory is not None and directory.closing:
+            raise StorageError(f"{path}: is being closed in this process, and a search holds it open")
         if directory is not None and directory.pid != os.getpid():
             raise StorageError(
                 f"{path}: process {directory.pid} had it open when it forked this one, and LMDB opens a file once "
@@ -246,10 +271,14 @@ def acquire(path: Path, options: Options, create: bool) -> Directory:
 def release(directory: Directory) -> None:
     if directory.pid != os.getpid():
         return
-    with _open_lock:
+    with _open_changed:
         directory.handles -= 1
-        last = directory.handles == 0
-        if last and _open.get(directory.path) is directory:
-            del _open[directory.path]
-    if last:
+        directory.closing = directory.handles == 0
+    if not directory.closing:
+        return
+    try:
         directory.close()
+    finally:
+        with _open_changed:
+            del _open[directory.path]
+            _open_changed.notify_all()

@@ -133,6 +133,8 @@ class LocalIndex:
         """
         if chunk is not None and (isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1):
             raise RequestError(f"add_many: chunk: a number of documents from 1 on expected, not {chunk!r}")
+        if id_field is not None and not isinstance(id_field, str):
+            raise RequestError(f"add_many: a field name expected as id_field, not {spell(id_field)}")
         started = time.monotonic()
         shard = self._writable()
         stream = records(docs)
@@ -230,6 +232,8 @@ class LocalIndex:
 
     def mget(self, ids: Sequence[str]) -> list[Document | None]:
         """The documents of these ids, in order; None for one that is not there. One snapshot for all."""
+        if isinstance(ids, str) or not isinstance(ids, Iterable):
+            raise RequestError(f"mget: a list of ids expected, not {spell(ids)}")
         wanted = [check_id(id) for id in ids]
         shard = self._shard()
         found: list[Document | None] = []
@@ -324,9 +328,9 @@ class LocalIndex:
 
         raises: DocumentNotFound
         """
-        check_id(id)
+        wanted = check_id(id).decode()
         mapping = self._mapping()
-        return phases.explain([self._shard()], id, _resolve(query, mapping)[0], mapping)
+        return phases.explain([self._shard()], wanted, _resolve(query, mapping)[0], mapping)
 
     def scan(self, query: QueryLike = None, *, source: Json = True) -> Iterator[Hit]:
         """Every match, unscored, in the order of the last writes, streamed from one snapshot.
@@ -348,6 +352,9 @@ class LocalIndex:
         """
         if not isinstance(text, str):
             raise RequestError(f"analyze: a string expected as text, not {spell(text)}")
+        for name, value in (("field", field), ("analyzer", analyzer)):
+            if value is not None and not isinstance(value, str):
+                raise RequestError(f"analyze: a name expected as {name}, not {spell(value)}")
         if field is not None:
             analyzer = self._analyzer_of(field)
         return [

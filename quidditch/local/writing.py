@@ -8,12 +8,16 @@ from typing import Any
 
 from quidditch.bulk import Action
 from quidditch.errors import DocumentError, QuidditchError, RequestError
+from quidditch.index.document import encode_source
 from quidditch.index.operations import Applied, Operation, check_id
 from quidditch.interface import BulkItem, WriteResult
 from quidditch.local.directory import LocalShard
 
 BULK_CHUNK = 1_000
 """Actions carried out in one transaction: each chunk of a bulk is atomic against crashes."""
+
+BULK_CHUNK_BYTES = 8 << 20
+"""Bytes of documents carried out in one transaction."""
 
 _UPDATE_KEYS = ("doc", "upsert", "doc_as_upsert", "detect_noop")
 _STATUS = {"created": 201, "updated": 200, "deleted": 200, "noop": 200, "not_found": 404}
@@ -40,6 +44,7 @@ class BulkWriter:
         self._name = name
         self._actions: list[tuple[int, Action]] = []
         self._operations: list[Operation] = []
+        self._size_bytes = 0
 
     def add(self, position: int, action: Action) -> list[BulkItem]:
         """Take the next action; the items that are settled by now."""
@@ -49,7 +54,9 @@ class BulkWriter:
             return [failed_item(position, action, self._name, error)]
         self._actions.append((position, action))
         self._operations.append(operation)
-        return self.finish() if len(self._operations) >= BULK_CHUNK else []
+        self._size_bytes += _size_bytes(operation)
+        full = len(self._operations) >= BULK_CHUNK or self._size_bytes >= BULK_CHUNK_BYTES
+        return self.finish() if full else []
 
     def finish(self) -> list[BulkItem]:
         """Carry out what is waiting."""
@@ -60,7 +67,7 @@ class BulkWriter:
             self._item(position, action, result)
             for (position, action), result in zip(self._actions, results, strict=True)
         ]
-        self._actions, self._operations = [], []
+        self._actions, self._operations, self._size_bytes = [], [], 0
         return items
 
     def _item(self, position: int, action: Action, result: Applied | QuidditchError) -> BulkItem:
@@ -76,6 +83,14 @@ class BulkWriter:
             seq_no=result.seq_no,
             index=self._name,
         )
+
+
+def _size_bytes(operation: Operation) -> int:
+    """Bytes of the document as JSON; 0 for one that will be refused."""
+    try:
+        return len(encode_source(operation.doc or {})) + len(encode_source(operation.upsert or {}))
+    except DocumentError:
+        return 0
 
 
 def operation_of(action: Action, shard: LocalShard) -> Operation:
