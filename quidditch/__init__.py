@@ -11,6 +11,9 @@ for hit in books.search("dune"):
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 from quidditch import query
 from quidditch.errors import (
     CorruptIndex,
@@ -43,8 +46,10 @@ from quidditch.interface import (
     SearchResult,
     WriteResult,
 )
-from quidditch.local import connect
 from quidditch.version import __version__
+
+if TYPE_CHECKING:
+    from quidditch.local import LocalDatabase
 
 __all__ = [
     "BulkItem",
@@ -78,3 +83,38 @@ __all__ = [
     "connect",
     "query",
 ]
+
+
+def connect(
+    location: str | Path,
+    *,
+    readonly: bool = False,
+    create: bool = True,
+    write_timeout_s: float = 60.0,
+    verify: bool = False,
+    **options: Any,
+) -> LocalDatabase:
+    """A database in a directory, made if it is not there; `":memory:"` is one that vanishes on close.
+
+    readonly:         writes nothing; works on read-only media, and on files owned by others: where LMDB's lock file
+                      cannot be written either, nobody may be writing meanwhile
+    create:           False refuses a directory that is not there yet
+    write_timeout_s:  how long a write waits for another process's before it raises StoreLocked
+    options:          memory_bytes (indexing stays below, 512 MiB), cache_bytes (searches keep decoded, 256 MiB),
+                      map_size_bytes (the most an index may take on disk, 64 GiB)
+
+    Connecting twice to one path in a process gives two handles on the same environment, which keeps the options
+    of the first.
+    raises: RequestError, StorageError, CorruptIndex, FormatTooNew, FormatTooOld
+    """
+    # The engine is loaded by the first connection, so that whoever imports a query or an error alone pays for that.
+    from quidditch.local import connect as open_directory
+
+    return open_directory(
+        location,
+        readonly=readonly,
+        create=create,
+        write_timeout_s=write_timeout_s,
+        verify=verify,
+        **options,
+    )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from quidditch.errors import StorageError
+from quidditch.errors import CorruptIndex, StorageError
 from quidditch.index.codecs import segment_key
 from quidditch.index.postings import Row
 from quidditch.index.storage import SEGMENT_TABLES, Environment, Table, Transaction, new_file_lock
@@ -164,10 +164,13 @@ def write_piece(
 
 
 def read_leases(transaction: Transaction) -> dict[SegmentId, Lease]:
-    return {
-        int.from_bytes(key, "big"): msgspec.json.decode(value, type=Lease)
-        for key, value in transaction.rows(Table.PENDING)
-    }
+    try:
+        return {
+            int.from_bytes(key, "big"): msgspec.json.decode(value, type=Lease)
+            for key, value in transaction.rows(Table.PENDING)
+        }
+    except msgspec.MsgspecError as error:
+        raise CorruptIndex(f"an entry of the pending segments is unreadable: {error}") from error
 
 
 def discard(transaction: Transaction, segment: SegmentId) -> None:

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from quidditch.analysis.registry import ANALYZER_NAMES
-from quidditch.errors import DocumentError, LimitExceeded, MappingError, QuidditchError
+from quidditch.errors import CorruptIndex, DocumentError, LimitExceeded, MappingError, QuidditchError
 from quidditch.schema.dynamic import infer
 from quidditch.schema.fields import Field, spell
 from quidditch.schema.mapping import Mapping
@@ -405,7 +405,10 @@ def encode_source(doc: Dict[str, Any]) -> bytes:
 
 def decode_source(data: bytes) -> dict[str, Any]:
     """The document that `encode_source` wrote."""
-    return _decoder.decode(data)  # type: ignore[no-any-return]
+    try:
+        return _decoder.decode(data)  # type: ignore[no-any-return]
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise CorruptIndex(f"stored document of {len(data)} bytes is no JSON: {error}") from error
 
 
 def check_json(path: str, value: Any, depth: int = 0) -> None:

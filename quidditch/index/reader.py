@@ -304,7 +304,10 @@ class SegmentReader:
 
     def ids(self, docs: Ints) -> list[str]:
         """The `_id` of each document, in the order asked."""
-        return [id_bytes.decode() for id_bytes in self.id_bytes(docs)]
+        try:
+            return [id_bytes.decode() for id_bytes in self.id_bytes(docs)]
+        except UnicodeDecodeError as error:
+            raise CorruptIndex(f"segment {self.segment_id}: an id is no UTF-8 ({error})") from error
 
     def id_bytes(self, docs: Ints) -> list[bytes]:
         return read_ids(self._rows, self.segment_id, docs, self.doc_count)

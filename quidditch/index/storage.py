@@ -377,9 +377,14 @@ class Environment:
     def read(self) -> Iterator[Transaction]:
         transaction = self.begin_read()
         try:
-            yield transaction
+            with self.translated():
+                yield transaction
         finally:
             self.end_read(transaction)
+
+    def translated(self) -> contextlib.AbstractContextManager[None]:
+        """LMDB's errors inside the block as ours."""
+        return _translated(self.path)
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Transaction]:

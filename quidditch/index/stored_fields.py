@@ -144,8 +144,11 @@ def unpack_block(block: Buffer) -> list[bytes]:
 @decodes("stored block")
 def block_count(block: Buffer) -> int:
     """How many sources a block holds; its beginning alone is decompressed."""
-    with _decompressor().stream_reader(bytes(block)) as stream:
-        return int(struct.unpack("<I", stream.read(4))[0])
+    try:
+        with _decompressor().stream_reader(bytes(block)) as stream:
+            return int(struct.unpack("<I", stream.read(4))[0])
+    except zstandard.ZstdError as error:
+        raise CorruptIndex(f"stored block of {len(block)} bytes cannot be decompressed: {error}") from error
 
 
 def read_block(rows: Rows, segment: int, doc: int) -> tuple[int, Buffer]:

@@ -42,19 +42,7 @@ def connect(
     verify: bool = False,
     **options: Any,
 ) -> LocalDatabase:
-    """A database in a directory, made if it is not there; `":memory:"` is one that vanishes on close.
-
-    readonly:         writes nothing; works on read-only media, and on files owned by others: where LMDB's lock file
-                      cannot be written either, nobody may be writing meanwhile
-    create:           False refuses a directory that is not there yet
-    write_timeout_s:  how long a write waits for another process's before it raises StoreLocked
-    options:          memory_bytes (indexing stays below, 512 MiB), cache_bytes (searches keep decoded, 256 MiB),
-                      map_size_bytes (the most an index may take on disk, 64 GiB)
-
-    Connecting twice to one path in a process gives two handles on the same environment, which keeps the options
-    of the first.
-    raises: RequestError, StorageError, CorruptIndex, FormatTooNew, FormatTooOld
-    """
+    """What `quidditch.connect` says."""
     checked = _options(readonly, write_timeout_s, verify, options)
     if str(location) == MEMORY:
         return LocalDatabase._temporary(checked)

@@ -85,7 +85,7 @@ class LocalShard:
         """A view for one search, or a lasting one for a scan; nothing it hands out lies in the mapped file."""
         if lasting:
             self.environment.prepare_to_write()
-        with self.snapshots.open(self.schema.current) as snapshot:
+        with self.environment.translated(), self.snapshots.open(self.schema.current) as snapshot:
             searcher = SnapshotSearcher(snapshot, self.number, self.schema.current())
             if not lasting:
                 yield searcher

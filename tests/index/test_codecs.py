@@ -218,17 +218,7 @@ def damaged(sound: bytes) -> Iterator[bytes]:
             yield sound[:length] + bytes((byte,)) + sound[length + 1 :]
 
 
-LEAKING = {"stored block's count"}
-"""Decoders that let a foreign exception through today; it leaves this set with its fix."""
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(name in LEAKING, reason="leaks a foreign exception"))
-        for name in DECODERS
-    ],
-)
+@pytest.mark.parametrize("name", DECODERS)
 def test_damaged_bytes_are_an_error_of_the_tree_or_other_values(name: str) -> None:
     sound, decode = DECODERS[name]
     decode(sound)

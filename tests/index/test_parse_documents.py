@@ -106,7 +106,6 @@ def test_dotted_keys_are_objects() -> None:
     assert values(batch, "x.y.z") == [(3, 6)]
 
 
-@pytest.mark.xfail(reason="the object remembers the rest of the key as unknown")
 def test_a_dotted_key_goes_below_a_known_object() -> None:
     batch = parsed([{"a.b": 1}, {"a.c.d": 6, "a.c.e": 7}])
     assert not batch.errors

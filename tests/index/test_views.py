@@ -37,7 +37,7 @@ KEEP_EVERYTHING = """
             else:
                 kept.append(value)
 
-    snapshot = snapshots.open(Mapping.parse({}, analyzers=()))
+    snapshot = snapshots.open(lambda: Mapping.parse({}, analyzers=()))
     for segment in snapshot.segments:
         docs = np.arange(segment.doc_count, dtype=np.uint32)
         keep(segment.deleted, segment.ids(docs), segment.sources(docs), segment.all_seq_nos(), segment.seq_nos(docs))
