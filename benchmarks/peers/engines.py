@@ -48,7 +48,7 @@ class Searcher(Protocol):
 
 class Quidditch:
     name = "quidditch"
-    module = "quidditch"
+    module = "quidditch.local"
 
     def version(self) -> str | None:
         from quidditch.version import __version__

@@ -13,7 +13,7 @@ from quidditch.analysis.surfaces import PADDING, SurfaceTable
 from quidditch.analysis.tokenizers import Tokenizer
 from quidditch.types import Bools, I64s, U8s, U32s, U64s
 
-CHUNK_CHARS = 1 << 18
+CHUNK_CHARS = 1 << 19
 """Characters handled at once: the arrays over them should stay in the processor's cache."""
 
 _DROPPED = np.uint32(0xFFFFFFFF)

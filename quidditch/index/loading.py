@@ -12,6 +12,7 @@ from quidditch.errors import DocumentError, QuidditchError
 from quidditch.index.document import Schema, encode_source, parse_and_learn
 from quidditch.index.operations import Operation, check_id
 from quidditch.index.segment import SegmentBuilder, Vocabularies
+from quidditch.index.stored_fields import SourceWriter
 from quidditch.index.writer import BUFFER_DOCS, IndexWriter
 from quidditch.schema.fields import spell
 
@@ -41,8 +42,8 @@ class Rejected:
 class StreamLoader:
     """Takes documents one by one and writes them chunk by chunk. Use by one thread; end with `finish`.
 
-    The caller's thread reads documents into typed values and compresses their sources, another analyses, sorts
-    and writes: array code and compression let go of the interpreter, so the two overlap.
+    The caller's thread reads documents into typed values and compresses their sources, a second analyses and sorts
+    them, a third writes the chunk before: array code and compression let go of the interpreter, so they overlap.
     A chunk is atomic: after a crash all of it is there, or nothing. When a chunk fails, what came before it is
     in, and nothing that came after.
     """
@@ -62,11 +63,12 @@ class StreamLoader:
         self._id_field = id_field
         self._builder = SegmentBuilder(vocabularies)
         self._taken = 0
-        self._worker = ThreadPoolExecutor(1, "quidditch-analysis")
-        self._at_work: Future[None] | None = None
+        self._analysis = _Stage("analysis")
+        self._publishing = _Stage("publishing")
         self._docs: list[Dict[str, Any]] = []
         self._ids: list[bytes] = []
         self._sources: list[bytes] = []
+        self._stored = SourceWriter()
         self._positions: list[int] = []
         self._batch_bytes = 0
         self._position = 0
@@ -89,10 +91,13 @@ class StreamLoader:
         if len(source) > BATCH_BYTES // 2:
             # Analysing it takes some twenty times its size: it gets the memory to itself.
             self._commit()
-            self._settle()
+            self._publishing.wait()
         self._docs.append(doc)
         self._ids.append(id_bytes)
         self._sources.append(source)
+        # Compressed as they come: compression lets go of the interpreter, and the other threads need it for a
+        # moment many times a millisecond. Longer stretches of Python would leave them waiting at each.
+        self._stored.add((source,))
         self._positions.append(position)
         self._batch_bytes += len(source)
         if self._chunk_docs is not None and self._taken + len(self._docs) >= self._chunk_docs:
@@ -113,28 +118,31 @@ class StreamLoader:
         return id_bytes, doc
 
     def finish(self) -> None:
-        """Write the rest, and end the other thread."""
+        """Write the rest, and end the other threads."""
         try:
             self._commit()
-            self._settle()
+            self._publishing.wait()
         finally:
             self.abandon()
 
     def abandon(self) -> None:
-        """End the other thread; what was taken since the last chunk is dropped."""
-        self._worker.shutdown(cancel_futures=True)
+        """End the other threads; what was taken since the last chunk is dropped."""
+        self._analysis.end()
+        self._publishing.end()
 
     def _commit(self) -> None:
         """Write what has been taken so far; done when the next commit, or `finish`, has waited for it."""
         if not self._taken and len(self._docs) < BUFFER_DOCS:
-            self._settle()
+            self._publishing.wait()
             self._write_small()
             return
         self._analyse()
         if self._taken:
+            self._analysis.wait()
             builder, self._builder = self._builder, SegmentBuilder(self._vocabularies)
             self._taken = 0
-            self._hand_over(lambda: self._publish(builder))
+            self._vocabularies.trim()
+            self._publishing.start(lambda: self._publish(builder))
 
     def _write_small(self) -> None:
         """Few documents go through the buffer, as single writes do."""
@@ -147,17 +155,21 @@ class StreamLoader:
         self._clear_batch()
 
     def _analyse(self) -> None:
-        """Parse the batch, and have the other thread give it to the builder."""
+        """Parse the batch, and have it analysed into the builder."""
         if not self._docs:
             return
         batch = parse_and_learn(self._docs, self._schema, self._sources)
         for place, error in sorted(batch.errors.items()):
             self._reject(place, error)
         ids = [self._ids[place] for place in batch.accepted]
+        stored = self._stored
+        if batch.errors:
+            stored = SourceWriter()
+            stored.add(batch.sources)
         self._clear_batch()
         builder = self._builder
-        self._hand_over(lambda: builder.add_values(batch, ids))
-        builder.add_sources(batch)
+        self._analysis.start(lambda: builder.add_values(batch, ids))
+        builder.add_sources(stored)
         self._taken += len(ids)
 
     def _reject(self, place: int, error: QuidditchError) -> None:
@@ -165,22 +177,30 @@ class StreamLoader:
 
     def _clear_batch(self) -> None:
         self._docs, self._ids, self._sources, self._positions = [], [], [], []
+        self._stored = SourceWriter()
         self._batch_bytes = 0
-
-    # -------------------------------------------------------------------------------------- the other thread
-
-    def _hand_over(self, work: Callable[[], None]) -> None:
-        """Have it done by the other thread, after what it does now: one batch is on its way at a time."""
-        self._settle()
-        self._at_work = self._worker.submit(work)
-
-    def _settle(self) -> None:
-        """Wait for the other thread, and raise here what went wrong there."""
-        at_work, self._at_work = self._at_work, None
-        if at_work is not None:
-            at_work.result()
 
     def _publish(self, builder: SegmentBuilder) -> None:
         self._writer.publish(builder)
         self.accepted += builder.doc_count
-        self._vocabularies.trim()
+
+
+class _Stage:
+    """A thread that does one thing at a time; what goes wrong there is raised by the next call here."""
+
+    def __init__(self, name: str) -> None:
+        self._thread = ThreadPoolExecutor(1, f"quidditch-{name}")
+        self._at_work: Future[None] | None = None
+
+    def start(self, work: Callable[[], None]) -> None:
+        """Have it done, after what is being done."""
+        self.wait()
+        self._at_work = self._thread.submit(work)
+
+    def wait(self) -> None:
+        at_work, self._at_work = self._at_work, None
+        if at_work is not None:
+            at_work.result()
+
+    def end(self) -> None:
+        self._thread.shutdown(cancel_futures=True)

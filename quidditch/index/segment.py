@@ -263,13 +263,15 @@ class SegmentBuilder:
 
     def add(self, batch: ParsedBatch, ids: Sequence[bytes]) -> None:
         """Take one batch; `ids` are aligned with its documents."""
-        self.add_sources(batch)
+        sources = SourceWriter()
+        sources.add(batch.sources)
+        self.add_sources(sources)
         self.add_values(batch, ids)
 
-    def add_sources(self, batch: ParsedBatch) -> None:
-        """The half of `add` that compresses. The two halves share nothing: each may have a thread of its own,
-        if both take the batches in the same order."""
-        self._sources.add(batch.sources)
+    def add_sources(self, sources: SourceWriter) -> None:
+        """The half of `add` that takes the sources, compressed by now. The two halves share nothing: each may have
+        a thread of its own, if both take the batches in the same order."""
+        self._sources.join(sources)
 
     def add_values(self, batch: ParsedBatch, ids: Sequence[bytes]) -> None:
         """The half of `add` that analyses and sorts."""

@@ -87,6 +87,14 @@ class SourceWriter:
             if self._open_bytes >= BLOCK_BYTES:
                 self._close_block()
 
+    def join(self, other: SourceWriter) -> None:
+        """Take over what another has gathered, after what is here."""
+        self._close_block()
+        other._close_block()
+        self._blocks += [(self._blocked_docs + first_doc, block) for first_doc, block in other._blocks]
+        self._blocked_docs += other._blocked_docs
+        self.size_bytes += other.size_bytes
+
     def _close_block(self) -> None:
         if not self._open:
             return

@@ -62,6 +62,9 @@ DEFAULT_MEMORY_BYTES = 512 << 20
 BASE_BYTES = 128 << 20
 """What the interpreter, the libraries and a batch on its way take of that."""
 
+CHUNKS_HELD = 5
+"""Times a chunk's arrays are held at most: one being gathered, one being written, and what writing makes of it."""
+
 BUFFER_DOCS = 1_000
 """Documents the buffer holds before it becomes a segment; streams of fewer go through the buffer too."""
 
@@ -93,7 +96,7 @@ class IndexWriter:
         self._snapshots = snapshots
         self._environment = snapshots.environment
         self._schema = schema
-        self.chunk_bytes = max(memory_bytes - BASE_BYTES, memory_bytes // 4) // 3
+        self.chunk_bytes = max(memory_bytes - BASE_BYTES, memory_bytes // 4) // CHUNKS_HELD
         self._vocabulary_bytes = memory_bytes // 8
         self._vocabularies = Vocabularies(self._vocabulary_bytes)
         self._vocabularies_lent = threading.Lock()
