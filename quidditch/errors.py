@@ -12,6 +12,7 @@ The branches say who can act:
         DocumentNotFound       also a KeyError
         VersionConflict
         LimitExceeded
+        MissingLibrary         also an ImportError
       StorageError        5xx  the operator
         StoreFull
         StoreLocked            also a TimeoutError
@@ -95,6 +96,10 @@ class LimitExceeded(RequestError):
     """The request is well-formed and larger than a limit that protects the process."""
 
     type = "too_many_clauses"
+
+
+class MissingLibrary(RequestError, ImportError):
+    """What was asked for needs a library that is not installed; the message names the command that installs it."""
 
 
 class StorageError(QuidditchError):

@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol, Self, TypeAlias, runtime_checkable
 
 import msgspec
 
+from quidditch import tables
 from quidditch.query import Query
 from quidditch.query.primitive import Primitive
 from quidditch.types import DocAddress, Json, OpName, Outcome
@@ -229,6 +230,23 @@ class SearchResult:
     def to_records(self) -> list[dict[str, Any]]:
         """One flat dict for each hit: `_id`, `_score`, then the source's own keys."""
         return [{"_id": hit.id, "_score": hit.score, **hit.source} for hit in self.hits]
+
+    def to_arrow(self) -> Any:
+        """The hits as a `pyarrow.Table`. Raises MissingLibrary without pyarrow."""
+        return tables.arrow_table(self.to_records())
+
+    def to_polars(self) -> Any:
+        """The hits as a `polars.DataFrame`. Raises MissingLibrary without Polars."""
+        return tables.polars_frame(self.to_records())
+
+    def to_pandas(self) -> Any:
+        """The hits as a `pandas.DataFrame`. Raises MissingLibrary without pandas."""
+        return tables.pandas_frame(self.to_records())
+
+    def _repr_html_(self) -> str:
+        """The page as a table in a notebook."""
+        total = "" if self.total is None else f" of {self.total:,}"
+        return tables.html_table(self.to_records(), f"{len(self)}{total} hits in {self.took_ms} ms")
 
 
 @dataclass(frozen=True, slots=True)

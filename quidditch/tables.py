@@ -1,0 +1,70 @@
+"""Records as the tables of other libraries, imported when they are asked for, and as HTML for a notebook."""
+
+from __future__ import annotations
+
+import html
+import importlib
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+from quidditch.errors import MissingLibrary
+
+Record: TypeAlias = dict[str, Any]
+
+MAX_CELL_CHARS = 200
+"""Characters of a value that a notebook shows."""
+
+
+def arrow_table(records: Sequence[Record]) -> Any:
+    """A pyarrow.Table with a column for every key of any record."""
+    return _library("pyarrow").Table.from_pylist(_even(records))
+
+
+def polars_frame(records: Sequence[Record]) -> Any:
+    """A polars.DataFrame with a column for every key of any record."""
+    return _library("polars").DataFrame(_even(records), infer_schema_length=None)
+
+
+def pandas_frame(records: Sequence[Record]) -> Any:
+    """A pandas.DataFrame with a column for every key of any record."""
+    return _library("pandas").DataFrame.from_records(_even(records))
+
+
+def html_table(records: Sequence[Record], caption: str) -> str:
+    """An HTML table; values are text in it, whatever markup they hold."""
+    columns = _columns(records)
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
+    rows = "".join(
+        "<tr>" + "".join(f"<td>{_cell(record.get(name))}</td>" for name in columns) + "</tr>"
+        for record in records
+    )
+    return (
+        f"<table><caption>{html.escape(caption)}</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    )
+
+
+def _library(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise MissingLibrary(f"{name} is not installed: pip install {name}") from error
+
+
+def _columns(records: Sequence[Record]) -> list[str]:
+    return list(dict.fromkeys(name for record in records for name in record))
+
+
+def _even(records: Sequence[Record]) -> list[Record]:
+    """The records with all columns, absent values None: some libraries look at the first one alone."""
+    columns = _columns(records)
+    return [{name: record.get(name) for name in columns} for record in records]
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    text = str(value)
+    return html.escape(text if len(text) <= MAX_CELL_CHARS else text[: MAX_CELL_CHARS - 1] + "…")
