@@ -470,6 +470,7 @@ class QueryRequest:
     sort: tuple[SortKey, ...] = ()
     search_after: tuple[Json, ...] | None = None
     min_score: float | None = None
+    timeout_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -483,11 +484,15 @@ class ShardHit:
 
 @dataclass(frozen=True, slots=True)
 class QueryResult:
-    """A shard's best documents, best first, how many matched, and the highest score."""
+    """A shard's best documents, best first, how many matched, and the highest score.
+
+    `timed_out`: the time was up before all segments were searched, and the rest is missing.
+    """
 
     hits: Sequence[ShardHit]
     total: int
     max_score: float | None = None
+    timed_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,4 +88,5 @@ def reduce(parts: Iterable[QueryResult], size: int, sort: Sequence[SortKey] = ()
     # A stable sort of a few ordered runs is a merge, and keeps earlier parts first among equals.
     hits = sorted(chain.from_iterable(part.hits for part in results), key=key)[:size]
     highest = [part.max_score for part in results if part.max_score is not None]
-    return QueryResult(hits, sum(part.total for part in results), max(highest, default=None))
+    total, late = sum(part.total for part in results), any(part.timed_out for part in results)
+    return QueryResult(hits, total, max(highest, default=None), late)

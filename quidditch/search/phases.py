@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as Dict
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Literal
 
 from quidditch.errors import DocumentNotFound
@@ -61,14 +62,14 @@ def search(
     index: str,
     notes: Sequence[str] = (),
 ) -> SearchResult:
-    """One page of hits. With a time limit, shards whose turn comes too late are left out and `timed_out` says
+    """One page of hits. With a time limit, segments whose turn comes too late are left out and `timed_out` says
     so."""
     started = time.monotonic()
     deadline = None if request.timeout_s is None else started + request.timeout_s
     with ExitStack() as stack:
         snapshots = _open(shards, stack)
         asked = _query_request(snapshots, request, query, mapping)
-        parts = list(_query_phase(snapshots, asked, deadline))
+        parts = [snapshot.query(_within(asked, deadline)) for snapshot in snapshots]
         best = reduce(parts, asked.size, asked.sort)
         page = best.hits[request.from_ :]
         fetched = _fetch_phase(snapshots, page, request, asked)
@@ -84,7 +85,7 @@ def search(
         total_relation=relation,
         max_score=best.max_score if by_score else None,
         took_ms=round((time.monotonic() - started) * 1000),
-        timed_out=len(parts) < len(snapshots),
+        timed_out=best.timed_out,
         shards=Shards(len(snapshots), len(snapshots)),
         notes=tuple(notes),
     )
@@ -182,19 +183,14 @@ def _scored_request(
         return asked
     terms = list(scored_terms(query, similarities))
     stats = CollectionStats.total(snapshot.statistics(similarities, terms) for snapshot in snapshots)
-    return QueryRequest(
-        query, stats, similarities, asked.size, asked.sort, asked.search_after, asked.min_score
-    )
+    return replace(asked, stats=stats, similarities=similarities)
 
 
-def _query_phase(
-    snapshots: Sequence[ShardSnapshot], asked: QueryRequest, deadline: float | None
-) -> Iterator[QueryResult]:
-    """Results of the shards in order, ending early when the time is up."""
-    for snapshot in snapshots:
-        if deadline is not None and time.monotonic() >= deadline:
-            return
-        yield snapshot.query(asked)
+def _within(asked: QueryRequest, deadline: float | None) -> QueryRequest:
+    """The request with the time that is left for it."""
+    if deadline is None:
+        return asked
+    return replace(asked, timeout_s=max(0.0, deadline - time.monotonic()))
 
 
 def _fetch_phase(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+import time
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -71,12 +73,15 @@ class SnapshotSearcher:
         return CollectionStats(counts, doc_freqs)
 
     def query(self, request: QueryRequest) -> QueryResult:
-        """The shard's best documents, best first."""
+        """The shard's best documents, best first; of the segments it got through, when the time is up."""
+        deadline = math.inf if request.timeout_s is None else time.monotonic() + request.timeout_s
         weight = bind(request.query, request.stats, request.similarities)
-        parts = [
-            collect(context, weight, request, (self._shard, place))
-            for place, context in enumerate(self._contexts)
-        ]
+        parts = []
+        for place, context in enumerate(self._contexts):
+            if time.monotonic() >= deadline:
+                parts.append(QueryResult((), 0, timed_out=True))
+                break
+            parts.append(collect(context, weight, request, (self._shard, place)))
         return reduce(parts, request.size, request.sort)
 
     def fetch(self, addresses: Sequence[DocAddress], request: FetchRequest) -> list[Fetched]:
