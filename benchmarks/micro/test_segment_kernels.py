@@ -72,6 +72,9 @@ def test_sources_of_a_page(benchmark: BenchmarkFixture, segment: SegmentReader) 
     assert len(benchmark(segment.sources, docs)) == 10
 
 
-def test_prefix_terms(benchmark: BenchmarkFixture, segment: SegmentReader, ranked: list[bytes]) -> None:
+def test_documents_of_a_prefix(
+    benchmark: BenchmarkFixture, segment: SegmentReader, ranked: list[bytes]
+) -> None:
     prefix = ranked[0][:1]
-    assert all(term.startswith(prefix) for term in benchmark(segment.prefix_terms, "text", prefix))
+    after = bytes((prefix[0] + 1,))
+    assert len(benchmark(segment.documents_between, "text", prefix, after)) > 0

@@ -292,6 +292,11 @@ class TermBlock:
         """How many of the block's terms are not above `term`."""
         return bisect_right(self.terms, term)
 
+    def frequent_places(self, low: int, high: int) -> list[int]:
+        """Places between `low` and `high` of the terms that have rows of their own."""
+        places: list[int] = (np.flatnonzero(self.doc_freqs[low:high] > RARE) + low).tolist()
+        return places
+
     def rare_slice(self, low: int, high: int) -> Inverted:
         """The rare terms among places `low` to `high`, their postings as they lie here."""
         start, stop = int(self.rare_offsets[low]), int(self.rare_offsets[high])

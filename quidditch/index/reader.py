@@ -17,6 +17,7 @@ from quidditch.errors import CorruptIndex
 from quidditch.index.codecs import (
     COLUMN_CHUNK_DOCS,
     WINDOW_DOCS,
+    bitmap_of,
     field_chunk_key,
     field_key,
     ids_of,
@@ -198,36 +199,72 @@ class SegmentReader:
     ) -> list[bytes]:
         """Terms between two bounds, None being an open end, in byte order."""
         found: list[bytes] = []
-        for block in self._blocks_from(field, lower):
-            terms = block.terms
-            low = 0
-            if lower is not None:
-                low = bisect_left(terms, lower) if include_lower else bisect_right(terms, lower)
-            high = len(terms)
-            if upper is not None:
-                high = bisect_right(terms, upper) if include_upper else bisect_left(terms, upper)
-            found += terms[low:high]
-            if high < len(terms):
-                break
+        for _, block, low, high in self._ranges(field, lower, upper, include_lower, include_upper):
+            found += block.terms[low:high]
         return found
 
-    def prefix_terms(self, field: str, prefix: bytes) -> list[bytes]:
-        """Terms that start with `prefix`, in byte order."""
-        upper = _after_prefix(prefix)
-        return self.terms(field, prefix, upper, include_upper=False)
+    def documents_between(
+        self,
+        field: str,
+        lower: bytes | None,
+        upper: bytes | None,
+        include_lower: bool = True,
+        include_upper: bool = True,
+    ) -> BitMap:
+        """Documents with a term between two bounds, deleted ones included.
 
-    def _blocks_from(self, name: str, lower: bytes | None) -> Iterator[TermBlock]:
+        cost: the blocks of the dictionary between them, rare terms a block at a time
+        """
+        found = BitMap()
+        rare: list[U32s] = []
+        record = self._fields.get(field)
+        if record is None:
+            return found
+        for number, block, low, high in self._ranges(field, lower, upper, include_lower, include_upper):
+            rare.append(block.rare_slice(low, high).docs)
+            for place in block.frequent_places(low, high):
+                first_ordinal = self._first_ordinal(record, number)
+                doc_freq = int(block.doc_freqs[place])
+                found |= self.frequent_postings(record, first_ordinal + place, doc_freq).bitmap()
+        return found | bitmap_of(np.concatenate(rare)) if rare else found
+
+    def _first_ordinal(self, field: FieldRecord, number: int) -> int:
+        index = self._term_index(field)
+        return 0 if index is None else int(index.first_ordinals[number])
+
+    def _ranges(
+        self,
+        field: str,
+        lower: bytes | None,
+        upper: bytes | None,
+        include_lower: bool,
+        include_upper: bool,
+    ) -> Iterator[tuple[int, TermBlock, int, int]]:
+        """(number, block, first place, past the last place) of each block with terms between the bounds."""
+        for number, block in self._blocks_from(field, lower):
+            terms = block.terms
+            low, high = 0, len(terms)
+            if lower is not None:
+                low = bisect_left(terms, lower) if include_lower else bisect_right(terms, lower)
+            if upper is not None:
+                high = bisect_right(terms, upper) if include_upper else bisect_left(terms, upper)
+            if low < high:
+                yield number, block, low, high
+            if high < len(terms):
+                return
+
+    def _blocks_from(self, name: str, lower: bytes | None) -> Iterator[tuple[int, TermBlock]]:
         field = self._fields.get(name)
         index = self._term_index(field) if field is not None else None
         if field is None or index is None:
             return
         first = index.block_of(lower) if lower is not None else 0
         for number in range(first or 0, index.block_count):
-            yield self._block(field, number)
+            yield number, self._block(field, number)
 
     def blocks(self, field: str) -> Iterator[TermBlock]:
         """The whole dictionary of a field, block by block."""
-        return self._blocks_from(field, None)
+        return (block for _, block in self._blocks_from(field, None))
 
     def ordinal_terms(self, field: str, ordinals: U32s) -> list[bytes]:
         """The terms that a keyword column's ordinals stand for, in the order asked."""
@@ -358,9 +395,3 @@ class SegmentReader:
         seq_nos = self.all_seq_nos()
         place = int(np.searchsorted(seq_nos, np.uint64(seq_no)))
         return place if place < len(seq_nos) and int(seq_nos[place]) == seq_no else None
-
-
-def _after_prefix(prefix: bytes) -> bytes | None:
-    """The smallest bytes above everything that starts with `prefix`; None when nothing is."""
-    stripped = prefix.rstrip(b"\xff")
-    return stripped[:-1] + bytes((stripped[-1] + 1,)) if stripped else None

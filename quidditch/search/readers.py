@@ -92,7 +92,15 @@ class SegmentReader(Protocol):
         include_upper: bool = True,
     ) -> list[bytes]: ...
 
-    def prefix_terms(self, field: str, prefix: bytes) -> list[bytes]: ...
+    def documents_between(
+        self,
+        field: str,
+        lower: bytes | None,
+        upper: bytes | None,
+        include_lower: bool = True,
+        include_upper: bool = True,
+    ) -> BitMap:
+        """Documents with a term between two bounds, deleted ones included."""
 
     def doc_freq(self, field: str, term: bytes) -> int: ...
 

@@ -69,8 +69,9 @@ def match_term_interval(query: TermInterval, context: SegmentContext, within: Bi
     segment, field = context.segment, query.field
     column = segment.column(field)
     if column is None or column.kind != "ordinal":
-        terms = segment.terms(field, query.lower, query.upper, query.include_lower, query.include_upper)
-        return _union(segment, field, terms)
+        return segment.documents_between(
+            field, query.lower, query.upper, query.include_lower, query.include_upper
+        )
     terms_of = _Dictionary(segment, field, column)
     first = 0 if query.lower is None else terms_of.rank(query.lower, after=not query.include_lower)
     last = len(terms_of) if query.upper is None else terms_of.rank(query.upper, after=query.include_upper)
@@ -82,10 +83,10 @@ def match_term_prefix(query: TermPrefix, context: SegmentContext, within: BitMap
     if query.ignore_case:
         return _union(segment, field, folded_prefix_terms(segment, field, query.prefix))
     column = segment.column(field)
-    if column is None or column.kind != "ordinal":
-        return _union(segment, field, segment.prefix_terms(field, query.prefix))
-    terms_of = _Dictionary(segment, field, column)
     beyond = after_prefix(query.prefix)
+    if column is None or column.kind != "ordinal":
+        return segment.documents_between(field, query.prefix, beyond, include_upper=False)
+    terms_of = _Dictionary(segment, field, column)
     first = terms_of.rank(query.prefix, after=False)
     last = len(terms_of) if beyond is None else terms_of.rank(beyond, after=False)
     return _ordinal_range(segment, field, column, first, last)
