@@ -235,10 +235,10 @@ def _shown(key: SortKey, value: Json) -> Json:
 
 def _total(best: QueryResult, request: SearchRequest) -> tuple[int | None, Literal["eq", "gte"]]:
     cap = request.track_total_hits
-    if cap is True:
-        return best.total, "eq"
     if cap is False:
         return None, "eq"
+    if cap is True:
+        return best.total, "gte" if best.timed_out else "eq"
     return (best.total, "eq") if best.total <= cap else (cap, "gte")
 
 

@@ -28,6 +28,7 @@ from quidditch.search.fetch import filter_source
 from quidditch.search.highlight.highlighter import Highlighter
 from quidditch.search.readers import SegmentReader, Snapshot
 from quidditch.search.scorers import SegmentContext, open_segment
+from quidditch.search.scorers.context import TimeIsUp
 from quidditch.search.weight import Weight, bind
 from quidditch.types import DocAddress, DocId
 
@@ -78,14 +79,18 @@ class SnapshotSearcher:
         weight = bind(request.query, request.stats, request.similarities)
         parts = []
         for place, context in enumerate(self._contexts):
-            if time.monotonic() >= deadline:
+            context.deadline = deadline
+            try:
+                parts.append(collect(context, weight, request, (self._shard, place)))
+            except TimeIsUp:
                 parts.append(QueryResult((), 0, timed_out=True))
                 break
-            parts.append(collect(context, weight, request, (self._shard, place)))
         return reduce(parts, request.size, request.sort)
 
     def fetch(self, addresses: Sequence[DocAddress], request: FetchRequest) -> list[Fetched]:
-        """The documents in the order asked."""
+        """The documents in the order asked. The time limit is the query's: what it found is shown."""
+        for context in self._contexts:
+            context.deadline = math.inf
         highlighter = None
         if request.highlight is not None and request.query is not None:
             highlighter = Highlighter(self._mapping, request.query.query, request.highlight)

@@ -186,3 +186,10 @@ def test_explanations_say_why_not() -> None:
     assert found.value == 0.0
     assert "title:b" in str(found)
     assert "excluded" in str(found)
+
+
+def test_a_search_out_of_time_says_that_its_total_is_a_lower_bound() -> None:
+    found = search(shards_of([{"title": "a"}] * 5), timeout_s=0, explain=True)
+    assert found.timed_out
+    assert (found.total, found.total_relation) == (0, "gte")
+    assert not search(shards_of([{"title": "a"}] * 5), timeout_s=60, explain=True).timed_out

@@ -3,7 +3,9 @@ scores."""
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
@@ -37,7 +39,12 @@ class Scored(NamedTuple):
     scores: F64s
 
 
+class TimeIsUp(Exception):
+    """The search's time ran out in the middle of a segment. Never leaves `search/`."""
+
+
 class _Known(NamedTuple):
+    query: Primitive
     within: BitMap | None
     value: Any
 
@@ -66,6 +73,7 @@ class SegmentContext:
         "_matchers",
         "_postings",
         "_scorers",
+        "deadline",
         "deleted",
         "doc_count",
         "find",
@@ -85,6 +93,7 @@ class SegmentContext:
         self.find = find
         self.doc_count = segment.doc_count
         self.deleted = segment.deleted
+        self.deadline = math.inf
         self._matchers = matchers
         self._scorers = scorers
         self._adders = adders
@@ -100,9 +109,15 @@ class SegmentContext:
         With `within`, only documents in it need be looked at; the result may hold others all the same, so the
         caller intersects.
         """
+        self._check_time()
         matcher = self._matchers[type(query)]
         found: BitMap = self.remembered("match", query, within, lambda: matcher(query, self, within))
         return found
+
+    def _check_time(self) -> None:
+        """raises: TimeIsUp   asked before each clause: a clause is the longest that a search overruns by"""
+        if time.monotonic() > self.deadline:
+            raise TimeIsUp
 
     def live_matches(self, query: Primitive) -> BitMap:
         """Matching documents that are not deleted: a filter's answer."""
@@ -112,12 +127,14 @@ class SegmentContext:
     def score(self, weight: Weight, within: BitMap | None = None) -> Scored:
         """Matching documents and scores, exactly those in `within` where it is given; else some may be
         deleted."""
+        self._check_time()
         return self._scorers[type(weight)](weight, self, within)
 
     def add_scores(self, weight: Weight, within: BitMap | None, total: F64s) -> None:
         """Add what `score` gives to an accumulator."""
         adder = self._adders.get(type(weight)) if within is None else None
         if adder is not None:
+            self._check_time()
             adder(weight, self, total)
             return
         docs, scores = self.score(weight, within)
@@ -146,7 +163,8 @@ class SegmentContext:
         if known is not None and _covers(known.within, within):
             return known.value
         value = find()
-        self._known[key] = _Known(within, value)
+        # The query is kept with its answer, or another might come to stand under its identity.
+        self._known[key] = _Known(query, within, value)
         return value
 
     # ------------------------------------------------------------------------------------ what is read
