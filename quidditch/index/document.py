@@ -186,6 +186,8 @@ class _Attempt:
                 walk(self._root, doc, place, 0)
             except (_Failed, QuidditchError) as error:
                 self._fail(place, error)
+            except RecursionError:
+                self._fail(place, _Failed("", f"document: nested deeper than {MAX_NESTING} levels"))
         return [] if self.errors else list(self._converted())
 
     def _fail(self, place: int, error: Exception) -> None:
