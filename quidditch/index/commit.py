@@ -61,6 +61,7 @@ class Leases:
     def take(self, transaction: Transaction, sources: Iterable[SegmentId] = ()) -> SegmentId:
         """A segment number that was never used, leased to this process until `release` or `discard`."""
         if self._lock is None:
+            self._remove_dead_files()
             self._lock = new_file_lock(self._path(self._owner))
             self._lock.acquire(timeout=0)
         value = transaction.get(Table.META, _NEXT_SEGMENT)
@@ -92,14 +93,14 @@ class Leases:
             return False
         if lease.owner == self._owner:
             return segment in self._mine
-        lock = new_file_lock(self._path(lease.owner))
-        try:
-            lock.acquire(timeout=0)
-        except TimeoutError:
-            return True
-        lock.release()
-        self._path(lease.owner).unlink(missing_ok=True)
-        return False
+        return _is_held(self._path(lease.owner))
+
+    def _remove_dead_files(self) -> None:
+        """Remove the files of processes that ended without `close`. Under the write lock, as is the making of
+        such a file, so none is taken between its making and its locking."""
+        for path in self._folder.glob("writer-*.lock"):
+            if not _is_held(path):
+                path.unlink(missing_ok=True)
 
     def close(self) -> None:
         if self._lock is not None:
@@ -109,6 +110,19 @@ class Leases:
 
     def _path(self, owner: str) -> Path:
         return self._folder / f"writer-{owner}.lock"
+
+
+def _is_held(path: Path) -> bool:
+    """Whether some process holds the lock on this file."""
+    if not path.exists():
+        return False
+    lock = new_file_lock(path)
+    try:
+        lock.acquire(timeout=0)
+    except TimeoutError:
+        return True
+    lock.release()
+    return False
 
 
 # --------------------------------------------------------------------------------------------------- counters
