@@ -65,6 +65,7 @@ class StreamLoader:
         self._taken = 0
         self._analysis = _Stage("analysis")
         self._publishing = _Stage("publishing")
+        self._to_publish: list[SegmentBuilder] = []
         self._docs: list[Dict[str, Any]] = []
         self._ids: list[bytes] = []
         self._sources: list[bytes] = []
@@ -142,7 +143,9 @@ class StreamLoader:
             builder, self._builder = self._builder, SegmentBuilder(self._vocabularies)
             self._taken = 0
             self._vocabularies.trim()
-            self._publishing.start(lambda: self._publish(builder))
+            self._publishing.wait()
+            self._to_publish.append(builder)
+            self._publishing.start(self._publish)
 
     def _write_small(self) -> None:
         """Few documents go through the buffer, as single writes do."""
@@ -180,9 +183,13 @@ class StreamLoader:
         self._stored = SourceWriter()
         self._batch_bytes = 0
 
-    def _publish(self, builder: SegmentBuilder) -> None:
-        self._writer.publish(builder)
+    def _publish(self) -> None:
+        builder = self._to_publish.pop()
+        size_bytes = self._writer.publish(builder)
         self.accepted += builder.doc_count
+        # Nothing holds the builder any more while segments are merged, which takes memory of its own.
+        del builder
+        self._writer.merge_due(size_bytes)
 
 
 class _Stage:

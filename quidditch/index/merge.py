@@ -14,6 +14,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from quidditch.index.codecs import (
+    ID_CHUNK_DOCS,
     Buffer,
     ascending_offsets,
     ids_of,
@@ -38,8 +39,8 @@ TIER_BASE_DOCS = 2_000
 DELETED_SHARE = 0.5
 """A segment is rewritten by itself when more of it than this is deleted."""
 
-SLICE_POSTINGS = 2_000_000
-"""Postings merged at once: some 100 MB of arrays at most with positions, whatever the segments' size."""
+SLICE_POSTINGS = 500_000
+"""Postings merged at once: some 50 MB of arrays with positions, more only where one term has more postings."""
 
 COPY_BLOCK_BYTES = 2_000
 """Compressed blocks of at least this size are copied as they are; smaller ones are gathered into larger."""
@@ -147,6 +148,12 @@ class _Source:
         numbers = np.cumsum(alive, dtype=np.uint32) + np.uint32(first_doc) - np.uint32(1)
         self.new_docs: U32s = np.where(alive, numbers, _DEAD).astype(np.uint32)
 
+    def ids(self) -> Iterator[bytes]:
+        """The ids of the live documents, a chunk in memory at a time."""
+        for start in range(0, len(self.alive), ID_CHUNK_DOCS):
+            docs = np.flatnonzero(self.alive[start : start + ID_CHUNK_DOCS]) + start
+            yield from self.reader.id_bytes(docs)
+
 
 class SegmentMerge:
     """The rows of the segment that replaces some neighbours."""
@@ -193,10 +200,7 @@ class SegmentMerge:
         return np.concatenate([source.reader.all_seq_nos()[source.alive] for source in self.sources])
 
     def _id_rows(self) -> Iterator[Row]:
-        ids: list[bytes] = []
-        for source in self.sources:
-            ids += source.reader.id_bytes(np.flatnonzero(source.alive))
-        yield from id_rows(self.target, ids)
+        yield from id_rows(self.target, (id_bytes for source in self.sources for id_bytes in source.ids()))
 
     def _stored_rows(self) -> Iterator[Row]:
         writer = SourceWriter()

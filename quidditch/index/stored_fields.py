@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import struct
 import threading
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count, islice, pairwise
 
 import numpy as np
 import zstandard
@@ -125,10 +125,14 @@ class SourceWriter:
         yield from self.drain(segment)
 
 
-def id_rows(segment: int, ids: Sequence[bytes]) -> Iterator[Row]:
-    for start in range(0, len(ids), ID_CHUNK_DOCS):
-        key = segment_chunk_key(segment, start // ID_CHUNK_DOCS)
-        yield Table.DOC_IDS, key, pack_strings(list(ids[start : start + ID_CHUNK_DOCS]))
+def id_rows(segment: int, ids: Iterable[bytes]) -> Iterator[Row]:
+    """Rows of the ids of all documents, in their order."""
+    stream = iter(ids)
+    for chunk in count():
+        held = list(islice(stream, ID_CHUNK_DOCS))
+        if not held:
+            return
+        yield Table.DOC_IDS, segment_chunk_key(segment, chunk), pack_strings(held)
 
 
 # ---------------------------------------------------------------------------------------------------- reading

@@ -204,10 +204,11 @@ class IndexWriter:
         finally:
             self._vocabularies_lent.release()
 
-    def publish(self, builder: SegmentBuilder) -> None:
-        """Make the builder's documents visible as one segment, replacing those of the same ids.
+    def publish(self, builder: SegmentBuilder) -> int:
+        """Make the builder's documents visible as one segment, replacing those of the same ids; bytes written.
 
-        The buffer goes before it, so that sequence numbers rise from segment to segment.
+        The buffer goes before it, so that sequence numbers rise from segment to segment. `merge_due` should
+        follow, once the builder's memory is free.
         cost: the write lock is held for one piece at a time, then for the id map of the chunk
         """
         with self._written(builder) as (segment, fields, size_bytes), self._environment.locked():
@@ -221,6 +222,10 @@ class IndexWriter:
                 self._publish(transaction, segment, record)
                 add_tombstones(transaction, segment, superseded)
                 set_next_seq_no(transaction, last + 1)
+        return size_bytes
+
+    def merge_due(self, size_bytes: int) -> None:
+        """Pay for merges that are due, as much as befits so many bytes written."""
         self._upkeep(lambda: self._merger.run_due(max(MERGE_FLOOR_BYTES, MERGE_FACTOR * size_bytes)))
 
     @contextlib.contextmanager
