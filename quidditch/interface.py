@@ -7,7 +7,7 @@ and cannot tell where they live.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, KeysView, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -94,6 +94,15 @@ class Document:
     def __getitem__(self, key: str) -> Any:
         return self.source[key]
 
+    def __contains__(self, key: object) -> bool:
+        return key in self.source
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.source)
+
+    def keys(self) -> KeysView[str]:
+        return self.source.keys()
+
     def get(self, key: str, default: Any = None) -> Any:
         return self.source.get(key, default)
 
@@ -142,6 +151,15 @@ class Hit:
 
     def __getitem__(self, key: str) -> Any:
         return self.source[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.source
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.source)
+
+    def keys(self) -> KeysView[str]:
+        return self.source.keys()
 
     def get(self, key: str, default: Any = None) -> Any:
         return self.source.get(key, default)
@@ -460,7 +478,8 @@ class QueryRequest:
     """What a shard needs to find its best documents: everything is resolved, statistics included.
 
     `fields` maps each scored field to its similarity: "bm25" (norms and frequencies), "bm25_no_norms",
-    "keyword". `size` counts the hits wanted, offset included. Without `sort` the order is by score.
+    "keyword", or one of these after "legacy_". `size` counts the hits wanted, offset included. Without `sort` the
+    order is by score.
     """
 
     query: Primitive

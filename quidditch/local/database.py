@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -167,6 +167,9 @@ class LocalDatabase:
 
     def __getitem__(self, name: str) -> LocalIndex:
         return self.index(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.indices())
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name in self.directory.catalog.entries()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Mapping as Dict
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from quidditch.analysis.registry import get_analyzer
 from quidditch.errors import (
@@ -253,6 +253,10 @@ class LocalIndex:
     def __getitem__(self, id: str) -> Document:
         return self.get(id)
 
+    def __iter__(self) -> NoReturn:
+        """Refused, because Python would ask for the ids 0, 1, 2, ... instead."""
+        raise TypeError("an index is not iterable: scan() streams its documents")
+
     def __contains__(self, id: object) -> bool:
         try:
             id_bytes = check_id(id)
@@ -347,7 +351,7 @@ class LocalIndex:
     ) -> list[dict[str, Json]]:
         """The terms that a text becomes, as OpenSearch's `_analyze` shows them.
 
-        By a field's analyzer, or a named one; "standard" without either.
+        By a named analyzer, or else a field's; "standard" without either.
         raises: QueryError   an unknown or not analysed field; MappingError an unknown analyzer
         """
         if not isinstance(text, str):
@@ -355,7 +359,7 @@ class LocalIndex:
         for name, value in (("field", field), ("analyzer", analyzer)):
             if value is not None and not isinstance(value, str):
                 raise RequestError(f"analyze: a name expected as {name}, not {spell(value)}")
-        if field is not None:
+        if field is not None and analyzer is None:
             analyzer = self._analyzer_of(field)
         return [
             {

@@ -33,6 +33,9 @@ Column: TypeAlias = Literal["ordinal", "int64", "float64"]
 Values: TypeAlias = "Sequence[str] | Sequence[bytes | None] | I64s | F64s"
 """Converted values, aligned with what was given."""
 
+SIMILARITIES = ("BM25", "LegacyBM25")
+"""How a text or keyword field scores: Lucene's BM25, or what it was with the constant factor k1 + 1."""
+
 INTEGER_BOUNDS = {
     "long": (-(2**63), 2**63 - 1),
     "integer": (-(2**31), 2**31 - 1),
@@ -87,6 +90,7 @@ class TextField(Field):
     search_analyzer: str | None = None
     index_options: str = "positions"
     norms: bool = True
+    similarity: str = "BM25"
 
     @property
     def query_analyzer(self) -> str:
@@ -117,6 +121,7 @@ class KeywordField(Field):
 
     type: str = "keyword"
     ignore_above: int | None = None
+    similarity: str = "BM25"
 
     def convert(self, value: Any) -> bytes | None:
         text = to_text(value, self.type)

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeAlias
 
 from quidditch.errors import LimitExceeded, MappingError
 from quidditch.schema.dates import check_formats
-from quidditch.schema.fields import FIELD_TYPES, Field, TextField, spell
+from quidditch.schema.fields import FIELD_TYPES, SIMILARITIES, Field, TextField, spell
 from quidditch.types import Json
 
 Dynamic: TypeAlias = Literal["true", "false", "strict"]
@@ -190,6 +190,12 @@ def _index_options(value: Json) -> str:
     return "positions" if value == "offsets" else value
 
 
+def _similarity(value: Json) -> str:
+    if value not in SIMILARITIES:
+        raise ValueError(f"{' or '.join(SIMILARITIES)} expected")
+    return str(value)
+
+
 def _formats(value: Json) -> str:
     check_formats(value)
     return str(value)
@@ -222,8 +228,13 @@ _PARAMETERS: dict[str, dict[str, _Parameter]] = {
         "search_analyzer": _Parameter("search_analyzer", _name, updatable=True),
         "index_options": _Parameter("index_options", _index_options),
         "norms": _Parameter("norms", _flag, updatable=True),
+        "similarity": _Parameter("similarity", _similarity),
     },
-    "keyword": {**_WITH_COLUMN, "ignore_above": _Parameter("ignore_above", _count, updatable=True)},
+    "keyword": {
+        **_WITH_COLUMN,
+        "ignore_above": _Parameter("ignore_above", _count, updatable=True),
+        "similarity": _Parameter("similarity", _similarity),
+    },
     "date": {**_WITH_COLUMN, "format": _Parameter("formats", _formats)},
 }
 """Type -> parameters beside `type` and `fields`. A parameter of a later release is one line here."""

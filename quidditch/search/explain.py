@@ -88,7 +88,7 @@ def _parts(
             Explanation(similarity.average_length, "avgdl, average tokens in the field"),
         ]
     return (
-        Explanation(boost, "boost"),
+        Explanation(boost * similarity.factor, "boost" if similarity.factor == 1 else "boost · (k1 + 1)"),
         Explanation(
             idf,
             "idf, ln(1 + (N - n + 0.5) / (n + 0.5)), summed over the terms",

@@ -28,10 +28,11 @@ from quidditch.interface import (
 )
 from quidditch.query.primitive import HasId, Primitive
 from quidditch.schema.dates import format_date
-from quidditch.schema.fields import TextField
+from quidditch.schema.fields import KeywordField, TextField
 from quidditch.schema.mapping import Mapping
 from quidditch.search.collector import needs_scores, reduce
 from quidditch.search.request import SearchRequest
+from quidditch.search.similarity import LEGACY
 from quidditch.search.weight import scored_leaves, scored_terms
 from quidditch.types import DocAddress, Json
 
@@ -47,10 +48,14 @@ def similarities_of(query: Primitive, mapping: Mapping) -> dict[str, str]:
     for leaf in scored_leaves(query):
         field = mapping.field(leaf.field)
         if isinstance(field, TextField):
-            found[leaf.field] = "bm25" if field.norms else "bm25_no_norms"
-        elif field is not None and field.type == "keyword":
-            found[leaf.field] = "keyword"
+            found[leaf.field] = _legacy(field.similarity) + ("bm25" if field.norms else "bm25_no_norms")
+        elif isinstance(field, KeywordField):
+            found[leaf.field] = _legacy(field.similarity) + "keyword"
     return found
+
+
+def _legacy(similarity: str) -> str:
+    return LEGACY if similarity == "LegacyBM25" else ""
 
 
 def search(

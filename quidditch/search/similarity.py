@@ -19,7 +19,7 @@ from quidditch.types import F64s, Ints
 
 K1 = 1.2
 B = 0.75
-KEYWORD_FREQUENCY = 1.0
+LEGACY = "legacy_"
 
 TABLE_SHARE = 4
 """Norms come from a table while the longest field is shorter than this many times the documents asked for."""
@@ -45,14 +45,16 @@ def saturated(weight: float, frequencies: F64s, norms: F64s | float) -> F64s:
 class FieldSimilarity:
     """The similarity of one field, bound to the index-wide average length.
 
-    `kind` is "bm25", "bm25_no_norms" or "keyword" (frequency 1, no norms). An object serves one search: it
-    keeps a table of norms that grows with the lengths it meets.
+    `kind` is "bm25", "bm25_no_norms" or "keyword" (frequency 1, no norms), each with `LEGACY` before it for
+    scores times `k1 + 1`, as Lucene computed them before 8.0. An object serves one search: it keeps a table of
+    norms that grows with the lengths it meets.
     """
 
-    __slots__ = ("_table", "average_length", "doc_count", "kind")
+    __slots__ = ("_table", "average_length", "doc_count", "factor", "kind")
 
     def __init__(self, kind: str, doc_count: int, sum_length_tokens: int) -> None:
-        self.kind = kind
+        self.kind = kind.removeprefix(LEGACY)
+        self.factor = K1 + 1 if kind.startswith(LEGACY) else 1.0
         self.doc_count = doc_count
         self.average_length = sum_length_tokens / doc_count if doc_count and sum_length_tokens else 1.0
         self._table: F64s = np.empty(0)

@@ -35,7 +35,7 @@ class ConstantWeight:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TermWeight:
-    """`value` is boost · idf."""
+    """`value` is boost · idf, with the similarity's factor."""
 
     primitive: ScoredTerm
     similarity: FieldSimilarity
@@ -112,7 +112,7 @@ def _bind_term(query: ScoredTerm, stats: CollectionStats, fields: Mapping[str, F
     if similarity is None:
         return ConstantWeight(query, query.boost)
     idf = similarity.idf(stats.doc_freqs.get((query.field, query.term), 0))
-    return TermWeight(query, similarity, idf, query.boost * idf)
+    return TermWeight(query, similarity, idf, query.boost * similarity.factor * idf)
 
 
 def _bind_phrase(
@@ -126,7 +126,7 @@ def _bind_phrase(
         doc_freq = stats.doc_freqs.get((query.field, term), 0)
         # An alternative that the index does not hold adds no rarity to the others at its position.
         idf += similarity.idf(doc_freq) if doc_freq else 0.0
-    return PhraseWeight(query, similarity, idf, query.boost * idf)
+    return PhraseWeight(query, similarity, idf, query.boost * similarity.factor * idf)
 
 
 def _bind_constant(query: Constant, stats: CollectionStats, fields: Mapping[str, FieldSimilarity]) -> Weight:
