@@ -6,12 +6,16 @@ import functools
 import re
 from typing import Any, TypeAlias
 
-from quidditch.errors import QueryError
+from quidditch.errors import LimitExceeded, QueryError
 from quidditch.interface import Source
 from quidditch.schema.fields import spell
 from quidditch.types import Json
 
 Pattern: TypeAlias = "re.Pattern[str]"
+
+PATTERNS_LIMIT = 1024
+PATTERN_CHARACTERS_LIMIT = 4096
+"""Of one pattern; the paths that it is compared with are many, and may be long."""
 
 _NOTHING: Any = object()
 
@@ -39,6 +43,10 @@ def _patterns(value: Json, where: str) -> list[str]:
     values = [value] if isinstance(value, str) else value
     if not isinstance(values, list | tuple) or not all(isinstance(each, str) for each in values):
         raise QueryError(f"{where}: a pattern or an array of patterns expected, not {spell(value)}")
+    if len(values) > PATTERNS_LIMIT or any(len(each) > PATTERN_CHARACTERS_LIMIT for each in values):
+        raise LimitExceeded(
+            f"{where}: at most {PATTERNS_LIMIT} patterns of {PATTERN_CHARACTERS_LIMIT} characters expected"
+        )
     return list(values)
 
 
@@ -58,17 +66,30 @@ def _compiled(patterns: tuple[str, ...]) -> Pattern | None:
     """Matches the paths that any pattern means: itself, and everything inside it. `*` crosses dots."""
     if not patterns:
         return None
-    parts = [".*".join(re.escape(part) for part in pattern.split("*")) for pattern in patterns]
-    return re.compile(f"(?:{'|'.join(parts)})(?:\\..*)?", re.DOTALL)
+    return re.compile("|".join(map(_expression, patterns)), re.DOTALL)
+
+
+def _expression(pattern: str) -> str:
+    """For `match`: the path, or the start of it that ends before a dot.
+
+    Each part between stars is taken where it first occurs, in an atomic group that is never entered again,
+    so a path that does not match costs one pass and not one for each way to spread the stars.
+    """
+    first, *rest = map(re.escape, pattern.split("*"))
+    if not rest:
+        return rf"{first}(?:\.|\Z)"
+    *middle, last = rest
+    found = "".join(f"(?>.*?{part})" for part in middle if part)
+    return rf"{first}{found}.*?{last}(?:\.|\Z)"
 
 
 def _filtered(value: Any, path: str, includes: Pattern | None, excludes: Pattern | None, chosen: bool) -> Any:
     """The value without what is left out, `_NOTHING` when that is all; `chosen`: a parent is included
     already."""
     if path:
-        if excludes is not None and excludes.fullmatch(path):
+        if excludes is not None and excludes.match(path):
             return _NOTHING
-        chosen = chosen or (includes is not None and includes.fullmatch(path) is not None)
+        chosen = chosen or (includes is not None and includes.match(path) is not None)
     if isinstance(value, dict):
         inner = {
             key: kept

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from memory_shard import SCHEMA, shards_of
 
 from quidditch.errors import DocumentNotFound, LimitExceeded, QueryError, RequestError
@@ -54,6 +57,40 @@ def test_source_filters(spec: Any, kept: Any) -> None:
 def test_bad_source_filters_are_refused(spec: Any) -> None:
     with pytest.raises(QueryError, match="_source"):
         parse_source(spec)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "chosen"),
+    [
+        ("a", "a.b", True),
+        ("a", "ab", False),
+        ("a*b*c", "a.b.bc.d", True),
+        ("*ab", "aab.c", True),
+        ("*ab", "aabc", False),
+        ("a**", "a", True),
+        ("*a*a", "a", False),
+        ("*.", "a..b", True),
+    ],
+)
+def test_source_patterns_mean_the_names_that_hold_dots_too(pattern: str, path: str, chosen: bool) -> None:
+    assert filter_source({path: 1}, parse_source([pattern])) == ({path: 1} if chosen else {})
+
+
+def test_source_patterns_of_many_stars_take_one_pass() -> None:
+    # Backtracking would be at it for longer than anybody waits.
+    assert filter_source({"a" * 5000: 1}, parse_source(["*a" * 50 + "z"])) == {}
+    with pytest.raises(LimitExceeded, match="_source"):
+        parse_source(["*a" * 5000])
+
+
+@given(
+    st.lists(st.sampled_from("ab.*"), max_size=8), st.lists(st.sampled_from("ab."), min_size=1, max_size=9)
+)
+def test_source_patterns_match_as_plain_wildcards_do(pattern: list[str], path: list[str]) -> None:
+    name = "".join(path)
+    starts = [name, *(name[:at] for at, character in enumerate(name) if character == ".")]
+    wanted = any(fnmatchcase(start, "".join(pattern)) for start in starts)
+    assert (filter_source({name: 1}, parse_source(["".join(pattern)])) != {}) == wanted
 
 
 def test_values_are_found_through_objects_arrays_and_dots() -> None:
