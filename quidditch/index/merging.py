@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from quidditch.errors import InternalError, QuidditchError
+from quidditch.errors import CorruptIndex, InternalError, QuidditchError
 from quidditch.index import merge
 from quidditch.index.codecs import (
     WINDOW_DOCS,
@@ -41,7 +41,13 @@ class _Task:
 
     def step(self) -> int | None:
         """Write the next piece; its bytes, or None when nothing is left to write."""
-        piece = next(self._pieces, None)
+        try:
+            piece = next(self._pieces, None)
+        except CorruptIndex:
+            # Rows are missing too when another process took the merge over, finished it, and swept its sources.
+            with self._environment.read() as transaction:
+                self._leases.check(transaction, self.merge.target)
+            raise
         if piece is None:
             return None
         written = write_piece(self._environment, self._leases, self.merge.target, piece)

@@ -217,6 +217,7 @@ class Environment:
         self._pid = os.getpid()
         self._closed = False
         self._can_write = False
+        self._draining = False
         self._reads: set[Transaction] = set()
         self._state = threading.Condition()
         self._thread_lock = threading.RLock()
@@ -305,7 +306,11 @@ class Environment:
         with self._state:
             if self._can_write:
                 return
-            if not self._state.wait_for(lambda: not self._reads, min(self.write_timeout_s, READS_WAIT_S)):
+            self._draining = True
+            drained = self._state.wait_for(lambda: not self._reads, min(self.write_timeout_s, READS_WAIT_S))
+            self._draining = False
+            self._state.notify_all()
+            if not drained:
                 raise StorageError(
                     f"{self.path}: cannot write while a scan of this process is open; end it first"
                 )
@@ -358,6 +363,7 @@ class Environment:
     def begin_read(self) -> Transaction:
         """A read transaction that the caller ends with `end_read`."""
         with self._state:
+            self._state.wait_for(lambda: not self._draining, READS_WAIT_S)
             self._guard()
             with _translated(self.path):
                 transaction = Transaction(self._env.begin(buffers=True), self._tables)

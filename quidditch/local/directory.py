@@ -184,8 +184,9 @@ class Directory:
 
     def _close_deleted(self) -> None:
         """Let go of shards whose index another process deleted: they hold its disk space."""
-        generations = self.catalog.generations()
         with self._lock:
+            # Asked under the lock: a shard is opened after its index is listed, so none that is new seems gone.
+            generations = self.catalog.generations()
             gone = [self._shards.pop(one) for one in list(self._shards) if one not in generations]
         for shard in gone:
             shard.close()

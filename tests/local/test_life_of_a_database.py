@@ -43,10 +43,6 @@ def test_an_index_may_be_opened_while_it_is_created(folder: Path, monkeypatch: p
             assert len(database.create_index(f"books-{number}")) == 1
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="Directory.shard reads the list of indices outside its lock, and closes what was opened since",
-)
 def test_an_index_created_while_another_is_used_stays_open(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

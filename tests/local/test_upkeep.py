@@ -130,10 +130,6 @@ def test_force_merge_takes_over_a_merge_that_lies_idle(folder: Path, index: Inde
         assert index.count({"match": {"title": "dune"}}) == len(index) == 4_499
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a merge reads its sources before it looks whether its lease is lost, and calls what was swept corrupt",
-)
 def test_a_merge_that_was_taken_over_gives_way(folder: Path, index: Index) -> None:
     index.add_many(({"_id": str(n), "title": f"dune {n}"} for n in range(4_500)), chunk=1_500)
     with companion(BEGIN_A_MERGE_AND_WAIT, folder) as other:
