@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Literal
 
-from quidditch.errors import DocumentNotFound
+from quidditch.errors import DocumentNotFound, QueryError
 from quidditch.interface import (
     CollectionStats,
     Explanation,
@@ -228,10 +228,14 @@ def _hit(
         source=found.source,
         index=index,
         highlight=found.highlight,
-        sort=tuple(_shown(key, value) for key, value in zip(sort, hit.sort, strict=True)),
+        sort=_all_shown(sort, hit.sort),
         explanation=found.explanation,
         has_source=request.source is not False,
     )
+
+
+def _all_shown(sort: Sequence[SortKey], values: Sequence[Json]) -> tuple[Json, ...]:
+    return tuple(_shown(key, value) for key, value in zip(sort, values, strict=True))
 
 
 def _shown(key: SortKey, value: Json) -> Json:
@@ -244,33 +248,51 @@ def _total(best: QueryResult, request: SearchRequest) -> tuple[int | None, Liter
         return None, "eq"
     if cap is True:
         return best.total, "gte" if best.timed_out else "eq"
-    return (best.total, "eq") if best.total <= cap else (cap, "gte")
+    if best.total > cap:
+        return cap, "gte"
+    return best.total, "gte" if best.timed_out else "eq"
 
 
 def combine(results: Sequence[SearchResult], request: SearchRequest) -> SearchResult:
-    """One page from the pages of several indices, each of them from the start; equal hits in their order."""
-    parts = [
-        QueryResult(
-            [
-                ShardHit(DocAddress(place, 0, number), hit.score or 0.0, hit.sort)
-                for number, hit in enumerate(result.hits)
-            ],
-            result.total or 0,
-            result.max_score,
-        )
-        for place, result in enumerate(results)
-    ]
+    """One page from the pages of several indices, each asked `request.from_the_start()`; equal hits in their
+    order.
+
+    raises: QueryError   a sort by a field that is text in one index and a number in another
+    """
+    _check_kinds(results, request.sort)
+    parts = [_part(place, result) for place, result in enumerate(results)]
     best = reduce(parts, request.from_ + request.size, request.sort)
     page = [results[hit.address.shard].hits[hit.address.doc] for hit in best.hits[request.from_ :]]
     total, relation = _total(best, request)
     shards = sum(result.shards.total for result in results)
     return SearchResult(
-        hits=page,
+        hits=[replace(hit, sort=_all_shown(request.sort, hit.sort)) for hit in page],
         total=total,
         total_relation=relation,
         max_score=best.max_score,
         took_ms=sum(result.took_ms for result in results),
-        timed_out=any(result.timed_out for result in results),
+        timed_out=best.timed_out,
         shards=Shards(shards, shards),
         notes=tuple(dict.fromkeys(note for result in results for note in result.notes)),
     )
+
+
+def _part(place: int, result: SearchResult) -> QueryResult:
+    hits = [
+        ShardHit(DocAddress(place, 0, number), hit.score or 0.0, hit.sort)
+        for number, hit in enumerate(result.hits)
+    ]
+    return QueryResult(hits, result.total or 0, result.max_score, result.timed_out)
+
+
+def _check_kinds(results: Sequence[SearchResult], sort: Sequence[SortKey]) -> None:
+    for level, key in enumerate(sort):
+        indices: dict[str, str] = {}
+        for result in results:
+            for hit in result.hits:
+                value = hit.sort[level]
+                if value is not None:
+                    indices.setdefault("text" if isinstance(value, str) else "numbers", hit.index)
+        if len(indices) > 1:
+            kinds = " and ".join(f"{kind} in index [{index}]" for kind, index in indices.items())
+            raise QueryError(f"sort: [{key.field}] is {kinds}, which do not compare")

@@ -60,8 +60,11 @@ class SearchRequest:
     timeout_s: float | None = None
 
     def from_the_start(self) -> SearchRequest:
-        """The same page and everything before it, with full totals: what one of several indices is asked."""
-        return replace(self, from_=0, size=self.from_ + self.size, track_total_hits=True)
+        """What one of several indices is asked: the page and everything before it, full totals, and sort values
+        as they compare. `phases.combine` cuts the page, and formats its values.
+        """
+        sort = tuple(replace(key, format=None) for key in self.sort)
+        return replace(self, from_=0, size=self.from_ + self.size, sort=sort, track_total_hits=True)
 
     @classmethod
     def from_arguments(

@@ -25,6 +25,7 @@ LOOKUP_SHARE = 8
 table."""
 
 _INT64 = np.iinfo(np.int64)
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 class Keys(NamedTuple):
@@ -94,7 +95,8 @@ class ScoreLevel(Level):
         return found
 
     def compare(self, keys: Keys, value: Json) -> tuple[Bools, Bools]:
-        score = np.float32(value)
+        # Beyond float32 there is no score; an integer may even be beyond float64.
+        score = np.float32(min(max(value, -_LARGEST), _LARGEST))
         return keys.values < score, keys.values == score
 
 

@@ -65,6 +65,8 @@ def _key(field: Json, options: dict[str, Json], mapping: Mapping, where: str) ->
     mode = options.get("mode")
     if mode not in (None, "min", "max"):
         raise QueryError(f"{where}: [mode] min or max expected, not {spell(mode)}")
+    if field in OWN_FIELDS and options.get("format") is not None:
+        raise QueryError(f"{where}: [format] is for date fields")
     found = None if field in OWN_FIELDS else _sortable(field, options, mapping, where)
     first, missing = _missing(options.get("missing", "_last"), found, where)
     return SortKey(field, order.lower() == "desc", first, mode, missing, _format(options, found, where))
@@ -112,7 +114,8 @@ def _format(options: dict[str, Json], field: Field | None, where: str) -> str | 
     form = options.get("format")
     if form is None:
         return None
-    if not isinstance(form, str) or field is None or field.type != "date":
+    # A field that is not mapped here, which `_sortable` let pass, has no value to format.
+    if not isinstance(form, str) or (field is not None and field.type != "date"):
         raise QueryError(f"{where}: [format] a date format on a date field expected, not {spell(form)}")
     return form
 

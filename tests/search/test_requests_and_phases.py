@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from memory_shard import SCHEMA, shards_of
+from memory_shard import SCHEMA, MemoryShard, shards_of
 
+from quidditch.analysis.registry import ANALYZER_NAMES
 from quidditch.errors import DocumentNotFound, LimitExceeded, QueryError, RequestError
 from quidditch.interface import SearchResult
 from quidditch.query.primitive import Boolean, Constant, Everything, ScoredTerm, TermPrefix
+from quidditch.schema.mapping import Mapping as Schema
 from quidditch.search import phases
 from quidditch.search.fetch import filter_source, parse_source, values_at
 from quidditch.search.request import SearchRequest
@@ -230,3 +232,61 @@ def test_a_search_out_of_time_says_that_its_total_is_a_lower_bound() -> None:
     assert found.timed_out
     assert (found.total, found.total_relation) == (0, "gte")
     assert not search(shards_of([{"title": "a"}] * 5), timeout_s=60, explain=True).timed_out
+
+
+# ------------------------------------------------------------------------------------- several indices
+
+
+DAY_FIRST = {"day": {"order": "asc", "format": "dd/MM/yyyy", "unmapped_type": "date"}}
+
+
+def across(indices: dict[str, tuple[Schema, list[dict[str, Any]]]], body: dict[str, Any]) -> SearchResult:
+    """Every document of several indices, as a database brings them together."""
+    results, whole = [], SearchRequest()
+    for name, (schema, docs) in indices.items():
+        _, whole = SearchRequest.from_body(body, schema)
+        shard = MemoryShard([[(str(number), doc) for number, doc in enumerate(docs)]], schema=schema)
+        results.append(phases.search([shard], whole.from_the_start(), Everything(), schema, index=name))
+    return phases.combine(results, whole)
+
+
+def schema_of(**properties: Any) -> Schema:
+    return Schema.parse({"properties": properties}, analyzers=ANALYZER_NAMES)
+
+
+def test_formatted_dates_of_several_indices_are_in_the_order_of_time() -> None:
+    date, none = schema_of(day={"type": "date"}), schema_of(other={"type": "long"})
+    indices = {
+        "a": (date, [{"day": "2021-02-01"}, {"day": "2020-12-01"}]),
+        "b": (date, [{"day": "2021-01-15"}, {"day": "2020-11-30"}]),
+        "c": (none, [{"other": 1}]),
+    }
+    result = across(indices, {"sort": [DAY_FIRST]})
+    shown = [hit.sort[0] for hit in result.hits]
+    assert shown == ["30/11/2020", "01/12/2020", "15/01/2021", "01/02/2021", None]
+    second = across(indices, {"sort": [DAY_FIRST], "size": 1, "from": 1})
+    assert [hit.sort for hit in second.hits] == [("01/12/2020",)]
+
+
+def test_a_field_of_two_kinds_in_several_indices_is_refused_by_name() -> None:
+    indices = {
+        "a": (schema_of(k={"type": "keyword"}), [{"k": "x"}]),
+        "b": (schema_of(k={"type": "long"}), [{"k": 1}]),
+        "c": (schema_of(k={"type": "double"}), [{"k": 1.5}]),
+    }
+    with pytest.raises(QueryError, match=r"\[k\] is text in index \[a\] and numbers in index \[b\]"):
+        across(indices, {"sort": ["k"]})
+    del indices["a"]
+    assert [hit.sort for hit in across(indices, {"sort": ["k"]}).hits] == [(1,), (1.5,)]
+
+
+def test_a_format_is_for_dates() -> None:
+    for field in ("n", "_score"):
+        with pytest.raises(QueryError, match="format"):
+            SearchRequest.from_arguments(SCHEMA, sort={field: {"format": "yyyy", "unmapped_type": "date"}})
+
+
+@pytest.mark.parametrize(("after", "left"), [(10**400, 2), (1e39, 2), (-1e39, 0), (-(10**400), 0)])
+def test_a_score_to_go_on_from_may_be_any_number(after: float, left: int) -> None:
+    shards = shards_of([{"tag": "a"}, {"tag": "b"}])
+    assert len(search(shards, sort="_score", search_after=[after]).hits) == left
