@@ -7,7 +7,15 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from quidditch.errors import QueryError
-from quidditch.query.dsl import Parameters, Query, as_clauses, clause, count_should_match, parse_clause
+from quidditch.query.dsl import (
+    Parameters,
+    Query,
+    as_clauses,
+    check_tie_breaker,
+    clause,
+    count_should_match,
+    parse_clause,
+)
 from quidditch.types import Json
 
 Clauses: TypeAlias = Query | Iterable[Query]
@@ -201,6 +209,7 @@ class DisMax(Query):
         found = as_clauses(queries, "dis_max.queries")
         if not found:
             raise QueryError("dis_max.queries: one query or more expected, none found")
+        check_tie_breaker(tie_breaker, "dis_max")
         object.__setattr__(self, "queries", found)
         object.__setattr__(self, "tie_breaker", tie_breaker)
         object.__setattr__(self, "boost", boost)

@@ -7,6 +7,7 @@ QueryError that starts with its path, such as `query.bool.must[1].macth`.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -247,11 +248,19 @@ class Parameters:
 
 def as_clauses(value: Query | Iterable[Query], where: str) -> tuple[Query, ...]:
     """One query or several as a tuple; QueryError when something else is among them."""
+    if not isinstance(value, Query | Iterable):
+        raise QueryError(f"{where}: a query or several expected, not {spell(value)}")
     found = (value,) if isinstance(value, Query) else tuple(value)
     for inner in found:
         if not isinstance(inner, Query):
             raise QueryError(f"{where}: a query expected, not {spell(inner)}; q.parse reads a dict")
     return found
+
+
+def check_tie_breaker(value: object, where: str) -> None:
+    """QueryError unless the scores of the others can be multiplied with it."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise QueryError(f"{where}.tie_breaker: a number expected, not {spell(value)}")
 
 
 def is_value(value: object) -> bool:

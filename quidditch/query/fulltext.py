@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
+from typing import Any
 
 from quidditch.errors import QueryError
-from quidditch.query.dsl import Parameters, Query, Value, clause, count_should_match, is_value
+from quidditch.query.dsl import (
+    Parameters,
+    Query,
+    Value,
+    check_tie_breaker,
+    clause,
+    count_should_match,
+    is_value,
+)
 from quidditch.schema.fields import spell
 from quidditch.types import Json
 
@@ -36,6 +45,8 @@ class Match(Query):
 
     def __post_init__(self) -> None:
         where = f"match.{self.field}"
+        object.__setattr__(self, "operator", _lowered(self.operator))
+        object.__setattr__(self, "zero_terms_query", _lowered(self.zero_terms_query))
         _check_query(self.query, where)
         _check_choice(self.operator, OPERATORS, f"{where}.operator")
         _check_choice(self.zero_terms_query, ZERO_TERMS, f"{where}.zero_terms_query")
@@ -77,6 +88,7 @@ class Phrase(Query):
 
     def __post_init__(self) -> None:
         where = f"match_phrase.{self.field}"
+        object.__setattr__(self, "zero_terms_query", _lowered(self.zero_terms_query))
         _check_query(self.query, where)
         _check_choice(self.zero_terms_query, ZERO_TERMS, f"{where}.zero_terms_query")
         _check_slop(self.slop, f"{where}.slop")
@@ -122,7 +134,7 @@ class MultiMatch(Query):
     def __init__(
         self,
         query: Value,
-        fields: str | Iterable[str] = (),
+        fields: str | Iterable[str] | None = (),
         *,
         type: str = "best_fields",
         tie_breaker: float | None = None,
@@ -134,7 +146,9 @@ class MultiMatch(Query):
         boost: float = 1.0,
         name: str | None = None,
     ) -> None:
-        found = (fields,) if isinstance(fields, str) else tuple(fields)
+        operator = _lowered(operator)
+        zero_terms_query = _lowered(zero_terms_query)
+        found = _fields(fields)
         _check_query(query, "multi_match")
         for pattern in found:
             split_boost(pattern, "multi_match.fields")
@@ -142,6 +156,8 @@ class MultiMatch(Query):
         _check_choice(operator, OPERATORS, "multi_match.operator")
         _check_choice(zero_terms_query, ZERO_TERMS, "multi_match.zero_terms_query")
         _check_minimum(minimum_should_match, "multi_match")
+        if tie_breaker is not None:
+            check_tie_breaker(tie_breaker, "multi_match")
         for attribute, value in (
             ("query", query),
             ("fields", found),
@@ -220,6 +236,19 @@ def _changed(node: Match | Phrase, *names: str) -> dict[str, Json]:
     """Those attributes that are not at the default of the class."""
     defaults = {name: item.default for name, item in node.__dataclass_fields__.items()}
     return {name: getattr(node, name) for name in names if getattr(node, name) != defaults[name]}
+
+
+def _fields(fields: object) -> tuple[Any, ...]:
+    if fields is None or isinstance(fields, str):
+        return () if fields is None else (fields,)
+    if not isinstance(fields, Iterable):
+        raise QueryError(f"multi_match.fields: a field name or several expected, not {spell(fields)}")
+    return tuple(fields)
+
+
+def _lowered(choice: Any) -> Any:
+    """A choice as bodies may write it too ("AND"); what is no string stays, to be refused by name."""
+    return choice.lower() if isinstance(choice, str) else choice
 
 
 def _check_query(value: Value, where: str) -> None:

@@ -61,7 +61,9 @@ class Rewriting:
         self.depth -= 1
 
     def field(self, path: str) -> Field | None:
-        """The mapped field; None when there is none, QueryError when nothing of it was indexed."""
+        """The mapped field; None when there is none, QueryError when nothing of it was indexed, or for no name."""
+        if not isinstance(path, str):
+            raise QueryError(f"query: the name of a field expected, not {spell(path)}")
         found = self.context.mapping.field(path)
         if found is not None and not found.searchable:
             raise QueryError(f"field [{path}] is not searchable: its mapping says index: false")
@@ -69,6 +71,8 @@ class Rewriting:
 
     def tokens(self, analyzer: str, text: str) -> list[Token]:
         """The query's tokens; QueryError when the analyzer does not exist."""
+        if not isinstance(analyzer, str):
+            raise QueryError(f"query: the name of an analyzer expected, not {spell(analyzer)}")
         try:
             found = self.context.analyzer(analyzer)
         except MappingError as error:

@@ -109,6 +109,10 @@ class Range(Query):
             value = getattr(self, bound)
             if value is not None and not is_value(value):
                 raise QueryError(f"range.{self.field}.{bound}: a value expected, not {spell(value)}")
+        for option in ("format", "time_zone"):
+            text = getattr(self, option)
+            if text is not None and not isinstance(text, str):
+                raise QueryError(f"range.{self.field}.{option}: a string expected, not {spell(text)}")
         for first, second in (("gte", "gt"), ("lte", "lt")):
             if getattr(self, first) is not None and getattr(self, second) is not None:
                 raise QueryError(f"range.{self.field}: [{first}] and [{second}] exclude each other")
@@ -169,6 +173,8 @@ class Ids(Query):
     values: tuple[str, ...]
 
     def __init__(self, values: str | Iterable[str], *, boost: float = 1.0, name: str | None = None) -> None:
+        if not isinstance(values, Iterable):
+            raise QueryError(f"ids.values: an id or several expected, not {spell(values)}")
         found = (values,) if isinstance(values, str) else tuple(values)
         for value in found:
             if not isinstance(value, str):

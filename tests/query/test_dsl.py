@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -221,6 +222,34 @@ def test_constructors_refuse_what_is_no_query() -> None:
         q.ConstantScore(broken)
     with pytest.raises(QueryError, match="operator"):
         q.Match("a", "b", operator="nor")
+
+
+@pytest.mark.parametrize(
+    ("make", "named"),
+    [
+        (lambda: q.MultiMatch("x", 5), "multi_match.fields"),  # type: ignore[arg-type]
+        (lambda: q.MultiMatch("x", ["t", 5]), "multi_match.fields"),  # type: ignore[list-item]
+        (lambda: q.MultiMatch("x", "t", tie_breaker="a"), "multi_match.tie_breaker"),  # type: ignore[arg-type]
+        (lambda: q.MultiMatch("x", "t", operator=1), "multi_match.operator"),  # type: ignore[arg-type]
+        (lambda: q.DisMax(A, tie_breaker=None), "dis_max.tie_breaker"),  # type: ignore[arg-type]
+        (lambda: q.Range("d", gte=1, time_zone=5), "range.d.time_zone"),  # type: ignore[arg-type]
+        (lambda: q.Range("d", gte=1, format=[]), "range.d.format"),  # type: ignore[arg-type]
+        (lambda: q.Ids(5), "ids.values"),  # type: ignore[arg-type]
+        (lambda: q.Bool(must=5), "bool.must"),  # type: ignore[arg-type]
+        (lambda: q.Bool(must=None), "bool.must"),  # type: ignore[arg-type]
+    ],
+)
+def test_constructors_refuse_wrong_types_by_name(make: Callable[[], q.Query], named: str) -> None:
+    with pytest.raises(QueryError, match=named):
+        make()
+
+
+def test_choices_may_be_written_in_capitals_as_in_a_body() -> None:
+    assert q.Match("t", "x", operator="AND", zero_terms_query="ALL") == q.Match(
+        "t", "x", operator="and", zero_terms_query="all"
+    )
+    assert q.MultiMatch("x", operator="AND") == q.MultiMatch("x", None, operator="and")
+    assert q.Phrase("t", "x", zero_terms_query="All").zero_terms_query == "all"
 
 
 @pytest.mark.parametrize(

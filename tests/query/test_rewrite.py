@@ -250,6 +250,27 @@ def test_what_a_field_cannot_do_is_refused_by_name(query: q.Query, message: str)
         rewrite(query, CONTEXT)
 
 
+@pytest.mark.parametrize("name", [[], {}, 5, None, ["t"], b"t"])
+def test_a_field_name_that_is_none_is_refused(name: Any) -> None:
+    for query in (
+        q.Exists(name),
+        q.Match(name, "x"),
+        q.Phrase(name, "x"),
+        q.Term(name, 1),
+        q.Terms(name, [1]),
+        q.Prefix(name, "x"),
+        q.Range(name, gte=1),
+    ):
+        with pytest.raises(QueryError, match="name of a field"):
+            rewrite(query, CONTEXT)
+
+
+def test_an_analyzer_that_is_no_name_is_refused() -> None:
+    wrong: Any = 5
+    with pytest.raises(QueryError, match="name of an analyzer"):
+        rewrite(q.Match("t", "x", analyzer=wrong), CONTEXT)
+
+
 def test_limits() -> None:
     words = " ".join(f"w{number}" for number in range(CLAUSE_LIMIT))
     rewrite(q.Match("t", words), CONTEXT)
