@@ -22,9 +22,11 @@ that is the value.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from quidditch.analysis.analyzer import Analyzer
+from quidditch.analysis.registry import get_analyzer
 from quidditch.query.compound import Bool, DisMax, MatchAll, MatchNone
 from quidditch.query.dsl import Query
 from quidditch.query.fulltext import Match, Phrase
@@ -85,7 +87,10 @@ class _Part:
 
 
 def parse_plain(
-    text: str, mapping: Mapping, default_fields: Sequence[str] | None = None
+    text: str,
+    mapping: Mapping,
+    default_fields: Sequence[str] | None = None,
+    analyzer: Callable[[str], Analyzer] = get_analyzer,
 ) -> tuple[Query, list[str]]:
     """The query that a person means by `text`, and notes on what was cut or finds nothing.
 
@@ -106,14 +111,14 @@ def parse_plain(
     if not parts:
         notes.append("The query is empty, so it finds nothing.")
         return MatchNone(), notes
-    return _combine(parts, fields), notes
+    return _combine(_sayable(parts, fields, analyzer), fields), notes
 
 
 def rewrite_plain(
     text: str, context: RewriteContext, default_fields: Sequence[str] | None = None
 ) -> tuple[Primitive, list[str]]:
     """`parse_plain`, rewritten: what a search over the string binds and scores, and the notes."""
-    query, notes = parse_plain(text, context.mapping, default_fields)
+    query, notes = parse_plain(text, context.mapping, default_fields, context.analyzer)
     return rewrite(query, context), notes
 
 
@@ -212,12 +217,27 @@ def _join_words(parts: list[_Part], fields: list[Field]) -> list[_Part]:
     return joined
 
 
+def _sayable(parts: list[_Part], fields: list[Field], analyzer: Callable[[str], Analyzer]) -> list[_Part]:
+    """Without the required parts that analysis leaves empty (a phrase of stop words), unless nothing else is
+    wanted: no document could be asked for them, and they must not stand in for those that were."""
+    kept = [part for part in parts if not (part.is_required and _says_nothing(part, fields, analyzer))]
+    return kept if any(not part.excluded for part in kept) else parts
+
+
+def _says_nothing(part: _Part, fields: list[Field], analyzer: Callable[[str], Analyzer]) -> bool:
+    if part.is_id or part.is_prefix:
+        return False
+    asked = [part.field] if part.field else fields
+    return all(
+        isinstance(field, TextField) and not analyzer(field.query_analyzer).analyze_query(part.text)
+        for field in asked
+    )
+
+
 def _combine(parts: list[_Part], fields: list[Field]) -> Query:
     """What is required, what ranks, and what is excluded, as one clause where it can be one."""
     wanted = [part for part in parts if not part.excluded]
-    # Beside other parts, one that analysis leaves empty (a phrase of stop words) must not empty the result.
-    zero = "all" if len(wanted) > 1 else "none"
-    must = [_ask(part, fields, zero) for part in wanted if part.is_required]
+    must = [_ask(part, fields) for part in wanted if part.is_required]
     should = [_ask(part, fields) for part in _join_words(wanted, fields) if not part.is_required]
     must_not = [_ask(part, fields) for part in parts if part.excluded]
     if len(must) + len(should) == 1 and not must_not:
@@ -225,12 +245,11 @@ def _combine(parts: list[_Part], fields: list[Field]) -> Query:
     return Bool(must=must, should=should, must_not=must_not)
 
 
-def _ask(part: _Part, fields: list[Field], zero: str = "none") -> Query:
+def _ask(part: _Part, fields: list[Field]) -> Query:
     """The query for one part in its field, or in each of the default fields."""
     if part.is_id:
         return Ids(part.text)
-    asked = [_ask_field(part, field, zero) for field in ([part.field] if part.field else fields)]
-    return _best_of(asked)
+    return _best_of([_ask_field(part, field) for field in ([part.field] if part.field else fields)])
 
 
 def _best_of(queries: list[Query]) -> Query:
@@ -240,17 +259,17 @@ def _best_of(queries: list[Query]) -> Query:
     return queries[0] if len(queries) == 1 else DisMax(queries, tie_breaker=TIE_BREAKER)
 
 
-def _ask_field(part: _Part, field: Field, zero: str) -> Query:
+def _ask_field(part: _Part, field: Field) -> Query:
     """The query for one part in one field; nothing that the field would refuse."""
     if part.is_prefix and isinstance(field, KeywordField):
         return Prefix(field.path, part.text, case_insensitive=True)
     if part.is_prefix and isinstance(field, TextField) and (tail := _LAST_RUN.search(part.text)):
         return _ask_prefix(part.text[: tail.start()], tail[0], field)
     if part.is_phrase and isinstance(field, TextField) and not field.has_positions:
-        return Match(field.path, part.text, operator="and", zero_terms_query=zero)
+        return Match(field.path, part.text, operator="and")
     if part.is_phrase and isinstance(field, TextField | KeywordField):
-        return Phrase(field.path, part.text, zero_terms_query=zero)
-    return Match(field.path, part.text, zero_terms_query=zero, lenient=not isinstance(field, TextField))
+        return Phrase(field.path, part.text)
+    return Match(field.path, part.text, lenient=not isinstance(field, TextField))
 
 
 def _ask_prefix(head: str, start: str, field: TextField) -> Query:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from quidditch import query as q
 from quidditch.analysis.registry import ANALYZER_NAMES
 from quidditch.query.plain import DEFAULT_FIELDS_LIMIT, parse_plain, rewrite_plain
-from quidditch.query.primitive import Everything, Nothing
+from quidditch.query.primitive import Boolean, Everything, Nothing, ScoredPhrase
 from quidditch.query.rewriting import RewriteContext
 from quidditch.schema import Mapping
 
@@ -58,7 +58,7 @@ T = "t"
         (
             "year:1984 orwell",
             q.Bool(
-                must=[q.Match("year", "1984", zero_terms_query="all", lenient=True)],
+                must=[q.Match("year", "1984", lenient=True)],
                 should=[q.Match(T, "orwell")],
             ),
         ),
@@ -93,10 +93,34 @@ def test_only_exclusions_find_everything_else() -> None:
     assert getattr(found, "filter", None) == (Everything(),)
 
 
-def test_stop_words_beside_a_phrase_do_not_empty_the_result() -> None:
+@pytest.mark.parametrize(
+    ("text", "same_as"),
+    [
+        ('"of the" fox', "fox"),
+        ('fox "of the" "to be"', "fox"),
+        ("e:the fox", "fox"),
+        ('"of the" "red fox"', '"red fox"'),
+        ('"of the" fox -dog', "fox -dog"),
+        ('-"of the" fox', "fox"),
+    ],
+)
+def test_a_phrase_of_stop_words_beside_others_says_nothing(text: str, same_as: str) -> None:
     stop = mapping(e={"type": "text", "analyzer": "english"})
-    found, _ = rewrite_plain('"of the" dune', RewriteContext(stop, 0))
-    assert found != Nothing()
+    context = RewriteContext(stop, 0)
+    assert rewrite_plain(text, context) == rewrite_plain(same_as, context)
+
+
+def test_a_phrase_of_stop_words_is_looked_for_where_they_are_words() -> None:
+    context = RewriteContext(mapping(t={"type": "text"}, e={"type": "text", "analyzer": "english"}), 0)
+    found, _ = rewrite_plain('"of the" fox', context)
+    assert isinstance(found, Boolean)
+    assert found.must == (ScoredPhrase("t", (b"of", b"the"), (0, 1), 0, 1.0),)
+
+
+@pytest.mark.parametrize("text", ['"of the"', '"of the" "to be"', '"of the" -dog'])
+def test_nothing_but_stop_words_finds_nothing(text: str) -> None:
+    stop = mapping(e={"type": "text", "analyzer": "english"})
+    assert rewrite_plain(text, RewriteContext(stop, 0))[0] == Nothing()
 
 
 def test_without_fields_nothing_is_found_and_a_note_says_so() -> None:
