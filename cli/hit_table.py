@@ -23,7 +23,9 @@ def show(hits: Sequence[Hit], fields: Sequence[str]) -> None:
     sorted_by_field = any(hit.sort for hit in hits)
     columns = [("#", "number"), *([("score", "number")] if scored else [])]
     columns += [("sort", "number")] if sorted_by_field and not scored else []
-    columns += [("id", "name"), *((name, "text") for name in chosen)]
+    # A field of a document may be called id too, and what `get` takes is the other one.
+    own = "_id" if "id" in chosen else "id"
+    columns += [(own, "name"), *((name, "text") for name in chosen)]
     rows: list[list[str | Text]] = []
     for rank, hit in enumerate(hits, 1):
         row: list[str | Text] = [str(rank)]

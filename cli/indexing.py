@@ -59,7 +59,7 @@ def index(
 
     Reads JSON Lines, JSON arrays, CSV and TSV with a header, and Parquet when pyarrow is installed, each also
     compressed with gzip or Zstandard. A line that is no document is shown with its number and kept in the
-    rejects file; the rest goes in.
+    rejects file; the rest goes in. Values of CSV and TSV are text unless --mappings says otherwise.
     """
     sizes = [check_file(given) for given in files]
     check_inputs(files, format)
@@ -68,7 +68,7 @@ def index(
     started = time.perf_counter()
     with quidditch.connect(location) as db, _progress(sizes) as progress:
         into = _target(db, name, mappings)
-        ingest = Ingest(kept, report=shown, progress=progress, batch=chunk)
+        ingest = Ingest(kept, report=shown, progress=progress, remark=render.print_note, batch=chunk)
         try:
             ingest.run(into, files, format, id_field or None)
         except KeyboardInterrupt:

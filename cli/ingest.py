@@ -122,8 +122,8 @@ def _same_file(path: Path, given: str) -> bool:
 class Ingest:
     """Runs documents from inputs into one index.
 
-    `progress` is told the bytes read so far; `report` is told each problem as it is found. memory: one batch
-    of text, whatever the inputs' size.
+    `progress` is told the bytes read so far, `report` each problem as it is found, `remark` what looks like a
+    mistake and is none for certain. memory: one batch of text, whatever the inputs' size.
     """
 
     def __init__(
@@ -132,6 +132,7 @@ class Ingest:
         *,
         report: Callable[[Problem], None],
         progress: Callable[[int], None] = lambda _: None,
+        remark: Callable[[str], None] = lambda _: None,
         batch: int = DEFAULT_BATCH,
         batch_bytes: int = BATCH_BYTES,
     ) -> None:
@@ -139,6 +140,7 @@ class Ingest:
         self._rejects = rejects
         self._report = report
         self._progress = progress
+        self._remark = remark
         self._batch = batch
         self._batch_bytes = batch_bytes
 
@@ -160,7 +162,10 @@ class Ingest:
         for name in inputs:
             try:
                 with open_input(name) as source:
-                    yield from self._records(source, read(source, fmt), before)
+                    reading = read(source, fmt)
+                    if reading.note is not None:
+                        self._remark(reading.note)
+                    yield from self._records(source, reading, before)
                     before += source.read_bytes
             except BrokenInput as error:
                 self.tally.broken += 1

@@ -16,6 +16,7 @@ from .failures import EPILOG, INTERRUPTED, OUTPUT_CLOSED, Failure, describe
 from .opening import AS_JSON
 
 TRACEBACK = "QUIDDITCH_TRACEBACK"
+QUERYING = ("search", "count", "demo")
 
 
 class Commands(TyperGroup):
@@ -31,6 +32,7 @@ class Commands(TyperGroup):
             raise typer.Exit(OUTPUT_CLOSED) from None
         except Exception as error:
             if _belongs_to_typer(error):
+                _explain_minus(error, ctx.invoked_subcommand)
                 raise
             if os.environ.get(TRACEBACK):
                 raise
@@ -42,6 +44,12 @@ class Commands(TyperGroup):
 def _belongs_to_typer(error: Exception) -> bool:
     # Usage errors, exits and aborts; Typer carries its own copy of Click, so they are told by what they have.
     return isinstance(error, (typer.Exit, typer.Abort)) or hasattr(error, "exit_code")
+
+
+def _explain_minus(error: Any, command: str | None) -> None:
+    """Adds to the error of a word such as -messiah, which was taken for an option, how to say it."""
+    if command in QUERYING and type(error).__name__ == "NoSuchOption":
+        error.message += '\nA word to leave out? Quote the query ("dune -messiah"), or put -- before it.'
 
 
 def _show(failure: Failure, *, as_json: bool) -> None:

@@ -55,11 +55,15 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How one input is read: its format, the line that its rejects need above them, and its records."""
+    """How one input is read: its format, the line that its rejects need above them, and its records.
+
+    `note` is a remark on what looks like a mistake.
+    """
 
     format: Format
     header: bytes
     records: Iterator[Record]
+    note: str | None = None
 
 
 def read(source: Input, wanted: Format | None = None) -> Reading:
@@ -83,7 +87,16 @@ def read(source: Input, wanted: Format | None = None) -> Reading:
             "parquet": _parquet,
         }
         records = readers[fmt](source)
-    return Reading(fmt, header, _guarded(source, records))
+    return Reading(fmt, header, _guarded(source, records), _doubt(source.name, fmt, header))
+
+
+def _doubt(name: str, fmt: Format, header: bytes) -> str | None:
+    if fmt != "csv" or b";" not in header or b"," in header:
+        return None
+    return (
+        f"{name}: the header has semicolons and no comma, so it is one column; "
+        "give the file commas, or tabs and --format tsv"
+    )
 
 
 def guess_format(name: str, head: bytes) -> Format:

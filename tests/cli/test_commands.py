@@ -185,6 +185,22 @@ def test_a_mistyped_command(run: Run) -> None:
     assert "search" in run("serach", "shelf", "books", code=2).err
 
 
+@pytest.mark.parametrize("command", ["search", "count"])
+def test_a_word_to_leave_out_that_is_no_option(books: Run, command: str) -> None:
+    refused = books(command, "shelf", "books", "dune", "-messiah", code=2)
+    assert "No such option: -m" in refused.err
+    assert "put -- before it" in refused.err
+    books(command, "shelf", "books", "dune -messiah")
+    books(command, "shelf", "books", "--", "dune", "-messiah")
+    assert "put --" not in books("stats", "shelf", "books", "-messiah", code=2).err
+
+
+def test_a_field_called_id_is_told_from_the_id(run: Run) -> None:
+    run("index", "shelf", "rows", "-", "--format", "csv", input="id,title\n1,Dune\n")
+    shown = run("search", "shelf", "rows", "dune", "--field", "id", "--field", "title").out
+    assert shown.split("\n")[0].split() == ["#", "score", "_id", "id", "title"]
+
+
 @pytest.mark.parametrize("command", ["search", "get", "count", "stats", "merge", "analyze", "delete"])
 def test_a_mistyped_index_or_directory(books: Run, command: str) -> None:
     rest = ["x"] if command in ("search", "get", "analyze", "delete") else []

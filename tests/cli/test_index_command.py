@@ -196,3 +196,11 @@ def test_a_file_where_the_directory_should_be(run: Run) -> None:
     done = run("index", "shelf", "books", "a.jsonl", code=4)
     assert "shelf" in done.err
     assert Path("shelf").read_text() == "not a directory"
+
+
+def test_a_header_with_semicolons_is_remarked_on_once(run: Run) -> None:
+    Path("a.csv").write_text("title;year\nDune;1965\n")
+    done = run("index", "shelf", "books", "a.csv")
+    assert done.err.count("a.csv: the header has semicolons and no comma") == 1
+    Path("b.csv").write_text("title,note;remark\nDune,x\n")
+    assert run("index", "shelf", "books", "b.csv").err == ""
