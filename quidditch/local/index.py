@@ -313,13 +313,18 @@ class LocalIndex:
         )
         return self.run(query, request, filter)
 
-    def run(self, query: QueryLike, request: SearchRequest, filter: QueryLike = None) -> SearchResult:
-        """Carry out a search that has been checked already."""
+    def run(
+        self,
+        query: QueryLike,
+        request: SearchRequest,
+        filter: QueryLike | list[QueryLike] | tuple[QueryLike, ...] = None,
+    ) -> SearchResult:
+        """Carry out a search that has been checked already. `filter`: one query, or several that must all match."""
         mapping = self._mapping()
         resolved, notes = _resolve(query, mapping)
         if filter is not None:
-            narrowing, more = _resolve(filter, mapping)
-            resolved = Boolean(must=(resolved,), filter=(narrowing,))
+            narrowing, more = _resolve_filter(filter, mapping)
+            resolved = Boolean(must=(resolved,), filter=narrowing)
             notes += more
         return phases.search([self._shard()], request, resolved, mapping, index=self.name, notes=notes)
 
@@ -405,14 +410,28 @@ class LocalIndex:
         )
 
 
-def _resolve(query: QueryLike, mapping: Mapping) -> tuple[Primitive, list[str]]:
-    """The query over this mapping's fields, and notes on what was cut from a plain string."""
+def _resolve_filter(
+    filter: QueryLike | list[QueryLike] | tuple[QueryLike, ...], mapping: Mapping
+) -> tuple[tuple[Primitive, ...], list[str]]:
+    """Each filter by itself, as `_resolve` has it."""
+    if isinstance(filter, list | tuple):
+        found = [_resolve(each, mapping, f"filter[{place}]") for place, each in enumerate(filter)]
+    else:
+        found = [_resolve(filter, mapping, "filter")]
+    return tuple(primitive for primitive, _ in found), [note for _, notes in found for note in notes]
+
+
+def _resolve(query: QueryLike, mapping: Mapping, path: str = "query") -> tuple[Primitive, list[str]]:
+    """The query over this mapping's fields, and notes on what was cut from a plain string.
+
+    `path` is the place of the query in the request, for messages.
+    """
     if query is None:
         return Everything(), []
     context = RewriteContext(mapping, int(time.time() * 1000))
     if isinstance(query, str):
         return rewrite_plain(query, context)
-    parsed = query if isinstance(query, Query) else parse(query)
+    parsed = query if isinstance(query, Query) else parse(query, path)
     return rewrite(parsed, context), []
 
 
