@@ -184,10 +184,11 @@ class Directory:
 
     def _close_deleted(self) -> None:
         """Let go of shards whose index another process deleted: they hold its disk space."""
+        # Looked at before the catalogue is: a shard opened since belongs to an index that may not be listed here.
+        known = list(self._shards)
+        deleted = set(known) - self.catalog.generations()
         with self._lock:
-            # Asked under the lock: a shard is opened after its index is listed, so none that is new seems gone.
-            generations = self.catalog.generations()
-            gone = [self._shards.pop(one) for one in list(self._shards) if one not in generations]
+            gone = [self._shards.pop(one) for one in deleted if one in self._shards]
         for shard in gone:
             shard.close()
 
