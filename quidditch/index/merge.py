@@ -1,7 +1,8 @@
 """Merging neighbouring segments into one: the choice, which is pure, and the work, in slices of bounded memory.
 
-Documents keep their order, so ties stay in the order of the last write. Rows are read one short transaction at a
-time: a merge pins no pages, and whatever is deleted while it runs is settled when the result is published.
+Documents keep their order, so ties stay in the order of the last write. A transaction is held for one piece of the
+result at a time: a merge pins no pages for long, and whatever is deleted while it runs is settled when the result
+is published.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ from quidditch.index.postings import RARE, PostingsWriter, Row, TermBlock
 from quidditch.index.reader import SegmentCache, SegmentReader
 from quidditch.index.segment import FieldRecord, SegmentRecord, seq_no_rows
 from quidditch.index.snapshot import SegmentState
-from quidditch.index.storage import Environment, Rows, Table
+from quidditch.index.storage import Environment, Rows, Table, Transaction
 from quidditch.index.stored_fields import SourceWriter, id_rows, unpack_block
 from quidditch.types import Bools, SegmentId, U32s
 
-FANOUT = 8
+FANOUT = 10
 """Neighbours of one tier that are merged together; a document is rewritten once a tier."""
 
 TIER_BASE_DOCS = 2_000
@@ -57,9 +58,9 @@ _DEAD = np.uint32(0xFFFFFFFF)
 def choose(sizes: Sequence[tuple[int, int]]) -> slice | None:
     """Which neighbours to merge next, of segments given as (live documents, all documents); None when all is well.
 
-    >>> choose([(100, 100)] * 7)
-    >>> choose([(9000, 9000)] + [(100, 100)] * 8)
-    slice(1, 9, None)
+    >>> choose([(100, 100)] * 9)
+    >>> choose([(9000, 9000)] + [(100, 100)] * 10)
+    slice(1, 11, None)
     >>> choose([(40, 100), (100, 100)])
     slice(0, 1, None)
     """
@@ -111,30 +112,40 @@ def choose_down_to(sizes: Sequence[tuple[int, int]], max_segments: int) -> slice
 
 
 class DetachedRows(Rows):
-    """Rows read one short transaction at a time, copied."""
+    """Rows read in transactions that last from one `release` to the next, copied."""
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
+        self._transaction: Transaction | None = None
+
+    def _read(self) -> Transaction:
+        if self._transaction is None:
+            self._transaction = self._environment.begin_read()
+        return self._transaction
 
     def get(self, table: Table, key: bytes) -> Buffer | None:
-        with self._environment.read() as transaction:
-            value = transaction.get(table, key)
-            return None if value is None else bytes(value)
+        value = self._read().get(table, key)
+        return None if value is None else bytes(value)
 
     def floor(self, table: Table, key: bytes) -> tuple[bytes, Buffer] | None:
-        with self._environment.read() as transaction:
-            found = transaction.floor(table, key)
-            return None if found is None else (found[0], bytes(found[1]))
+        found = self._read().floor(table, key)
+        return None if found is None else (found[0], bytes(found[1]))
+
+    def release(self) -> None:
+        """End the transaction; the next read begins another."""
+        transaction, self._transaction = self._transaction, None
+        if transaction is not None:
+            self._environment.end_read(transaction)
 
 
 class _Source:
     """One of the segments being merged, and where its documents go."""
 
-    def __init__(self, environment: Environment, state: SegmentState, first_doc: int) -> None:
+    def __init__(self, rows: Rows, state: SegmentState, first_doc: int) -> None:
         self.state = state
         # A cache of one entry or so: a merge reads every block once.
         self.reader = SegmentReader(
-            DetachedRows(environment),
+            rows,
             state.segment_id,
             state.record,
             state.deleted,
@@ -160,11 +171,12 @@ class SegmentMerge:
 
     def __init__(self, environment: Environment, states: Sequence[SegmentState], target: SegmentId) -> None:
         self._environment = environment
+        self._rows = DetachedRows(environment)
         self.target = target
         self.sources: list[_Source] = []
         self.doc_count = 0
         for state in states:
-            source = _Source(environment, state, self.doc_count)
+            source = _Source(self._rows, state, self.doc_count)
             self.sources.append(source)
             self.doc_count += source.live_count
 
@@ -178,6 +190,10 @@ class SegmentMerge:
         names = sorted({field.name for source in self.sources for field in source.state.record.fields})
         for number, name in enumerate(names):
             yield from _FieldMerge(self.sources, name, self.target, number, self.doc_count).rows()
+
+    def release(self) -> None:
+        """Hold no transaction until more rows are asked for."""
+        self._rows.release()
 
     def record(self, fields: list[FieldRecord], size_bytes: int) -> SegmentRecord:
         seq_nos = self._seq_nos()

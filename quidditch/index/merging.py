@@ -48,6 +48,8 @@ class _Task:
             with self._environment.read() as transaction:
                 self._leases.check(transaction, self.merge.target)
             raise
+        finally:
+            self.merge.release()
         if piece is None:
             return None
         written = write_piece(self._environment, self._leases, self.merge.target, piece)
@@ -153,6 +155,7 @@ class Merger:
                 discard(transaction, task.merge.target)
                 return
             record = task.merge.record(task.fields, task.size_bytes)
+            task.merge.release()
             transaction.put(Table.SEGMENTS, segment_key(task.merge.target), encode_record(record))
             add_tombstones(transaction, task.merge.target, ids_of(task.merge.deleted_since(now)))
 
@@ -160,6 +163,7 @@ class Merger:
         task, self._task = self._task, None
         if task is None:
             return
+        task.merge.release()
         self._leases.forget(task.merge.target)
         try:
             with self._environment.write() as transaction:

@@ -62,8 +62,9 @@ DEFAULT_MEMORY_BYTES = 512 << 20
 BASE_BYTES = 128 << 20
 """What the interpreter, the libraries and a batch on its way take of that."""
 
-CHUNKS_HELD = 5
-"""Times a chunk's arrays are held at most: one being gathered, one being written, and what writing makes of it."""
+CHUNKS_HELD = 6
+"""Times a chunk's arrays are held at most: one being gathered, one being written, what writing makes of it, and a
+merge's slice."""
 
 BUFFER_DOCS = 1_000
 """Documents the buffer holds before it becomes a segment; streams of fewer go through the buffer too."""
