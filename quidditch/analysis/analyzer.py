@@ -64,7 +64,8 @@ class Analyzer:
     def vocabulary(self) -> Vocabulary:
         """A new, empty vocabulary, which turns batches of values to terms."""
         folds = bool(self.filters) and self.filters[0] is lowercase
-        return Vocabulary(self.tokenizer, self.normalize, folds_ascii=folds)
+        only = self.filters == (lowercase,)
+        return Vocabulary(self.tokenizer, self.normalize, folds_ascii=folds, only_folds=only)
 
     def _tokens(self, text: str, *, query: bool) -> list[Token]:
         if not text.isascii():

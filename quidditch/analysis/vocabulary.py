@@ -52,6 +52,7 @@ class Vocabulary:
         normalize: Callable[[str], str | None],
         *,
         folds_ascii: bool = False,
+        only_folds: bool = False,
         keys: U64s | None = None,
     ) -> None:
         """An empty vocabulary.
@@ -60,12 +61,14 @@ class Vocabulary:
             tokenizer: where the tokens of a text lie.
             normalize: the filters, as one function of a token; None drops it.
             folds_ascii: `normalize` gives the same for a token whose ASCII letters were lower-cased before.
+            only_folds: for ASCII tokens `normalize` does no more than that.
             keys: hash factors, uint64[MAX_LANES]; random by default.
         """
         self.terms: list[bytes] = []
         self._tokenizer = tokenizer
         self._normalize = normalize
         self._folds_ascii = folds_ascii
+        self._only_folds = folds_ascii and only_folds
         self._surfaces = SurfaceTable(keys)
         self._term_ids: dict[bytes, int] = {}
         self._term_of: U32s = np.full(256, _DROPPED, np.uint32)
@@ -139,7 +142,14 @@ class Vocabulary:
         """Pass new surface forms through the filters and note their terms."""
         first = len(self._surfaces) - len(surfaces) + 1
         self._reserve(first + len(surfaces))
-        terms = [self._term(surface.decode("utf-8")) for surface in surfaces]
+        if self._only_folds:
+            # Folded already, ASCII forms are their own terms; a new corpus is mostly new forms at first.
+            terms = [
+                self._number(surface) if surface.isascii() else self._term(surface.decode("utf-8"))
+                for surface in surfaces
+            ]
+        else:
+            terms = [self._term(surface.decode("utf-8")) for surface in surfaces]
         self._term_of[first : first + len(terms)] = terms
 
     def _term(self, surface: str) -> int:
@@ -148,7 +158,10 @@ class Vocabulary:
         if not term:
             self._drops = True
             return int(_DROPPED)
-        encoded = term.encode("utf-8")
+        return self._number(term.encode("utf-8"))
+
+    def _number(self, encoded: bytes) -> int:
+        """Term id of a term, a new one if it was never met."""
         number = self._term_ids.get(encoded)
         if number is None:
             number = self._term_ids[encoded] = len(self.terms)
