@@ -81,15 +81,12 @@ class BulkResult:
         return not self.errors
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
-    """One document by its id; `doc["title"]` reads the source."""
+class _ReadsSource:
+    """What holds a document reads like it: `found["title"]`, `"title" in found`, `dict(found)`."""
 
-    id: str
+    __slots__ = ()
+
     source: Source
-    version: int
-    seq_no: int
-    primary_term: int = 1
 
     def __getitem__(self, key: str) -> Any:
         return self.source[key]
@@ -105,6 +102,17 @@ class Document:
 
     def get(self, key: str, default: Any = None) -> Any:
         return self.source.get(key, default)
+
+
+@dataclass(frozen=True, slots=True)
+class Document(_ReadsSource):
+    """One document by its id; `doc["title"]` reads the source."""
+
+    id: str
+    source: Source
+    version: int
+    seq_no: int
+    primary_term: int = 1
 
 
 # ---------------------------------------------------------------------------------------------- read records
@@ -133,7 +141,7 @@ class Explanation:
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(_ReadsSource):
     """One result. `hit["title"]` reads the source.
 
     `score` is None when the search was sorted by fields alone; `sort` are the values it was sorted by.
@@ -148,21 +156,6 @@ class Hit:
     fields: dict[str, list[Json]] = field(default_factory=dict)
     explanation: Explanation | None = None
     has_source: bool = True
-
-    def __getitem__(self, key: str) -> Any:
-        return self.source[key]
-
-    def __contains__(self, key: object) -> bool:
-        return key in self.source
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.source)
-
-    def keys(self) -> KeysView[str]:
-        return self.source.keys()
-
-    def get(self, key: str, default: Any = None) -> Any:
-        return self.source.get(key, default)
 
     def to_dict(self) -> dict[str, Json]:
         """The hit as OpenSearch renders it."""

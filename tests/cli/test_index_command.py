@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from pathlib import Path
 
 import command_line
@@ -169,7 +168,7 @@ def test_an_input_that_breaks_off_leaves_what_it_held(run: Run) -> None:
 def test_what_stops_before_anything_is_made(run: Run, words: list[str], reason: str) -> None:
     Path("books.jsonl").write_text('{"a": 1}\n')
     Path("folder").mkdir()
-    Path("junk").write_bytes(os.urandom(64).replace(b",", b"").replace(b"\t", b"") + b"\0")
+    Path("junk").write_bytes(bytes(range(128, 192)) + b"\0")
     Path("junk.jsonl").write_bytes(b"\x89PNG\0\0")
     done = run("index", "shelf", "books", *words, code=1)
     assert reason in done.err

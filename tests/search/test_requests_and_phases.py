@@ -240,7 +240,10 @@ def test_a_search_out_of_time_says_that_its_total_is_a_lower_bound() -> None:
 DAY_FIRST = {"day": {"order": "asc", "format": "dd/MM/yyyy", "unmapped_type": "date"}}
 
 
-def across(indices: dict[str, tuple[Schema, list[dict[str, Any]]]], body: dict[str, Any]) -> SearchResult:
+Indices = dict[str, tuple[Schema, list[dict[str, Any]]]]
+
+
+def across(indices: Indices, body: dict[str, Any]) -> SearchResult:
     """Every document of several indices, as a database brings them together."""
     results, whole = [], SearchRequest()
     for name, (schema, docs) in indices.items():
@@ -256,7 +259,7 @@ def schema_of(**properties: Any) -> Schema:
 
 def test_formatted_dates_of_several_indices_are_in_the_order_of_time() -> None:
     date, none = schema_of(day={"type": "date"}), schema_of(other={"type": "long"})
-    indices = {
+    indices: Indices = {
         "a": (date, [{"day": "2021-02-01"}, {"day": "2020-12-01"}]),
         "b": (date, [{"day": "2021-01-15"}, {"day": "2020-11-30"}]),
         "c": (none, [{"other": 1}]),
@@ -269,7 +272,7 @@ def test_formatted_dates_of_several_indices_are_in_the_order_of_time() -> None:
 
 
 def test_a_field_of_two_kinds_in_several_indices_is_refused_by_name() -> None:
-    indices = {
+    indices: Indices = {
         "a": (schema_of(k={"type": "keyword"}), [{"k": "x"}]),
         "b": (schema_of(k={"type": "long"}), [{"k": 1}]),
         "c": (schema_of(k={"type": "double"}), [{"k": 1.5}]),
