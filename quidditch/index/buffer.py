@@ -34,6 +34,9 @@ from quidditch.types import SeqNo, U64s
 _private_segments = count(0xFFFFFFFF, -1)
 """Numbers of private segments: from the top down, where stored segments, from 1 up, never come."""
 
+BATCH_BYTES = 8 << 20
+"""Bytes of buffered JSON analysed at once."""
+
 _VOCABULARY_BYTES = 32 << 20
 _CACHE_BYTES = 8 << 20
 
@@ -64,16 +67,31 @@ def build_segment(
     documents: Sequence[tuple[SeqNo, bytes, bytes]], mapping: Mapping, vocabularies: Vocabularies
 ) -> SegmentBuilder:
     """A builder filled with buffered documents, which have been checked when they were taken."""
-    batch = parse_documents(
-        [decode_source(source) for _, _, source in documents],
-        mapping,
-        ANALYZER_NAMES,
-        [source for _, _, source in documents],
-        acknowledged=True,
-    )
     builder = SegmentBuilder(vocabularies)
-    builder.add(batch, [id_bytes for _, id_bytes, _ in documents])
+    for part in _batches(documents):
+        batch = parse_documents(
+            [decode_source(source) for _, _, source in part],
+            mapping,
+            ANALYZER_NAMES,
+            [source for _, _, source in part],
+            acknowledged=True,
+        )
+        builder.add(batch, [id_bytes for _, id_bytes, _ in part])
     return builder
+
+
+def _batches(
+    documents: Sequence[tuple[SeqNo, bytes, bytes]],
+) -> Iterator[Sequence[tuple[SeqNo, bytes, bytes]]]:
+    """The documents in parts of about `BATCH_BYTES`: analysing them takes some twenty times their size."""
+    start = held = 0
+    for place, (_, _, source) in enumerate(documents):
+        if held and held + len(source) > BATCH_BYTES:
+            yield documents[start:place]
+            start, held = place, 0
+        held += len(source)
+    if start < len(documents):
+        yield documents[start:]
 
 
 class MemoryRows(Rows):
