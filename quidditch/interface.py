@@ -26,6 +26,9 @@ Source: TypeAlias = dict[str, Any]
 QueryLike: TypeAlias = Query | dict[str, Any] | str | None
 """A query object, a clause of the Query DSL, a plain string as typed into a search box, or None for everything."""
 
+FilterLike: TypeAlias = QueryLike | list[QueryLike] | tuple[QueryLike, ...]
+"""One filter, or several that must all match."""
+
 
 # ---------------------------------------------------------------------------------------------- write records
 
@@ -350,7 +353,7 @@ class Index(Protocol):
         size: int = 10,
         from_: int = 0,
         sort: Json = None,
-        filter: QueryLike = None,
+        filter: FilterLike = None,
         source: Json = True,
         highlight: Json = None,
         aggs: dict[str, Json] | None = None,

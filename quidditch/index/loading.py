@@ -10,7 +10,7 @@ from typing import Any
 
 from quidditch.errors import DocumentError, QuidditchError
 from quidditch.index.document import Schema, encode_source, parse_and_learn
-from quidditch.index.operations import Operation, check_id
+from quidditch.index.operations import Operation, check_id, without_id
 from quidditch.index.segment import SegmentBuilder, Vocabularies
 from quidditch.index.stored_fields import SourceWriter
 from quidditch.index.writer import BUFFER_DOCS, IndexWriter
@@ -114,9 +114,7 @@ class StreamLoader:
             raise DocumentError(f"an object expected as document, not {spell(doc)}")
         given = doc.get(self._id_field) if self._id_field is not None else None
         id_bytes = self._writer.make_id() if given is None else check_id(given)
-        if "_id" in doc:
-            doc = {key: value for key, value in doc.items() if key != "_id"}
-        return id_bytes, doc
+        return id_bytes, without_id(doc)
 
     def finish(self) -> None:
         """Write the rest, and end the other threads."""

@@ -274,7 +274,6 @@ class _FieldMerge:
         self._number = number
         self._doc_count = doc_count
         self._sources = [source for source in sources if source.reader.field(name) is not None]
-        self._all_sources = sources
         records = [source.reader.field(name) for source in self._sources]
         self._records = [record for record in records if record is not None]
         # A field whose mapping was tightened later (norms, say) never changes these: they are fixed at birth.

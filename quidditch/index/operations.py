@@ -208,6 +208,11 @@ def check_id(id: object) -> bytes:
     return id_bytes
 
 
+def without_id(doc: Dict[str, Any]) -> Dict[str, Any]:
+    """The document without `_id`, which is its name and no part of its source."""
+    return {key: value for key, value in doc.items() if key != "_id"} if "_id" in doc else doc
+
+
 class IdMaker:
     """New ids: 24 characters that rise with time, so that the id map grows at its end."""
 

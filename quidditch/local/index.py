@@ -18,7 +18,7 @@ from quidditch.errors import (
 )
 from quidditch.index.document import decode_source
 from quidditch.index.loading import StreamLoader
-from quidditch.index.operations import Operation, check_id
+from quidditch.index.operations import Operation, check_id, without_id
 from quidditch.index.snapshot import read_entry, read_source
 from quidditch.index.storage import Table
 from quidditch.interface import (
@@ -26,6 +26,7 @@ from quidditch.interface import (
     BulkResult,
     Document,
     Explanation,
+    FilterLike,
     Hit,
     IndexStats,
     QueryLike,
@@ -33,7 +34,7 @@ from quidditch.interface import (
     WriteResult,
 )
 from quidditch.local.directory import LocalShard
-from quidditch.local.writing import apply_one, records, update_operation, without_id
+from quidditch.local.writing import apply_one, records, update_operation
 from quidditch.query import Query, parse
 from quidditch.query.plain import rewrite_plain
 from quidditch.query.primitive import Boolean, Everything, Primitive
@@ -281,7 +282,7 @@ class LocalIndex:
         size: int = 10,
         from_: int = 0,
         sort: Json = None,
-        filter: QueryLike = None,
+        filter: FilterLike = None,
         source: Json = True,
         highlight: Json = None,
         aggs: dict[str, Json] | None = None,
@@ -317,7 +318,7 @@ class LocalIndex:
         self,
         query: QueryLike,
         request: SearchRequest,
-        filter: QueryLike | list[QueryLike] | tuple[QueryLike, ...] = None,
+        filter: FilterLike = None,
     ) -> SearchResult:
         """Carry out a search that has been checked already. `filter`: one query, or several that must all match."""
         mapping = self._mapping()
@@ -410,9 +411,7 @@ class LocalIndex:
         )
 
 
-def _resolve_filter(
-    filter: QueryLike | list[QueryLike] | tuple[QueryLike, ...], mapping: Mapping
-) -> tuple[tuple[Primitive, ...], list[str]]:
+def _resolve_filter(filter: FilterLike, mapping: Mapping) -> tuple[tuple[Primitive, ...], list[str]]:
     """Each filter by itself, as `_resolve` has it."""
     if isinstance(filter, list | tuple):
         found = [_resolve(each, mapping, f"filter[{place}]") for place, each in enumerate(filter)]

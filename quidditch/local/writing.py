@@ -9,7 +9,7 @@ from typing import Any
 from quidditch.bulk import Action
 from quidditch.errors import DocumentError, QuidditchError, RequestError
 from quidditch.index.document import encode_source
-from quidditch.index.operations import Applied, Operation, check_id
+from quidditch.index.operations import Applied, Operation, check_id, without_id
 from quidditch.interface import BulkItem, WriteResult
 from quidditch.local.directory import LocalShard
 
@@ -131,11 +131,6 @@ def update_operation(
         bool(body.get("doc_as_upsert", False)),
         bool(body.get("detect_noop", True)),
     )
-
-
-def without_id(doc: Dict[str, Any]) -> Dict[str, Any]:
-    """The document without `_id`, which is its name and no part of its source."""
-    return {key: value for key, value in doc.items() if key != "_id"} if "_id" in doc else doc
 
 
 def records(docs: Any) -> Iterator[Any]:
