@@ -14,7 +14,8 @@ import msgspec
 from quidditch.analysis.registry import ANALYZER_NAMES
 from quidditch.errors import CorruptIndex, IndexExists, IndexNotFound, RequestError
 from quidditch.index.codecs import decodes
-from quidditch.index.storage import Environment, Table, Transaction
+from quidditch.index.environment import Environment
+from quidditch.index.storage import Table, Transaction
 from quidditch.schema.mapping import Mapping, nearest
 from quidditch.types import Json
 

@@ -16,8 +16,9 @@ import msgspec
 
 from quidditch.errors import CorruptIndex, StorageError
 from quidditch.index.codecs import segment_key
+from quidditch.index.environment import Environment, new_file_lock
 from quidditch.index.postings import Row
-from quidditch.index.storage import SEGMENT_TABLES, Environment, Table, Transaction, new_file_lock
+from quidditch.index.storage import SEGMENT_TABLES, Table, Transaction
 from quidditch.types import SegmentId, SeqNo
 
 if TYPE_CHECKING:

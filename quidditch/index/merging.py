@@ -17,10 +17,11 @@ from quidditch.index.codecs import (
     split_by,
 )
 from quidditch.index.commit import LeaseLost, Leases, discard, pieces, read_leases, sweep, write_piece
+from quidditch.index.environment import Environment
 from quidditch.index.merge import SegmentMerge
 from quidditch.index.segment import FieldRecord, encode_record, split_records
 from quidditch.index.snapshot import SegmentState, pack_tombstones, read_segments, unpack_tombstones
-from quidditch.index.storage import Environment, Table, Transaction
+from quidditch.index.storage import Table, Transaction
 from quidditch.types import U32s
 
 SLICE_BYTES = 4 << 20

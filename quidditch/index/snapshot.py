@@ -25,9 +25,10 @@ from quidditch.index.codecs import (
     unpack_bitmap,
     unpack_id_entry,
 )
+from quidditch.index.environment import Environment
 from quidditch.index.reader import DEFAULT_CACHE_BYTES, SegmentCache, SegmentReader
 from quidditch.index.segment import SegmentRecord, decode_record
-from quidditch.index.storage import Environment, Table, Transaction
+from quidditch.index.storage import Table, Transaction
 from quidditch.schema.mapping import Mapping
 from quidditch.types import DocId, SegmentId, SeqNo
 

@@ -13,9 +13,10 @@ from typing import Any
 from quidditch.errors import IndexNotFound, StorageError
 from quidditch.index.catalog import CATALOG_TABLES, Catalog, IndexEntry
 from quidditch.index.datafile import is_file
+from quidditch.index.environment import DEFAULT_MAP_BYTES, Environment
 from quidditch.index.reader import DEFAULT_CACHE_BYTES
 from quidditch.index.snapshot import Snapshot, Snapshots
-from quidditch.index.storage import DEFAULT_MAP_BYTES, Environment, Table
+from quidditch.index.storage import Table
 from quidditch.index.writer import DEFAULT_MEMORY_BYTES, IndexWriter
 from quidditch.interface import (
     CollectionStats,

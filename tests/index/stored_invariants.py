@@ -9,9 +9,10 @@ import numpy as np
 from quidditch.index.buffer import unpack_buffered
 from quidditch.index.codecs import unpack_id_entry
 from quidditch.index.commit import next_seq_no, read_leases
+from quidditch.index.environment import Environment
 from quidditch.index.reader import SegmentCache, SegmentReader
 from quidditch.index.snapshot import read_segments
-from quidditch.index.storage import SEGMENT_TABLES, Environment, Table, Transaction
+from quidditch.index.storage import SEGMENT_TABLES, Table, Transaction
 from quidditch.local.directory import SHARD_TABLES
 
 

@@ -19,7 +19,8 @@ from stored_invariants import check_shard, shard_folder
 import quidditch
 from quidditch.index.codecs import segment_chunk_key, segment_key
 from quidditch.index.commit import Lease, read_leases
-from quidditch.index.storage import Environment, Table
+from quidditch.index.environment import Environment
+from quidditch.index.storage import Table
 from quidditch.local.directory import SHARD_TABLES
 
 LOST = 1000

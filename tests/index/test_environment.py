@@ -27,7 +27,8 @@ from quidditch.errors import (
     StoreLocked,
 )
 from quidditch.index.codecs import FORMAT_VERSION, OLDEST_READABLE
-from quidditch.index.storage import Environment, Table
+from quidditch.index.environment import Environment
+from quidditch.index.storage import Table
 
 TABLES = (Table.META, Table.STORED, Table.IDS)
 
@@ -193,7 +194,8 @@ def test_whatever_was_written_and_deleted_the_file_opens_again(tmp_path: Path, s
 HOLD = """
     import sys
     from pathlib import Path
-    from quidditch.index.storage import Environment, Table
+    from quidditch.index.environment import Environment
+    from quidditch.index.storage import Table
     environment = Environment(Path(sys.argv[1]), (Table.META, Table.STORED, Table.IDS))
     with environment.write() as transaction:
         transaction.put(Table.IDS, b"held", b"")
@@ -362,7 +364,8 @@ def test_a_forked_child_is_refused_by_name_and_harms_nothing(folder: Path) -> No
         import gc, os, sys
         from pathlib import Path
         from quidditch.errors import StorageError
-        from quidditch.index.storage import Environment, Table
+        from quidditch.index.environment import Environment
+        from quidditch.index.storage import Table
         environment = Environment(Path(sys.argv[1]), (Table.META, Table.STORED, Table.IDS))
         transaction = environment.begin_read()
         child = os.fork()

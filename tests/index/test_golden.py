@@ -14,7 +14,8 @@ import pytest
 
 import quidditch
 from quidditch.index.codecs import FORMAT_VERSION, OLDEST_READABLE
-from quidditch.index.storage import Environment, Table
+from quidditch.index.environment import Environment
+from quidditch.index.storage import Table
 from quidditch.local.directory import SHARD_TABLES
 
 GOLDEN = Path(__file__).parent.parent / "golden"

@@ -17,7 +17,7 @@ KEEP_EVERYTHING = """
     import numpy as np
     from pyroaring import BitMap
     from quidditch.index.snapshot import Snapshots
-    from quidditch.index.storage import Environment
+    from quidditch.index.environment import Environment
     from quidditch.local.directory import SHARD_TABLES
     from quidditch.schema.mapping import Mapping
 

@@ -1,0 +1,424 @@
+"""The LMDB environment of one shard or of the catalogue: its life, its transactions and its locks.
+
+Nothing else imports `lmdb`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shutil
+import socket
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lmdb
+
+from quidditch.errors import (
+    CorruptIndex,
+    FormatTooNew,
+    StorageError,
+    StoreFull,
+    StoreLocked,
+)
+from quidditch.index.datafile import check_file_size, check_format, format_record, is_file
+from quidditch.index.storage import Table, Transaction
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+DEFAULT_MAP_BYTES = 64 << 30
+"""Addresses reserved for one environment. On POSIX this takes neither memory nor disk."""
+
+MAX_READERS = 1024
+
+SPARE_BYTES = 1 << 18
+"""How far a data file may reach past its last page."""
+
+READS_WAIT_S = 5.0
+"""How long a first write waits for this process's running searches, should it have to open the file anew."""
+
+UNLOCKED_WAIT_S = 0.2
+"""How long opening waits for a writer before it opens for reading alone, and for writing when that is asked."""
+
+
+class Environment:
+    """One LMDB environment on disk: opened once a process, shared by all handles and threads.
+
+    raises: CorruptIndex, FormatTooNew, FormatTooOld, StorageError   at opening, before LMDB maps the file
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        tables: tuple[Table, ...],
+        *,
+        readonly: bool = False,
+        write_timeout_s: float = 60.0,
+        map_bytes: int = DEFAULT_MAP_BYTES,
+    ) -> None:
+        self.path = path
+        self.readonly = readonly
+        self.write_timeout_s = write_timeout_s
+        self._names = tables
+        self._map_bytes = map_bytes
+        self._pid = os.getpid()
+        self._closed = False
+        self._can_write = False
+        self._draining = False
+        self._reads: set[Transaction] = set()
+        self._state = threading.Condition()
+        self._thread_lock = threading.RLock()
+        if not readonly:
+            _make_directory(path)
+        self._file_lock = new_file_lock(path / "write.lock")
+        if readonly:
+            self._open_for_reading()
+        else:
+            self._open_or_create()
+        _forks.watch(self)
+
+    # ------------------------------------------------------------------------------------------- life
+
+    @property
+    def _file(self) -> Path:
+        return self.path / "data.mdb"
+
+    def _open_or_create(self) -> None:
+        """Open for writing, or for reading alone while another process writes: LMDB opens tables for writing
+        inside a write transaction only, and a reader shall not wait for one."""
+        there = is_file(self._file)
+        try:
+            with self.locked(timeout_s=UNLOCKED_WAIT_S if there else None):
+                self._open_for_writing()
+        except StoreLocked:
+            if not there:
+                raise
+            self._open_for_reading()
+
+    def _open_for_writing(self) -> None:
+        """Under the write lock."""
+        if not is_file(self._file):
+            self._create_file()
+        check_file_size(self._file)
+        with self._opened(readonly=False) as env, env.begin(write=True) as txn:
+            meta = _open_table(env, self.path, Table.META, txn, create=False)
+            check_format(self.path, txn.get(b"format", db=meta))
+            self._tables = {table: env.open_db(str(table).encode(), txn) for table in self._names}
+        self._can_write = True
+
+    def _create_file(self) -> None:
+        """An empty environment: made aside and renamed, so that a kill leaves it whole or not there."""
+        aside = self.path / "new"
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        with _translated(self.path):
+            env = _open_lmdb(aside, len(self._names), False, self._map_bytes)
+            with env.begin(write=True) as txn:
+                tables = {table: env.open_db(str(table).encode(), txn) for table in self._names}
+                txn.put(b"format", format_record(), db=tables[Table.META])
+            env.close()
+        os.replace(aside / "data.mdb", self._file)
+        _sync_directory(self.path)
+        shutil.rmtree(aside, ignore_errors=True)
+
+    def _open_for_reading(self) -> None:
+        if not is_file(self._file):
+            raise StorageError(f"{self.path}: there is no index to open read-only")
+        check_file_size(self._file)
+        with self._opened(readonly=True) as env:
+            meta = _open_table(env, self.path, Table.META, None, create=False)
+            with env.begin() as txn:
+                check_format(self.path, txn.get(b"format", db=meta))
+            self._tables = {
+                table: _open_table(env, self.path, table, None, create=False) for table in self._names
+            }
+
+    @contextlib.contextmanager
+    def _opened(self, *, readonly: bool) -> Iterator[Any]:
+        """LMDB's environment, closed again if the block fails."""
+        with _translated(self.path):
+            self._env = _open_lmdb(self.path, len(self._names), readonly, self._map_bytes)
+            try:
+                yield self._env
+            except BaseException:
+                self._env.close()
+                raise
+        self._page_bytes = int(self._env.stat()["psize"])
+
+    def _reopen_for_writing(self) -> None:
+        """Under the write lock: make an environment that was opened for reading alone able to write.
+
+        raises: StorageError   while a read of this process lasts: LMDB opens a file once in a process
+        """
+        with self._state:
+            if self._can_write:
+                return
+            self._draining = True
+            drained = self._state.wait_for(lambda: not self._reads, min(self.write_timeout_s, READS_WAIT_S))
+            self._draining = False
+            self._state.notify_all()
+            if not drained:
+                raise StorageError(
+                    f"{self.path}: cannot write while a scan of this process is open; end it first"
+                )
+            self._env.close()
+            self._open_for_writing()
+
+    def prepare_to_write(self) -> None:
+        """Before a read that will last: become able to write meanwhile, unless another process is writing."""
+        if self.readonly or self._can_write:
+            return
+        with contextlib.suppress(StoreLocked), self.locked(timeout_s=UNLOCKED_WAIT_S):
+            self._reopen_for_writing()
+
+    def close(self) -> None:
+        """Unmap the file, once every open read and write has ended; waits for them."""
+        if self._pid != os.getpid():
+            return
+        with self._state:
+            if self._closed:
+                return
+            self._closed = True
+            self._state.wait_for(lambda: not self._reads)
+        with self._thread_lock:
+            self._env.close()
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def disown(self) -> None:
+        """In a forked child: never touch what is the parent's. LMDB clears the parent's reader slots when its
+        objects are freed, so they are kept for the life of the process."""
+        for inherited in (self._env, *(read.handle for read in self._reads)):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))
+        self._reads = set()
+        self._state = threading.Condition()
+        self._thread_lock = threading.RLock()
+
+    def _guard(self) -> None:
+        if self._pid != os.getpid():
+            raise StorageError(
+                f"{self.path}: opened by process {self._pid} before it forked, and LMDB opens a file once in a "
+                "process and its forks; connect after the fork, or start the process anew (spawn)"
+            )
+        if self._closed:
+            raise StorageError(f"{self.path}: this handle is closed")
+
+    # ------------------------------------------------------------------------------------ transactions
+
+    def begin_read(self) -> Transaction:
+        """A read transaction that the caller ends with `end_read`."""
+        with self._state:
+            self._state.wait_for(lambda: not self._draining, READS_WAIT_S)
+            self._guard()
+            with _translated(self.path):
+                transaction = Transaction(self._env.begin(buffers=True), self._tables)
+            self._reads.add(transaction)
+        return transaction
+
+    def end_read(self, transaction: Transaction) -> None:
+        if self._pid != os.getpid():
+            return
+        with self._state:
+            if transaction in self._reads:
+                transaction.handle.abort()
+                self._reads.discard(transaction)
+                self._state.notify_all()
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Transaction]:
+        transaction = self.begin_read()
+        try:
+            with self.translated():
+                yield transaction
+        finally:
+            self.end_read(transaction)
+
+    def translated(self) -> contextlib.AbstractContextManager[None]:
+        """LMDB's errors inside the block as ours."""
+        return _translated(self.path)
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """A write transaction, committed and synced when the block ends, undone when it raises.
+
+        raises: StoreLocked   naming the holder, after `write_timeout_s` of waiting
+                StoreFull     the disk or the map has no room; nothing is left behind
+        """
+        self._guard()
+        if self.readonly:
+            raise StorageError(f"{self.path}: opened read-only; connect without readonly=True to write")
+        with self.locked(), _translated(self.path):
+            self._guard()
+            if not self._can_write:
+                self._reopen_for_writing()
+            with self._env.begin(write=True, buffers=True) as txn:
+                yield Transaction(txn, self._tables)
+            self._cover_last_page()
+
+    def _cover_last_page(self) -> None:
+        """Make the file as long as its newest meta page says. LMDB counts pages that a transaction took at the
+        end and freed again without writing them, and a shorter file is what truncation looks like. Some spare
+        bytes, which take no disk, cover the next transactions too, should the process be killed after them."""
+        expected = (self._env.info()["last_pgno"] + 1) * self._page_bytes
+        if self._file.stat().st_size < expected + SPARE_BYTES // 2:
+            os.truncate(self._file, expected + SPARE_BYTES)
+
+    @contextlib.contextmanager
+    def locked(self, timeout_s: float | None = None) -> Iterator[None]:
+        """The write lock, over several transactions if need be; a thread that holds it may take it again.
+
+        raises: StoreLocked   naming the holder, after `timeout_s` (`write_timeout_s`) of waiting
+        """
+        patience_s = self.write_timeout_s if timeout_s is None else timeout_s
+        deadline = time.monotonic() + patience_s
+        if not self._thread_lock.acquire(timeout=patience_s):
+            raise self._still_locked("another thread of this process")
+        try:
+            if self._file_lock.is_locked:
+                yield
+                return
+            try:
+                self._file_lock.acquire(timeout=max(0.0, deadline - time.monotonic()), poll_interval=0.005)
+            except TimeoutError as error:
+                raise self._still_locked(self._holder()) from error
+            except OSError as error:
+                raise StorageError(f"{self.path}: cannot take the write lock: {error}") from error
+            try:
+                self._sign()
+                yield
+            finally:
+                self._file_lock.release()
+        finally:
+            self._thread_lock.release()
+
+    def _still_locked(self, holder: str) -> StoreLocked:
+        return StoreLocked(
+            f"{self.path}: waited {self.write_timeout_s:g} s for the write lock, held by {holder}; "
+            "raise write_timeout_s or end that writer"
+        )
+
+    def _sign(self) -> None:
+        """Name this process as the holder, for those who wait. Only words: the lock is the file lock."""
+        with contextlib.suppress(OSError):
+            (self.path / "write.holder").write_text(f"process {os.getpid()} on {socket.gethostname()}")
+
+    def _holder(self) -> str:
+        try:
+            return (self.path / "write.holder").read_text() or "another process"
+        except OSError:
+            return "another process"
+
+    def size_bytes(self) -> int:
+        """Bytes of the file."""
+        return (self.path / "data.mdb").stat().st_size
+
+
+# ------------------------------------------------------------------------------------------------ opening
+
+
+def _open_table(env: Any, path: Path, table: Table, txn: Any, *, create: bool) -> Any:
+    try:
+        return env.open_db(str(table).encode(), txn, create=create)
+    except lmdb.NotFoundError as error:
+        raise CorruptIndex(
+            f"{path}: data.mdb is no Quidditch environment: it has no table {table}"
+        ) from error
+
+
+def _sync_directory(path: Path) -> None:
+    """Have a rename inside it survive a loss of power, where directories can be synced at all."""
+    with contextlib.suppress(OSError):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+class _Forks:
+    """The environments of this process, told when they find themselves in a forked child."""
+
+    def __init__(self) -> None:
+        self._environments: weakref.WeakSet[Environment] = weakref.WeakSet()
+        self._watching = False
+
+    def watch(self, environment: Environment) -> None:
+        self._environments.add(environment)
+        if not self._watching and hasattr(os, "register_at_fork"):
+            self._watching = True
+            os.register_at_fork(after_in_child=self._disown_all)
+
+    def _disown_all(self) -> None:
+        for environment in list(self._environments):
+            environment.disown()
+
+
+_forks = _Forks()
+
+
+def new_file_lock(path: Path) -> BaseFileLock:
+    """A lock on a file, which the system lets go of when its process ends."""
+    # Imported here because it brings asyncio along, which would double the cost of `import quidditch`.
+    from filelock import FileLock
+
+    return FileLock(str(path), thread_local=False)
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise StorageError(f"{path}: a file is where the index's directory should be") from error
+    except OSError as error:
+        raise StorageError(f"{path}: cannot make the directory: {error.strerror}") from error
+
+
+def _open_lmdb(path: Path, tables: int, readonly: bool, map_bytes: int) -> Any:
+    lock_file = path / "lock.mdb"
+    can_lock = os.access(lock_file if lock_file.exists() else path, os.W_OK)
+    with _translated(path):
+        return lmdb.open(
+            str(path),
+            map_size=map_bytes,
+            max_dbs=tables + 1,
+            max_readers=MAX_READERS,
+            readonly=readonly,
+            # A reader takes its slot in lock.mdb. Where it may not, the files must be at rest: `connect` says so.
+            lock=can_lock or not readonly,
+            readahead=False,
+            create=not readonly,
+            max_spare_txns=4,
+        )
+
+
+@contextlib.contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """LMDB's errors as ours; nothing else sees them."""
+    try:
+        yield
+    except (lmdb.MapFullError, lmdb.DiskError) as error:
+        raise StoreFull(f"{path}: no room to write: {error}; the write was undone") from error
+    except lmdb.ReadersFullError as error:
+        raise StorageError(
+            f"{path}: {MAX_READERS} readers are open already, the most this environment holds"
+        ) from error
+    except (lmdb.CorruptedError, lmdb.InvalidError, lmdb.PanicError, lmdb.PageNotFoundError) as error:
+        raise CorruptIndex(f"{path}: LMDB cannot read its pages: {error}") from error
+    except lmdb.VersionMismatchError as error:
+        raise FormatTooNew(f"{path}: written by another version of LMDB: {error}") from error
+    except lmdb.ReadonlyError as error:
+        raise StorageError(f"{path}: the directory is read-only") from error
+    except lmdb.LockError as error:
+        raise StorageError(f"{path}: LMDB's lock file cannot be used: {error}") from error
+    except lmdb.Error as error:
+        if "No space left" in str(error):
+            raise StoreFull(f"{path}: the disk is full; the write was undone") from error
+        raise StorageError(f"{path}: {error}") from error
