@@ -26,7 +26,7 @@ The branches say who can act:
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class QuidditchError(Exception):
@@ -103,9 +103,13 @@ class MissingLibrary(RequestError, ImportError):
 
 
 class StorageError(QuidditchError):
-    """The directory cannot be used as it is; the operator can act."""
+    """The directory cannot be used as it is; the operator can act.
+
+    partial:  what `add_many` and `bulk` had done when this stopped them halfway, a BulkResult; otherwise None
+    """
 
     type = "storage_exception"
+    partial: Any = None
 
 
 class StoreFull(StorageError):

@@ -19,8 +19,10 @@ PLACES = {"the most frequent": 0, "a frequent": 50, "a rare": 2000}
 
 @pytest.fixture(scope="module")
 def segment(database: LocalDatabase, index: LocalIndex) -> Iterator[SegmentReader]:
-    shard = database.directory.shard(index.name)
-    with shard.snapshots.open(shard.schema.current) as snapshot:
+    with (
+        database.directory.use(index.name) as shard,
+        shard.snapshots.open(shard.schema.current) as snapshot,
+    ):
         yield snapshot.segments[0]
 
 

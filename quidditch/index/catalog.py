@@ -1,4 +1,9 @@
-"""Which indices a directory holds: name -> generation, mapping, settings. Names never become paths."""
+"""Which indices a directory holds: name -> generation, mapping, settings. Names never become paths.
+
+What an index is made of lies in the folder of its *generation*. Whatever makes or replaces an index as a whole
+(creating, compacting, restoring, upgrading) fills a new folder aside and then publishes it by one change of the
+entry, so that readers of the old one go on, and a process killed meanwhile leaves a folder that belongs to nobody.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +11,35 @@ import re
 import shutil
 import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from quidditch.analysis.registry import ANALYZER_NAMES
-from quidditch.errors import CorruptIndex, IndexExists, IndexNotFound, RequestError
+from quidditch.errors import (
+    CorruptIndex,
+    IndexExists,
+    IndexNotFound,
+    QuidditchError,
+    RequestError,
+    StorageError,
+    StoreLocked,
+)
 from quidditch.index.codecs import decodes
-from quidditch.index.environment import Environment
+from quidditch.index.environment import Environment, sync_directory
+from quidditch.index.file_lock import FileLock, is_held
 from quidditch.index.storage import Table, Transaction
 from quidditch.schema.mapping import Mapping, nearest
 from quidditch.types import Json
+
+FORMER_KEPT = 16
+"""Generations that an entry remembers to have had."""
+
+ORPHANS_WAIT_S = 0.2
+"""How long connecting waits for the catalogue's lock to remove what nobody needs."""
 
 CATALOG_TABLES = (Table.META, Table.INDICES)
 MAX_NAME_BYTES = 255
@@ -26,12 +48,20 @@ _FORBIDDEN = '\\/*?"<>| ,#:'
 
 
 class IndexEntry(msgspec.Struct, frozen=True):
-    """What the catalogue knows of one index. `generation` names its folder; `shards` lie in it as 0, 1, ..."""
+    """What the catalogue knows of one index. `generation` names its folder; `shards` lie in it as 0, 1, ...
+
+    `former` are generations that this one took the place of: who still writes to one of them goes on here.
+    """
 
     generation: str
     mappings: dict[str, Any]
     settings: dict[str, Any] = {}
     shards: int = 1
+    former: list[str] = []
+
+
+class GenerationReplaced(StorageError):
+    """The index has moved to another generation since it was looked up: look again."""
 
 
 def check_name(name: object) -> str:
@@ -97,14 +127,21 @@ class Catalog:
         except KeyError:
             raise IndexNotFound(f"no index [{name}] in {self._root}{nearest(name, entries)}") from None
 
+    def check(self, name: str, generation: str) -> None:
+        """raises: GenerationReplaced   the index is in another generation now
+        IndexNotFound        it was deleted, even if another of its name was made since
+        """
+        _check_generation(name, generation, self.get(name))
+
     def mapping(self, name: str, generation: str | None = None) -> Mapping:
         """The mapping of an index as it is now.
 
-        raises: IndexNotFound   also when it is no longer the index of this generation
+        raises: IndexNotFound   also when another index of this name was made since that generation
         """
         entry = self.get(name)
-        if generation not in (None, entry.generation):
-            raise IndexNotFound(f"index [{name}] was deleted, and another of its name made")
+        if generation is not None:
+            with suppress(GenerationReplaced):
+                _check_generation(name, generation, entry)
         with self._lock:
             known = self._mappings.get(name)
             if known is not None and known[0] is entry:
@@ -113,15 +150,63 @@ class Catalog:
             self._mappings[name] = (entry, mapping)
             return mapping
 
-    def create(self, name: str, mapping: Mapping, settings: dict[str, Json]) -> IndexEntry:
-        """raises: IndexExists"""
+    # ------------------------------------------------------------------------------------------ generations
+
+    @contextmanager
+    def staged(self) -> Iterator[str]:
+        """The number of a new generation, whose folder nobody removes while the block lasts, published or not.
+
+        A folder that was not published by then is removed with the block, or by the next process that connects.
+        """
+        generation = uuid.uuid4().hex
+        lock = FileLock(self._making(generation))
+        # Under the write lock, as is the sweeping of such files: none is swept between its making and its locking.
+        with self._environment.locked():
+            lock.try_acquire()
+        try:
+            yield generation
+        finally:
+            with suppress(QuidditchError):
+                if generation not in self.generations():
+                    shutil.rmtree(self._root / generation, ignore_errors=True)
+            self._making(generation).unlink(missing_ok=True)
+            lock.close()
+
+    def _making(self, generation: str) -> Path:
+        return self._root / f"{generation}.making"
+
+    def create(self, name: str, entry: IndexEntry) -> None:
+        """Publish a staged generation as a new index.
+
+        raises: IndexExists
+        """
         check_name(name)
-        entry = IndexEntry(uuid.uuid4().hex, mapping.to_dict(), settings)
+        sync_directory(self._root)
         with self._environment.write() as transaction:
             if transaction.get(Table.INDICES, name.encode()) is not None:
                 raise IndexExists(f"index [{name}] is already there in {self._root}")
             transaction.put(Table.INDICES, name.encode(), msgspec.json.encode(entry))
-        return entry
+
+    def fill(self, entries: dict[str, IndexEntry]) -> None:
+        """Enter indices whose folders are there, all at once, into a catalogue that is being made."""
+        sync_directory(self._root)
+        with self._environment.write() as transaction:
+            for name, entry in entries.items():
+                transaction.put(Table.INDICES, name.encode(), msgspec.json.encode(entry))
+
+    def move(self, name: str, old: str, entry: IndexEntry | str) -> None:
+        """Have the index go on in another generation, which replaces generation `old`.
+
+        entry:  the number of a generation with the same documents, or a whole entry (of a restored index)
+        raises: IndexNotFound, GenerationReplaced   it is not in generation `old` any more
+        """
+        sync_directory(self._root)
+        with self._environment.write() as transaction:
+            now = self._entry(transaction, name)
+            _check_generation(name, old, now)
+            new = msgspec.structs.replace(now, generation=entry) if isinstance(entry, str) else entry
+            new = msgspec.structs.replace(new, former=[*now.former, old][-FORMER_KEPT:])
+            transaction.put(Table.INDICES, name.encode(), msgspec.json.encode(new))
 
     def extend_mapping(self, name: str, generation: str, body: dict[str, Json]) -> Mapping:
         """Add fields to an index's mapping; other processes' fields are kept.
@@ -130,8 +215,8 @@ class Catalog:
         """
         with self._environment.write() as transaction:
             entry = self._entry(transaction, name)
-            if entry.generation != generation:
-                raise IndexNotFound(f"index [{name}] was deleted, and another of its name made")
+            with suppress(GenerationReplaced):
+                _check_generation(name, generation, entry)
             old = Mapping.parse(entry.mappings, analyzers=ANALYZER_NAMES)
             new = old.merged(body, analyzers=ANALYZER_NAMES)
             if new != old:
@@ -156,20 +241,39 @@ class Catalog:
             raise IndexNotFound(f"no index [{name}] in {self._root}")
         return _decode(name.encode(), value)
 
-    def folder(self, entry: IndexEntry, shard: int = 0) -> Path:
-        return self._root / entry.generation / str(shard)
+    def folder(self, generation: str, shard: int = 0) -> Path:
+        return self._root / generation / str(shard)
 
-    def remove_folder(self, entry: IndexEntry) -> None:
-        shutil.rmtree(self._root / entry.generation, ignore_errors=True)
+    def remove_folder(self, generation: str) -> None:
+        """Remove the files of a generation that no entry names; who has them open reads on."""
+        shutil.rmtree(self._root / generation, ignore_errors=True)
 
     def remove_orphans(self) -> None:
-        """Remove the folders of indices whose deletion was cut short. An entry is there before its folder is, so
-        a folder without one belongs to nobody."""
-        folders = [path for path in self._root.iterdir() if _GENERATION.fullmatch(path.name)]
-        generations = self.generations() if folders else set()
-        for folder in folders:
-            if folder.name not in generations:
-                shutil.rmtree(folder, ignore_errors=True)
+        """Remove the folders that no index has and nobody is filling: what deletions and killed processes left."""
+        known = self.generations()
+        if not any(self._is_suspect(path, known) for path in self._root.iterdir()):
+            return
+        # Under the write lock nobody publishes a folder or begins to fill one. If another has it, another time.
+        with suppress(StoreLocked), self._environment.locked(timeout_s=ORPHANS_WAIT_S):
+            known = self.generations()
+            for path in self._root.iterdir():
+                if not self._is_suspect(path, known) or is_held(self._making(path.name[:32])):
+                    continue
+                if path.suffix:
+                    path.unlink(missing_ok=True)
+                else:
+                    shutil.rmtree(path, ignore_errors=True)
+
+    def _is_suspect(self, path: Path, known: set[str]) -> bool:
+        return bool(_GENERATION.fullmatch(path.name.removesuffix(".making"))) and path.name not in known
+
+
+def _check_generation(name: str, generation: str, entry: IndexEntry) -> None:
+    if generation == entry.generation:
+        return
+    if generation in entry.former:
+        raise GenerationReplaced(f"index [{name}] has moved to another generation")
+    raise IndexNotFound(f"index [{name}] was deleted, and another of its name made")
 
 
 @decodes("entry of the catalogue")

@@ -21,7 +21,7 @@ from pyroaring import BitMap
 from quidditch.errors import CorruptIndex
 from quidditch.types import I64s, Ints, U32s
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 OLDEST_READABLE = 1
 
 Buffer: TypeAlias = bytes | memoryview

@@ -10,25 +10,25 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from quidditch.errors import CorruptIndex, StorageError
 from quidditch.index.codecs import segment_key
-from quidditch.index.environment import Environment, new_file_lock
+from quidditch.index.environment import Environment
+from quidditch.index.file_lock import FileLock, is_held
 from quidditch.index.postings import Row
 from quidditch.index.storage import SEGMENT_TABLES, Table, Transaction
 from quidditch.types import SegmentId, SeqNo
-
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
 
 PIECE_BYTES = 16 << 20
 """Bytes of rows in one transaction: how long the write lock is held, and what a writer keeps in memory."""
 
 SWEEP_ROWS = 20_000
 """Rows a sweep deletes in one transaction."""
+
+GATE = 0
+"""No segment's number: its entry in `pending` keeps streams from beginning while the index is written anew."""
 
 _NEXT_SEQ_NO = b"next_seq_no"
 _NEXT_SEGMENT = b"next_segment"
@@ -56,15 +56,12 @@ class Leases:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._owner = uuid.uuid4().hex
-        self._lock: BaseFileLock | None = None
+        self._lock: FileLock | None = None
         self._mine: set[SegmentId] = set()
 
     def take(self, transaction: Transaction, sources: Iterable[SegmentId] = ()) -> SegmentId:
         """A segment number that was never used, leased to this process until `release` or `discard`."""
-        if self._lock is None:
-            self._remove_dead_files()
-            self._lock = new_file_lock(self._path(self._owner))
-            self._lock.acquire(timeout=0)
+        self._own()
         value = transaction.get(Table.META, _NEXT_SEGMENT)
         segment = int.from_bytes(value, "little") if value is not None else 1
         transaction.put(Table.META, _NEXT_SEGMENT, (segment + 1).to_bytes(8, "little"))
@@ -72,6 +69,36 @@ class Leases:
         transaction.put(Table.PENDING, segment_key(segment), msgspec.json.encode(lease))
         self._mine.add(segment)
         return segment
+
+    # --------------------------------------------------------------------------------------------- the gate
+
+    def close_gate(self, transaction: Transaction) -> bool:
+        """Keep new streams from beginning, until `open_gate`; False if another keeps them already."""
+        if self.gate_closed(transaction):
+            return False
+        self._own()
+        lease = Lease(self._owner)
+        transaction.put(Table.PENDING, segment_key(GATE), msgspec.json.encode(lease))
+        self._mine.add(GATE)
+        return True
+
+    def gate_closed(self, transaction: Transaction) -> bool:
+        """Whether somebody keeps streams from beginning."""
+        lease = read_leases(transaction).get(GATE)
+        return lease is not None and self.alive(GATE, lease)
+
+    def open_gate(self, transaction: Transaction) -> None:
+        transaction.delete(Table.PENDING, segment_key(GATE))
+        self._mine.discard(GATE)
+
+    def streaming(self, transaction: Transaction) -> bool:
+        """Whether a stream of any process is between the pieces of a segment. Merges do not count."""
+        return any(
+            segment != GATE and not lease.sources and self.alive(segment, lease)
+            for segment, lease in read_leases(transaction).items()
+        )
+
+    # -------------------------------------------------------------------------------------------------------
 
     def check(self, transaction: Transaction, segment: SegmentId) -> None:
         """raises: LeaseLost   another process declared the segment garbage"""
@@ -94,36 +121,30 @@ class Leases:
             return False
         if lease.owner == self._owner:
             return segment in self._mine
-        return _is_held(self._path(lease.owner))
+        return is_held(self._path(lease.owner))
+
+    def _own(self) -> None:
+        """Under the write lock: show that this process is alive."""
+        if self._lock is None:
+            self._remove_dead_files()
+            self._lock = FileLock(self._path(self._owner))
+            self._lock.try_acquire()
 
     def _remove_dead_files(self) -> None:
         """Remove the files of processes that ended without `close`. Under the write lock, as is the making of
         such a file, so none is taken between its making and its locking."""
         for path in self._folder.glob("writer-*.lock"):
-            if not _is_held(path):
+            if not is_held(path):
                 path.unlink(missing_ok=True)
 
     def close(self) -> None:
         if self._lock is not None:
-            self._lock.release()
+            self._lock.close()
             self._lock = None
             self._path(self._owner).unlink(missing_ok=True)
 
     def _path(self, owner: str) -> Path:
         return self._folder / f"writer-{owner}.lock"
-
-
-def _is_held(path: Path) -> bool:
-    """Whether some process holds the lock on this file."""
-    if not path.exists():
-        return False
-    lock = new_file_lock(path)
-    try:
-        lock.acquire(timeout=0)
-    except TimeoutError:
-        return True
-    lock.release()
-    return False
 
 
 # --------------------------------------------------------------------------------------------------- counters

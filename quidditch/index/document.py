@@ -144,6 +144,9 @@ class Schema(Protocol):
 
     def current(self) -> Mapping: ...
 
+    def check(self) -> None:
+        """Raises when what is written here would not be the index's any more."""
+
     def extend(self, body: dict[str, Any]) -> Mapping: ...
 
 

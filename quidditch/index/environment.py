@@ -9,13 +9,12 @@ import contextlib
 import ctypes
 import os
 import shutil
-import socket
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import lmdb
 
@@ -26,11 +25,11 @@ from quidditch.errors import (
     StoreFull,
     StoreLocked,
 )
+from quidditch.index.codecs import FORMAT_VERSION
 from quidditch.index.datafile import check_file_size, check_format, format_record, is_file
-from quidditch.index.storage import Table, Transaction
-
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
+from quidditch.index.file_lock import WriteLock
+from quidditch.index.seals import SEALED_SINCE, SealMemory
+from quidditch.index.storage import FORMAT_KEY, Table, Transaction
 
 DEFAULT_MAP_BYTES = 64 << 30
 """Addresses reserved for one environment. On POSIX this takes neither memory nor disk."""
@@ -45,6 +44,10 @@ READS_WAIT_S = 5.0
 
 UNLOCKED_WAIT_S = 0.2
 """How long opening waits for a writer before it opens for reading alone, and for writing when that is asked."""
+
+
+class EnvironmentGone(StorageError):
+    """The files of an open environment were removed, or it was closed: another generation may have its place."""
 
 
 class Environment:
@@ -74,9 +77,15 @@ class Environment:
         self._reads: set[Transaction] = set()
         self._state = threading.Condition()
         self._thread_lock = threading.RLock()
+        self._seals = SealMemory()
+        self.format = 0
         if not readonly:
             _make_directory(path)
-        self._file_lock = new_file_lock(path / "write.lock")
+        self._write_lock = WriteLock(path)
+        self._depth = 0
+        self.keeper: Callable[[], None] | None = None
+        """Set while this process keeps the write lock between transactions: called to finish what it is kept for
+        before anything else is written."""
         if readonly:
             self._open_for_reading()
         else:
@@ -108,8 +117,10 @@ class Environment:
         check_file_size(self._file)
         with self._opened(readonly=False) as env, env.begin(write=True) as txn:
             meta = _open_table(env, self.path, Table.META, txn, create=False)
-            check_format(self.path, txn.get(b"format", db=meta))
+            self.format = check_format(self.path, txn.get(FORMAT_KEY, db=meta))
             self._tables = {table: env.open_db(str(table).encode(), txn) for table in self._names}
+        # A reader that was killed pins the pages that it saw, until its slot is cleared.
+        self._env.reader_check()
         self._can_write = True
 
     def _create_file(self) -> None:
@@ -121,10 +132,10 @@ class Environment:
             env = _open_lmdb(aside, len(self._names), False, self._map_bytes)
             with env.begin(write=True) as txn:
                 tables = {table: env.open_db(str(table).encode(), txn) for table in self._names}
-                txn.put(b"format", format_record(), db=tables[Table.META])
+                txn.put(FORMAT_KEY, format_record(), db=tables[Table.META])
             env.close()
         os.replace(aside / "data.mdb", self._file)
-        _sync_directory(self.path)
+        sync_directory(self.path)
         shutil.rmtree(aside, ignore_errors=True)
 
     def _open_for_reading(self) -> None:
@@ -134,7 +145,7 @@ class Environment:
         with self._opened(readonly=True) as env:
             meta = _open_table(env, self.path, Table.META, None, create=False)
             with env.begin() as txn:
-                check_format(self.path, txn.get(b"format", db=meta))
+                self.format = check_format(self.path, txn.get(FORMAT_KEY, db=meta))
             self._tables = {
                 table: _open_table(env, self.path, table, None, create=False) for table in self._names
             }
@@ -188,6 +199,7 @@ class Environment:
             self._state.wait_for(lambda: not self._reads)
         with self._thread_lock:
             self._env.close()
+            self._write_lock.close()
 
     @property
     def closed(self) -> bool:
@@ -209,7 +221,7 @@ class Environment:
                 "process and its forks; connect after the fork, or start the process anew (spawn)"
             )
         if self._closed:
-            raise StorageError(f"{self.path}: this handle is closed")
+            raise EnvironmentGone(f"{self.path}: this handle is closed")
 
     # ------------------------------------------------------------------------------------ transactions
 
@@ -219,9 +231,17 @@ class Environment:
             self._state.wait_for(lambda: not self._draining, READS_WAIT_S)
             self._guard()
             with _translated(self.path):
-                transaction = Transaction(self._env.begin(buffers=True), self._tables)
+                transaction = self._transaction(self._begin_lmdb_read())
             self._reads.add(transaction)
         return transaction
+
+    def _begin_lmdb_read(self) -> Any:
+        try:
+            return self._env.begin(buffers=True)
+        except lmdb.ReadersFullError:
+            # Slots of processes that died are taken until somebody looks.
+            self._env.reader_check()
+            return self._env.begin(buffers=True)
 
     def end_read(self, transaction: Transaction) -> None:
         if self._pid != os.getpid():
@@ -260,61 +280,92 @@ class Environment:
             if not self._can_write:
                 self._reopen_for_writing()
             with self._env.begin(write=True, buffers=True) as txn:
-                yield Transaction(txn, self._tables)
+                yield self._transaction(txn)
             self._cover_last_page()
+
+    def _transaction(self, txn: Any) -> Transaction:
+        if self.format < SEALED_SINCE:
+            # Another process may have brought it up to date since.
+            self.format = check_format(self.path, txn.get(FORMAT_KEY, None, self._tables[Table.META]))
+        return Transaction(txn, self._tables, self._seals if self.format >= SEALED_SINCE else None)
+
+    @property
+    def outdated(self) -> bool:
+        """In a format older than this release writes."""
+        return self.format < FORMAT_VERSION
+
+    def upgrade(self) -> None:
+        """Write every row anew in this release's format, in one transaction: for small environments.
+
+        Costs nothing where that is done already.
+        """
+        if not self.outdated:
+            return
+        with self.write() as old:
+            if not self.outdated:
+                return
+            new = Transaction(old.handle, self._tables, self._seals)
+            for table in self._names:
+                for key, value in list(old.rows(table)):
+                    new.put(table, key, value)
+            old.handle.put(FORMAT_KEY, format_record(), db=self._tables[Table.META])
+        self.format = FORMAT_VERSION
 
     def _cover_last_page(self) -> None:
         """Make the file as long as its newest meta page says. LMDB counts pages that a transaction took at the
         end and freed again without writing them, and a shorter file is what truncation looks like. Some spare
         bytes, which take no disk, cover the next transactions too, should the process be killed after them."""
         expected = (self._env.info()["last_pgno"] + 1) * self._page_bytes
-        if self._file.stat().st_size < expected + SPARE_BYTES // 2:
-            os.truncate(self._file, expected + SPARE_BYTES)
+        # What was written is on disk: that the file could not be lengthened costs the next opening a walk.
+        with contextlib.suppress(OSError):
+            if self._file.stat().st_size < expected + SPARE_BYTES // 2:
+                os.truncate(self._file, expected + SPARE_BYTES)
 
     @contextlib.contextmanager
-    def locked(self, timeout_s: float | None = None) -> Iterator[None]:
+    def locked(self, timeout_s: float | None = None, *, joins: bool = False) -> Iterator[None]:
         """The write lock, over several transactions if need be; a thread that holds it may take it again.
 
+        joins:  take it as it is left to `keeper`, who otherwise is asked to finish first
         raises: StoreLocked   naming the holder, after `timeout_s` (`write_timeout_s`) of waiting
         """
         patience_s = self.write_timeout_s if timeout_s is None else timeout_s
         deadline = time.monotonic() + patience_s
         if not self._thread_lock.acquire(timeout=patience_s):
-            raise self._still_locked("another thread of this process")
+            raise self._still_locked(patience_s, "another thread of this process")
+        self._depth += 1
         try:
-            if self._file_lock.is_locked:
-                yield
-                return
-            try:
-                self._file_lock.acquire(timeout=max(0.0, deadline - time.monotonic()), poll_interval=0.005)
-            except TimeoutError as error:
-                raise self._still_locked(self._holder()) from error
-            except OSError as error:
-                raise StorageError(f"{self.path}: cannot take the write lock: {error}") from error
-            try:
-                self._sign()
-                yield
-            finally:
-                self._file_lock.release()
+            if self._depth == 1:
+                self._take_lock(deadline, patience_s)
+                if self.keeper is not None and not joins:
+                    self.keeper()
+            yield
         finally:
+            self._depth -= 1
+            if self._depth == 0 and self.keeper is None:
+                self._write_lock.release()
             self._thread_lock.release()
 
-    def _still_locked(self, holder: str) -> StoreLocked:
+    def _take_lock(self, deadline: float, patience_s: float) -> None:
+        if self._write_lock.held:
+            return
+        try:
+            had = self._write_lock.acquire(deadline)
+        except OSError as error:
+            if not self._file.exists():
+                raise EnvironmentGone(f"{self.path}: was removed while this handle was open") from error
+            raise StorageError(f"{self.path}: cannot take the write lock: {error.strerror}") from error
+        if not had:
+            raise self._still_locked(patience_s, self._write_lock.holder())
+
+    def _still_locked(self, patience_s: float, holder: str) -> StoreLocked:
         return StoreLocked(
-            f"{self.path}: waited {self.write_timeout_s:g} s for the write lock, held by {holder}; "
+            f"{self.path}: waited {patience_s:g} s for the write lock, held by {holder}; "
             "raise write_timeout_s or end that writer"
         )
 
-    def _sign(self) -> None:
-        """Name this process as the holder, for those who wait. Only words: the lock is the file lock."""
-        with contextlib.suppress(OSError):
-            (self.path / "write.holder").write_text(f"process {os.getpid()} on {socket.gethostname()}")
-
-    def _holder(self) -> str:
-        try:
-            return (self.path / "write.holder").read_text() or "another process"
-        except OSError:
-            return "another process"
+    def wanted(self) -> bool:
+        """Whether another process waits for the write lock."""
+        return self._write_lock.wanted()
 
     def size_bytes(self) -> int:
         """Bytes of the file."""
@@ -333,7 +384,7 @@ def _open_table(env: Any, path: Path, table: Table, txn: Any, *, create: bool) -
         ) from error
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
     """Have a rename inside it survive a loss of power, where directories can be synced at all."""
     with contextlib.suppress(OSError):
         handle = os.open(path, os.O_RDONLY)
@@ -364,17 +415,13 @@ class _Forks:
 _forks = _Forks()
 
 
-def new_file_lock(path: Path) -> BaseFileLock:
-    """A lock on a file, which the system lets go of when its process ends."""
-    # Imported here because it brings asyncio along, which would double the cost of `import quidditch`.
-    from filelock import FileLock
-
-    return FileLock(str(path), thread_local=False)
-
-
 def _make_directory(path: Path) -> None:
+    """Make the directory, and have it and its new parents survive a loss of power."""
     try:
+        new = [folder for folder in (path, *path.parents) if not folder.exists()]
         path.mkdir(parents=True, exist_ok=True)
+        for folder in new:
+            sync_directory(folder.parent)
     except FileExistsError as error:
         raise StorageError(f"{path}: a file is where the index's directory should be") from error
     except OSError as error:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from collections.abc import Mapping as Dict
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from quidditch.errors import DocumentError, QuidditchError
 from quidditch.index.document import Schema, encode_source, parse_and_learn
-from quidditch.index.operations import Operation, check_id, without_id
+from quidditch.index.operations import Applied, Operation, check_id, without_id
 from quidditch.index.segment import SegmentBuilder, Vocabularies
+from quidditch.index.single_writes import BUFFER_DOCS
 from quidditch.index.stored_fields import SourceWriter
-from quidditch.index.writer import BUFFER_DOCS, IndexWriter
 from quidditch.schema.fields import spell
 
 BATCH_DOCS = 4_000
@@ -39,6 +39,20 @@ class Rejected:
         return cls(position, id, error.status, error.type, str(error))
 
 
+class ChunkWriter(Protocol):
+    """Where a stream goes: an IndexWriter, or what stands for the one that an index has at the moment."""
+
+    chunk_bytes: int
+
+    def make_id(self) -> bytes: ...
+
+    def apply(self, operations: Sequence[Operation]) -> list[Applied | QuidditchError]: ...
+
+    def publish(self, builder: SegmentBuilder) -> int: ...
+
+    def merge_due(self, size_bytes: int) -> None: ...
+
+
 class StreamLoader:
     """Takes documents one by one and writes them chunk by chunk. Use by one thread; end with `finish`.
 
@@ -50,7 +64,7 @@ class StreamLoader:
 
     def __init__(
         self,
-        writer: IndexWriter,
+        writer: ChunkWriter,
         schema: Schema,
         vocabularies: Vocabularies,
         chunk_docs: int | None,
@@ -65,7 +79,7 @@ class StreamLoader:
         self._taken = 0
         self._analysis = _Stage("analysis")
         self._publishing = _Stage("publishing")
-        self._to_publish: list[SegmentBuilder] = []
+        self._to_publish: list[tuple[SegmentBuilder, int]] = []
         self._docs: list[Dict[str, Any]] = []
         self._ids: list[bytes] = []
         self._sources: list[bytes] = []
@@ -73,8 +87,11 @@ class StreamLoader:
         self._positions: list[int] = []
         self._batch_bytes = 0
         self._position = 0
+        self._included = 0
         self.rejected: list[Rejected] = []
         self.accepted = 0
+        self.settled = 0
+        """Positions from the start of the stream whose documents are in, or rejected."""
 
     def add(self, doc: Dict[str, Any]) -> None:
         """Take the next document; one that cannot be indexed is noted in `rejected`.
@@ -88,11 +105,13 @@ class StreamLoader:
             source = encode_source(doc)
         except QuidditchError as error:
             self.rejected.append(Rejected.because(position, None, error))
+            self._included = self._position
             return
         if len(source) > BATCH_BYTES // 2:
             # Analysing it takes some twenty times its size: it gets the memory to itself.
             self._commit()
             self._publishing.wait()
+        self._included = self._position
         self._docs.append(doc)
         self._ids.append(id_bytes)
         self._sources.append(source)
@@ -142,7 +161,7 @@ class StreamLoader:
             self._taken = 0
             self._vocabularies.trim()
             self._publishing.wait()
-            self._to_publish.append(builder)
+            self._to_publish.append((builder, self._included))
             self._publishing.start(self._publish)
 
     def _write_small(self) -> None:
@@ -153,6 +172,7 @@ class StreamLoader:
                 self._reject(place, result)
             else:
                 self.accepted += 1
+        self.settled = self._included
         self._clear_batch()
 
     def _analyse(self) -> None:
@@ -182,9 +202,10 @@ class StreamLoader:
         self._batch_bytes = 0
 
     def _publish(self) -> None:
-        builder = self._to_publish.pop()
+        builder, position = self._to_publish.pop()
         size_bytes = self._writer.publish(builder)
         self.accepted += builder.doc_count
+        self.settled = position
         # Nothing holds the builder any more while segments are merged, which takes memory of its own.
         del builder
         self._writer.merge_due(size_bytes)

@@ -47,6 +47,9 @@ SLICE_POSTINGS = 500_000
 COPY_BLOCK_BYTES = 2_000
 """Compressed blocks of at least this size are copied as they are; smaller ones are gathered into larger."""
 
+PAGE_BYTES = 1 << 20
+"""Bytes of compressed blocks read in one transaction."""
+
 Choice = Callable[[Sequence[tuple[int, int]]], slice | None]
 """From segments as (live documents, all documents) to the neighbours that should be merged."""
 
@@ -242,7 +245,7 @@ def _stored_blocks(environment: Environment, segment: SegmentId) -> Iterator[tup
     prefix = segment_key(segment)
     while True:
         with environment.read() as transaction:
-            rows = transaction.page(Table.STORED, prefix, place, 64)
+            rows = transaction.page(Table.STORED, prefix, place, PAGE_BYTES)
         if not rows:
             return
         for key, value in rows:

@@ -67,20 +67,22 @@ class Merger:
         self._task: _Task | None = None
         self._lock = threading.Lock()
 
-    def run_due(self, budget_bytes: int) -> None:
-        """Go on with the merge at hand, or begin the next that is due, for about so many bytes written.
+    def run_due(self, budget_bytes: int) -> int | None:
+        """Go on with the merge at hand, or begin the next that is due, for about so many bytes; the bytes written.
 
-        Costs nothing when another thread is at it already.
+        None when nothing is left to do, or another thread is at it already: that costs nothing.
         """
         if not self._lock.acquire(blocking=False):
-            return
+            return None
+        written = 0
         try:
-            while budget_bytes > 0:
+            while written < budget_bytes:
                 if self._task is None and not self._begin(merge.choose):
-                    return
-                budget_bytes -= self._step()
+                    return None
+                written += self._step()
         finally:
             self._lock.release()
+        return written
 
     def force(self, max_segments: int) -> None:
         """Merge until no more than `max_segments` are left and none holds deleted documents.

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from collections.abc import Mapping as Dict
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import Any, TypeAlias
 
 from quidditch.errors import (
     DocumentNotFound,
@@ -63,37 +63,41 @@ class Entry:
     deleted: bool
 
 
+Find: TypeAlias = Callable[[bytes], Entry | None]
+SourceOf: TypeAlias = Callable[[SeqNo], bytes | None]
+
+
 class Changes:
-    """What the operations of one transaction have done so far, over the state before it.
+    """What operations have done so far that are not written yet, over the state before them.
 
     entries:  the new entry of every id that was written
     added:    sequence number -> (id, source) of the documents that stay
     buried:   sequence numbers of stored documents that are replaced or deleted
     """
 
-    def __init__(
-        self,
-        next_seq_no: SeqNo,
-        find: Callable[[bytes], Entry | None],
-        source_of: Callable[[SeqNo], bytes | None],
-        check: Callable[[Dict[str, Any]], bytes],
-    ) -> None:
-        """`find` and `source_of` read the state before; `check` parses a merged document and encodes it."""
+    def __init__(self, next_seq_no: SeqNo, check: Callable[[Dict[str, Any]], bytes]) -> None:
+        """`check` parses a merged document and encodes it."""
         self.next_seq_no = next_seq_no
         self.entries: dict[bytes, Entry] = {}
         self.added: dict[SeqNo, tuple[bytes, bytes]] = {}
         self.buried: list[SeqNo] = []
         self.deleted: list[tuple[SeqNo, bytes]] = []
-        self._find = find
-        self._source_of = source_of
         self._check = check
 
-    def apply(self, operation: Operation, source: bytes | None) -> Applied:
-        """Carry out one operation; `source` is the checked document of an index or create.
+    def copy(self) -> Changes:
+        """The same so far; what is done to the one is not done to the other."""
+        copied = Changes(self.next_seq_no, self._check)
+        copied.entries, copied.added = dict(self.entries), dict(self.added)
+        copied.buried, copied.deleted = list(self.buried), list(self.deleted)
+        return copied
+
+    def apply(self, operation: Operation, source: bytes | None, find: Find, source_of: SourceOf) -> Applied:
+        """Carry out one operation; `source` is the checked document of an index or create, `find` and `source_of`
+        read the state before the changes.
 
         raises: VersionConflict, DocumentNotFound, DocumentError   nothing was changed by this operation
         """
-        before = self.entries.get(operation.id) or self._find(operation.id)
+        before = self.entries.get(operation.id) or find(operation.id)
         missing = before is None or before.deleted
         if operation.op == "update" and missing and operation.upsert is None and not operation.doc_as_upsert:
             raise DocumentNotFound(f"[{operation.id.decode()}]: document missing, and no upsert given")
@@ -101,7 +105,7 @@ class Changes:
         if operation.op == "delete":
             return self._delete(operation, before)
         if operation.op == "update":
-            return self._update(operation, before)
+            return self._update(operation, before, source_of)
         if source is None:
             raise InternalError(f"operation on {operation.id!r} without a document")
         return self._write(operation.id, source, before)
@@ -124,21 +128,21 @@ class Changes:
         found = before is not None and not before.deleted
         return Applied(operation.id, version, entry.seq_no, "deleted" if found else "not_found")
 
-    def _update(self, operation: Operation, before: Entry | None) -> Applied:
+    def _update(self, operation: Operation, before: Entry | None, source_of: SourceOf) -> Applied:
         part = operation.doc or {}
         if before is None or before.deleted:
             upsert = part if operation.doc_as_upsert else operation.upsert or {}
             return self._write(operation.id, self._check(upsert), before)
-        old = self._source(before)
+        old = self._source(before, source_of)
         merged = merge_objects(decode_source(old), part)
         if operation.detect_noop and encode_source(merged) == encode_source(decode_source(old)):
             return Applied(operation.id, before.version, before.seq_no, "noop")
         return self._write(operation.id, self._check(merged), before)
 
-    def _source(self, entry: Entry) -> bytes:
+    def _source(self, entry: Entry, source_of: SourceOf) -> bytes:
         if entry.seq_no in self.added:
             return self.added[entry.seq_no][1]
-        source = self._source_of(entry.seq_no)
+        source = source_of(entry.seq_no)
         if source is None:
             raise InternalError(f"the document of write {entry.seq_no} is listed and cannot be found")
         return source

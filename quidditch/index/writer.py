@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from collections.abc import Mapping as Dict
-from typing import Any
 
 import numpy as np
 
-from quidditch.errors import CorruptIndex, QuidditchError, StoreFull
-from quidditch.index.buffer import build_segment, pack_buffered, read_buffer
+from quidditch.errors import QuidditchError, StoreLocked
+from quidditch.index.background import Background
+from quidditch.index.buffer import build_segment, read_buffer
 from quidditch.index.codecs import (
     LONGEST_PLAIN_ID,
     id_key,
@@ -37,10 +35,10 @@ from quidditch.index.commit import (
     sweep,
     write_piece,
 )
-from quidditch.index.document import Schema, parse_and_learn
+from quidditch.index.document import Schema
+from quidditch.index.merge_schedule import MergeSchedule
 from quidditch.index.merging import Merger, add_tombstones
-from quidditch.index.operations import Applied, Changes, Entry, IdMaker, Operation
-from quidditch.index.reader import SegmentReader
+from quidditch.index.operations import Applied, Entry, Operation
 from quidditch.index.segment import (
     FieldRecord,
     SegmentBuilder,
@@ -50,9 +48,10 @@ from quidditch.index.segment import (
     seq_no_rows,
     split_records,
 )
-from quidditch.index.snapshot import Snapshots, check_long_id, read_entry, read_source
+from quidditch.index.single_writes import Durability, SingleWrites, bury, spelt_out
+from quidditch.index.snapshot import Snapshots, check_long_id
 from quidditch.index.storage import Table, Transaction
-from quidditch.types import I64s, SegmentId, SeqNo, U32s, U64s
+from quidditch.types import I64s, SegmentId, SeqNo, U32s
 
 logger = logging.getLogger("quidditch")
 
@@ -66,33 +65,22 @@ CHUNKS_HELD = 6
 """Times a chunk's arrays are held at most: one being gathered, one being written, what writing makes of it, and a
 merge's slice."""
 
-BUFFER_DOCS = 1_000
-"""Documents the buffer holds before it becomes a segment; streams of fewer go through the buffer too."""
-
-BUFFER_BYTES = 16 << 20
-"""Bytes the buffer holds before it becomes a segment."""
-
-BUFFER_LIMIT = 8
-"""Times its size that the buffer may reach while it cannot be flushed; then documents are refused."""
-
 BURIED_DOCS = 1_000
 """Stored documents deleted or replaced one by one before due merges are looked for."""
 
-MERGE_FACTOR = 3
-"""Bytes of due merges paid for each byte committed, so that merging keeps up with writing."""
-
-MERGE_FLOOR_BYTES = 8 << 20
-"""Bytes of due merges paid at the least when a segment was written."""
-
-DELETE_MEMORY_MS = 60_000
-"""How long a deleted id's version is remembered (OpenSearch's index.gc_deletes)."""
+GATE_NAP_S = 0.01
+"""How often it is looked whether streams have ended, or may begin."""
 
 
 class IndexWriter:
     """Writes to one shard; safe to share between threads."""
 
     def __init__(
-        self, snapshots: Snapshots, schema: Schema, memory_bytes: int = DEFAULT_MEMORY_BYTES
+        self,
+        snapshots: Snapshots,
+        schema: Schema,
+        memory_bytes: int = DEFAULT_MEMORY_BYTES,
+        durability: Durability | None = None,
     ) -> None:
         self._snapshots = snapshots
         self._environment = snapshots.environment
@@ -104,93 +92,38 @@ class IndexWriter:
         self._buffer_vocabularies = Vocabularies(memory_bytes // 16)
         self._leases = Leases(self._environment.path)
         self._merger = Merger(self._environment, self._leases)
+        self._merges = MergeSchedule(self._environment, self._merger)
+        self._clock = Background("sync")
+        self._singles = SingleWrites(snapshots, schema, durability or Durability(), self._clock)
         self._buried = 0
-        self.make_id = IdMaker().new
 
     # --------------------------------------------------------------------------------------- single writes
 
     def apply(self, operations: Sequence[Operation]) -> list[Applied | QuidditchError]:
-        """Carry out the operations in order, in one transaction; what each did, or why it failed.
+        """Carry out the operations in order, all in one transaction; what each did, or why it failed.
 
         raises: StoreFull, StoreLocked, ...   nothing was written
         """
-        sources = self._checked(operations)
-        with self._environment.write() as transaction:
-            self._schema.current()
-            _check_room(transaction, operations)
-            changes = self._changes(transaction)
-            results: list[Applied | QuidditchError] = []
-            for operation, source in zip(operations, sources, strict=True):
-                try:
-                    if isinstance(source, QuidditchError):
-                        raise source
-                    results.append(changes.apply(operation, source))
-                except QuidditchError as error:
-                    results.append(error)
-            if changes.entries:
-                self._write_changes(transaction, changes)
-            full = _is_full(transaction)
-        self._buried += len(changes.buried)
+        results = self._singles.apply(operations)
+        buried, full = self._singles.take_tally()
+        self._buried += buried
         if full:
             self._upkeep(self.flush)
         elif self._buried >= BURIED_DOCS:
-            self._upkeep(lambda: self._merger.run_due(MERGE_FLOOR_BYTES))
+            self._buried = 0
+            self._merges.owe()
         return results
 
-    def _upkeep(self, work: Callable[[], None]) -> None:
+    def sync(self) -> None:
+        """Have every acknowledged write on disk, those with durability "async" too."""
+        self._singles.sync()
+
+    def _upkeep(self, work: Callable[[], object]) -> None:
         """What follows a commit must not make it look undone: a failure is logged, and tried again next time."""
-        self._buried = 0
         try:
             work()
         except QuidditchError as error:
             logger.warning("upkeep after a write, which is on disk, failed: %s", error)
-
-    def _checked(self, operations: Sequence[Operation]) -> list[bytes | QuidditchError | None]:
-        """The source of each index and create, or its error; None for the others."""
-        places = [i for i, one in enumerate(operations) if one.op in ("index", "create")]
-        docs = [operations[place].doc or {} for place in places]
-        checked: list[bytes | QuidditchError | None] = [None] * len(operations)
-        if docs:
-            batch = parse_and_learn(docs, self._schema)
-            for place, error in batch.errors.items():
-                checked[places[place]] = error
-            for place, source in zip(batch.accepted, batch.sources, strict=True):
-                checked[places[place]] = source
-        return checked
-
-    def _check_one(self, doc: Dict[str, Any]) -> bytes:
-        (checked,) = self._checked([Operation("index", b"", doc)])
-        if isinstance(checked, QuidditchError):
-            raise checked
-        return checked or b"{}"
-
-    def _changes(self, transaction: Transaction) -> Changes:
-        def find(id_bytes: bytes) -> Entry | None:
-            found = read_entry(transaction, id_bytes)
-            return None if found is None else Entry(*found)
-
-        def source_of(seq_no: SeqNo) -> bytes | None:
-            segments = self._snapshots.segment_list.now(transaction)
-            return read_source(transaction, segments, self._snapshots.cache, seq_no)
-
-        return Changes(next_seq_no(transaction), find, source_of, self._check_one)
-
-    def _write_changes(self, transaction: Transaction, changes: Changes) -> None:
-        bury(transaction, changes.buried, self._snapshots)
-        rows = [(seq_no_key(seq_no), pack_buffered(*added)) for seq_no, added in changes.added.items()]
-        transaction.put_many(Table.BUFFER, rows)
-        transaction.put_many(
-            Table.IDS,
-            sorted(
-                (id_key(one), pack_id_entry(entry.seq_no, entry.version, entry.deleted, _long(one)))
-                for one, entry in changes.entries.items()
-            ),
-        )
-        now = int(time.time() * 1000)
-        for seq_no, id_bytes in changes.deleted:
-            transaction.put(Table.DELETES, seq_no_key(seq_no), struct.pack("<Q", now) + id_bytes)
-        _forget_deletes(transaction, now, max(100, 2 * len(changes.deleted)))
-        set_next_seq_no(transaction, changes.next_seq_no)
 
     # -------------------------------------------------------------------------------------------- segments
 
@@ -215,7 +148,6 @@ class IndexWriter:
         with self._written(builder) as (segment, fields, size_bytes), self._environment.locked():
             self._flush_buffer()
             with self._environment.write() as transaction:
-                self._schema.current()
                 first = next_seq_no(transaction)
                 last = first + builder.doc_count - 1
                 record = SegmentRecord(builder.doc_count, first, last, True, size_bytes, fields)
@@ -226,17 +158,60 @@ class IndexWriter:
         return size_bytes
 
     def merge_due(self, size_bytes: int) -> None:
-        """Pay for merges that are due, as much as befits so many bytes written."""
-        self._upkeep(lambda: self._merger.run_due(max(MERGE_FLOOR_BYTES, MERGE_FACTOR * size_bytes)))
+        """So many bytes were published: have merges that are due now done in the background."""
+        self._merges.owe(size_bytes)
+        self._upkeep(self._merges.lend_a_hand)
 
     @contextlib.contextmanager
-    def _written(self, builder: SegmentBuilder) -> Iterator[tuple[SegmentId, list[FieldRecord], int]]:
+    def at_rest(self) -> Iterator[None]:
+        """The write lock, with everything acknowledged on disk and no stream of any process between its pieces.
+
+        New streams wait for the end of the block; merges under way are the block's to ignore.
+        raises: StoreLocked   a stream did not end within `write_timeout_s`
+        """
+        deadline = time.monotonic() + self._environment.write_timeout_s
+        self._until(deadline, self._close_gate)
+        try:
+            with contextlib.ExitStack() as stack:
+                self._until(deadline, lambda: self._lock_quiet(stack))
+                yield
+        finally:
+            with contextlib.suppress(QuidditchError), self._environment.write() as transaction:
+                self._leases.open_gate(transaction)
+
+    def _until(self, deadline: float, done: Callable[[], bool]) -> None:
+        while not done():
+            if time.monotonic() >= deadline:
+                raise StoreLocked(
+                    f"{self._environment.path}: a stream, or another rewriting of the index, did not end within "
+                    f"{self._environment.write_timeout_s:g} s; raise write_timeout_s or end it"
+                )
+            time.sleep(GATE_NAP_S)
+
+    def _close_gate(self) -> bool:
+        with self._environment.write() as transaction:
+            self._schema.check()
+            return self._leases.close_gate(transaction)
+
+    def _lock_quiet(self, stack: contextlib.ExitStack) -> bool:
+        """Take the write lock, unless a stream is between its pieces."""
+        with contextlib.ExitStack() as lock:
+            lock.enter_context(self._environment.locked())
+            with self._environment.read() as transaction:
+                if self._leases.streaming(transaction):
+                    return False
+            stack.push(lock.pop_all())
+        return True
+
+    @contextlib.contextmanager
+    def _written(
+        self, builder: SegmentBuilder, within_lock: bool = False
+    ) -> Iterator[tuple[SegmentId, list[FieldRecord], int]]:
         """(number, fields, bytes) of the builder's rows, written under a number nobody reads yet; they are
         discarded when the block fails to publish it."""
         # Whoever writes much clears away what killed processes left behind.
         sweep(self._environment, self._leases)
-        with self._environment.write() as transaction:
-            segment = self._leases.take(transaction)
+        segment = self._take_number(within_lock)
         fields: list[FieldRecord] = []
         try:
             sizes = [
@@ -248,6 +223,20 @@ class IndexWriter:
             self._discard(segment)
             raise
         self._leases.forget(segment)
+
+    def _take_number(self, within_lock: bool) -> SegmentId:
+        """A segment's number, once nobody wants the shard at rest; whoever holds the lock need not ask."""
+        taken: list[SegmentId] = []
+
+        def take() -> bool:
+            with self._environment.write() as transaction:
+                self._schema.check()
+                if within_lock or not self._leases.gate_closed(transaction):
+                    taken.append(self._leases.take(transaction))
+            return bool(taken)
+
+        self._until(time.monotonic() + self._environment.write_timeout_s, take)
+        return taken[0]
 
     def _publish(self, transaction: Transaction, segment: SegmentId, record: SegmentRecord) -> None:
         self._leases.release(transaction, segment)
@@ -286,18 +275,18 @@ class IndexWriter:
             if last_place[key] != place:
                 superseded.append(place)
         rows = [
-            (key, pack_id_entry(first + place, versions[key], False, _long(ids[place])))
+            (key, pack_id_entry(first + place, versions[key], False, spelt_out(ids[place])))
             for key, place in sorted(last_place.items())
         ]
         transaction.put_many(Table.IDS, rows)
         return np.array(superseded, np.uint32)
 
     def flush(self) -> None:
-        """Turn the buffer into a segment; pay for merges that are due."""
+        """Turn the buffer into a segment, with everything acknowledged; have merges done that are due then."""
         with self._environment.locked():
             size_bytes = self._flush_buffer()
         if size_bytes:
-            self._merger.run_due(max(MERGE_FLOOR_BYTES, MERGE_FACTOR * size_bytes))
+            self.merge_due(size_bytes)
 
     def _flush_buffer(self) -> int:
         """Freeze the buffered documents into a segment, under the write lock; its bytes, 0 without documents."""
@@ -309,7 +298,7 @@ class IndexWriter:
         builder = build_segment(documents, self._schema.current(), self._buffer_vocabularies)
         seq_nos = np.array([seq_no for seq_no, _, _ in documents], np.int64)
         with (
-            self._written(builder) as (segment, fields, size_bytes),
+            self._written(builder, within_lock=True) as (segment, fields, size_bytes),
             self._environment.write() as transaction,
         ):
             record = _buffered_record(transaction, segment, seq_nos, fields, size_bytes)
@@ -324,30 +313,27 @@ class IndexWriter:
         self._merger.force(max_segments)
 
     def close(self) -> None:
-        """Give up unfinished merges; every acknowledged write is on disk already."""
-        self._merger.close()
-        self._leases.close()
+        """Have everything acknowledged on disk, and what merges are owed done, so that short runs keep an index
+        healthy too.
 
+        raises: StoreFull, ...   writes with durability "async" that could not be committed are lost
+        """
+        self._merges.stop()
+        self._clock.close()
+        try:
+            self._singles.sync()
+            if self._is_current():
+                self._upkeep(self._merges.settle)
+        finally:
+            self._merger.close()
+            self._leases.close()
 
-def _check_room(transaction: Transaction, operations: Sequence[Operation]) -> None:
-    """raises: StoreFull   the buffer could not be flushed for long; deletes, which make room, still go in"""
-    if all(operation.op == "delete" for operation in operations):
-        return
-    if transaction.count(Table.BUFFER) >= BUFFER_LIMIT * BUFFER_DOCS:
-        raise StoreFull(
-            "no room to turn buffered documents into a segment: free some disk, or delete documents"
-        )
-
-
-def _is_full(transaction: Transaction) -> bool:
-    return (
-        transaction.count(Table.BUFFER) >= BUFFER_DOCS or transaction.size_bytes(Table.BUFFER) >= BUFFER_BYTES
-    )
-
-
-def _long(id_bytes: bytes) -> bytes:
-    """What an entry spells out of its id: nothing, unless the key holds a hash of it."""
-    return id_bytes if len(id_bytes) > LONGEST_PLAIN_ID else b""
+    def _is_current(self) -> bool:
+        try:
+            self._schema.check()
+        except QuidditchError:
+            return False
+        return True
 
 
 def _first_entries(ids: Sequence[bytes], first: SeqNo) -> list[bytes]:
@@ -358,7 +344,7 @@ def _first_entries(ids: Sequence[bytes], first: SeqNo) -> list[bytes]:
     size, blob = entries.itemsize, entries.tobytes()
     packed = [blob[start : start + size] for start in range(0, len(blob), size)]
     if max(map(len, ids)) > LONGEST_PLAIN_ID:
-        return [entry + _long(id_bytes) for entry, id_bytes in zip(packed, ids, strict=True)]
+        return [entry + spelt_out(id_bytes) for entry, id_bytes in zip(packed, ids, strict=True)]
     return packed
 
 
@@ -375,58 +361,3 @@ def _buffered_record(
         transaction.put(table, key, value)
     contiguous = last - first + 1 == len(seq_nos)
     return SegmentRecord(len(seq_nos), first, last, contiguous, size_bytes, fields)
-
-
-def bury(transaction: Transaction, seq_nos: Sequence[SeqNo], snapshots: Snapshots) -> None:
-    """Delete the documents that these writes left, in the buffer or by tombstones.
-
-    raises: CorruptIndex   when one of them is nowhere
-    """
-    stored = [one for one in seq_nos if not transaction.delete(Table.BUFFER, seq_no_key(one))]
-    if not stored:
-        return
-    wanted = np.unique(np.array(stored, np.uint64))
-    found = 0
-    for state in snapshots.segment_list.now(transaction):
-        record = state.record
-        low, high = np.searchsorted(
-            wanted, np.array([record.first_seq_no, record.last_seq_no + 1], np.uint64)
-        )
-        if low == high:
-            continue
-        reader = snapshots.reader(transaction, state)
-        docs = _docs_of(reader, wanted[low:high])
-        found += len(docs)
-        add_tombstones(transaction, state.segment_id, docs)
-    if found != len(wanted):
-        raise CorruptIndex(
-            f"{snapshots.environment.path}: {len(wanted) - found} documents that the id map lists are in no segment"
-        )
-
-
-def _docs_of(reader: SegmentReader, seq_nos: U64s) -> U32s:
-    """uint32: the documents of those of these writes, ascending, that the segment holds."""
-    if reader.record.contiguous:
-        return (seq_nos - np.uint64(reader.record.first_seq_no)).astype(np.uint32)
-    own = reader.all_seq_nos()
-    places = np.searchsorted(own, seq_nos)
-    places = places[places < len(own)]
-    found: U32s = places[own[places] == seq_nos[: len(places)]].astype(np.uint32)
-    return found
-
-
-def _forget_deletes(transaction: Transaction, now_ms: int, limit: int) -> None:
-    """Drop deleted ids from the id map once their versions need no longer be remembered."""
-    for _ in range(limit):
-        oldest = transaction.first(Table.DELETES)
-        if oldest is None:
-            return
-        key, value = oldest
-        (stamp,) = struct.unpack_from("<Q", value)
-        if stamp > now_ms - DELETE_MEMORY_MS:
-            return
-        id_bytes = bytes(value[8:])
-        entry = read_entry(transaction, id_bytes)
-        if entry is not None and entry[2] and entry[0] == int.from_bytes(key, "big"):
-            transaction.delete(Table.IDS, id_key(id_bytes))
-        transaction.delete(Table.DELETES, key)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 import os
-import re
 import shutil
 import tempfile
 import threading
-import time
 import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,13 +14,16 @@ from types import TracebackType
 from typing import Any, Self
 
 from quidditch.analysis.registry import ANALYZER_NAMES
-from quidditch.bulk import parse_actions
-from quidditch.errors import IndexNotFound, QuidditchError, RequestError, StorageError
+from quidditch.errors import IndexExists, IndexNotFound, RequestError, StorageError
 from quidditch.index.catalog import check_name
-from quidditch.interface import BulkItem, BulkResult, SearchResult
-from quidditch.local.directory import Directory, Options, acquire, release
+from quidditch.interface import BulkResult, SearchResult
+from quidditch.local.bulk import carry_out
+from quidditch.local.directory import Directory, acquire, release
+from quidditch.local.generations import backup, restore
 from quidditch.local.index import LocalIndex
-from quidditch.local.writing import BulkWriter, failed_item
+from quidditch.local.location import local_path
+from quidditch.local.settings import check_settings
+from quidditch.local.shard import Options
 from quidditch.schema.mapping import Mapping, nearest
 from quidditch.search.phases import combine
 from quidditch.search.request import SearchRequest
@@ -30,7 +31,6 @@ from quidditch.types import Json
 
 MEMORY = ":memory:"
 _OPTION_NAMES = ("memory_bytes", "cache_bytes", "map_size_bytes")
-_SETTINGS = ("number_of_shards", "number_of_replicas", "refresh_interval", "durability")
 
 
 def connect(
@@ -46,7 +46,7 @@ def connect(
     checked = _options(readonly, write_timeout_s, verify, options)
     if str(location) == MEMORY:
         return LocalDatabase._temporary(checked)
-    return LocalDatabase(_path(location), checked, create)
+    return LocalDatabase(local_path(location), checked, create)
 
 
 def _options(readonly: bool, write_timeout_s: float, verify: bool, given: dict[str, Any]) -> Options:
@@ -66,23 +66,6 @@ def _options(readonly: bool, write_timeout_s: float, verify: bool, given: dict[s
         if isinstance(value, bool) or not isinstance(value, int) or value < 1 << 20:
             raise RequestError(f"connect: {name}: a number of bytes from 1 MiB on expected, not {value!r}")
     return Options(readonly=readonly, write_timeout_s=write_timeout_s, **given)
-
-
-def _path(location: str | Path) -> Path:
-    text = str(location)
-    if not isinstance(location, str | Path) or not text or "\0" in text:
-        raise RequestError(f"connect: a directory's path expected, not {location!r}")
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", text)
-    if scheme is not None:
-        raise RequestError(
-            f"connect: {text}: {scheme[1]}:// is not in this release; a directory's path expected"
-        )
-    try:
-        return Path(text).expanduser().resolve()
-    except UnicodeError:
-        raise RequestError(f"connect: {text!r} holds a lone surrogate and is no path") from None
-    except (OSError, RuntimeError) as error:
-        raise StorageError(f"connect: {text}: {error}") from error
 
 
 def _remove_directory(path: str, pid: int) -> None:
@@ -192,37 +175,11 @@ class LocalDatabase:
     def bulk(self, actions: Iterable[Any], *, refresh: bool = False) -> BulkResult:
         """Carry out many writes, to one index or several; `items` says what became of each, in order.
 
-        An index that is not there is an error of its items: nothing is created on the way.
+        An index that is not there is an error of its items: nothing is created on the way. After a crash each
+        chunk of 1,000 actions of an index is all there, or nothing of it.
+        raises: StorageError   a chunk could not be written; `error.partial` says what became of those before
         """
-        self.writable()
-        return self._bulk(actions, None)
-
-    def _bulk(self, actions: Iterable[Any], default_index: str | None) -> BulkResult:
-        if isinstance(actions, str | bytes | dict) or not isinstance(actions, Iterable):
-            raise RequestError(f"bulk: an iterable of actions expected, not {type(actions).__name__}")
-        started = time.monotonic()
-        writers: dict[str, BulkWriter] = {}
-        items: list[BulkItem] = []
-        for position, action in enumerate(parse_actions(actions)):
-            name = action.index or default_index
-            if action.error is not None:
-                items.append(failed_item(position, action, name, action.error))
-                continue
-            try:
-                if not isinstance(name, str):
-                    raise RequestError(f"bulk: action {position} names no _index")
-                if name not in writers:
-                    writers[name] = BulkWriter(self.directory.shard(name), name)
-            except QuidditchError as error:
-                items.append(failed_item(position, action, name, error))
-                continue
-            items += writers[name].add(position, action)
-        for writer in writers.values():
-            items += writer.finish()
-        items.sort(key=lambda item: item.position)
-        failures = sum(item.error is not None for item in items)
-        ok = len(items) - failures
-        return BulkResult(items, ok, round((time.monotonic() - started) * 1000))
+        return carry_out(self.writable(), actions, None)
 
     def search(self, index: str, body: dict[str, Json] | None = None) -> SearchResult:
         """Search with an OpenSearch request body; `index` is a name, several with commas, or patterns with `*`.
@@ -257,6 +214,44 @@ class LocalDatabase:
                 names.append(part)
         return names
 
+    # --------------------------------------------------------------------------------------------- safekeeping
+
+    def backup(self, path: str | Path) -> None:
+        """Copy every index, all as of one moment, into a new directory, while reads and writes go on.
+
+        The copy is a directory as any other: `connect` opens it. Every checksum is verified on the way.
+        raises: StorageError   there is something at the path; StoreFull, CorruptIndex
+        """
+        backup(self.directory, self.indices(), local_path(path))
+
+    def restore(
+        self, path: str | Path, index: str | None = None, *, name: str | None = None, replace: bool = False
+    ) -> list[str]:
+        """Bring indices back from a backup, or from any other directory; the names they have here.
+
+        index:    only this one; without it, all
+        name:     what to call it here; without it, as it is called there
+        replace:  take the place of an index of the same name, whose readers go on with the old one till they end
+        Each is verified whole, copied, and published at once: a failure leaves what was there.
+        raises: IndexExists, IndexNotFound, CorruptIndex (naming what is damaged), StoreFull
+        """
+        if name is not None and index is None:
+            raise RequestError("restore: name says what to call one index: say which, by index")
+        target = self.writable()
+        with connect(path, readonly=True, create=False, verify=True) as source:
+            wanted = source.indices() if index is None else [source.index(index).name]
+            names = {one: name or one for one in wanted}
+            if not replace:
+                for taken in set(names.values()) & set(self.indices()):
+                    raise IndexExists(
+                        f"index [{taken}] is already there in {self.path}; see replace and name"
+                    )
+            for one, called in names.items():
+                with source.directory.use(one) as shard:
+                    entry = source.directory.catalog.get(one)
+                    restore(target, check_name(called), shard, entry, replace=replace)
+        return sorted(names.values())
+
     # ------------------------------------------------------------------------------------------------- life
 
     def close(self) -> None:
@@ -282,30 +277,3 @@ class LocalDatabase:
 
 def _reconnect(path: str, options: Options) -> LocalDatabase:
     return LocalDatabase(Path(path), options)
-
-
-def check_settings(settings: dict[str, Json] | None) -> dict[str, Json]:
-    """The settings of an index, flat; OpenSearch's nesting under `index` is taken too.
-
-    raises: RequestError   naming a setting that is unknown, or a value that is not in this release
-    """
-    if settings is None:
-        return {}
-    if not isinstance(settings, dict):
-        raise RequestError(f"settings: an object expected, not {settings!r}")
-    flat: dict[str, Json] = {}
-    for key, value in settings.items():
-        if not isinstance(key, str):
-            raise RequestError(f"settings: a name expected, not {key!r}")
-        inner = value if key == "index" and isinstance(value, dict) else {key: value}
-        flat.update({name.removeprefix("index."): each for name, each in inner.items()})
-    for name, value in flat.items():
-        if name not in _SETTINGS:
-            raise RequestError(f"settings: unknown setting [{name}]{nearest(name, _SETTINGS)}")
-        if name == "number_of_shards" and (value is True or value not in (1, "1")):
-            raise RequestError(
-                f"settings: number_of_shards is {value!r}; a directory's index has 1 in this release"
-            )
-        if name == "durability" and value != "request":
-            raise RequestError(f'settings: durability is {value!r}; only "request" is in this release')
-    return flat

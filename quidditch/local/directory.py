@@ -2,146 +2,24 @@
 
 from __future__ import annotations
 
+import atexit
+import logging
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from quidditch.errors import IndexNotFound, StorageError
+from quidditch.errors import CorruptIndex, IndexExists, QuidditchError, StorageError
 from quidditch.index.catalog import CATALOG_TABLES, Catalog, IndexEntry
 from quidditch.index.datafile import is_file
-from quidditch.index.environment import DEFAULT_MAP_BYTES, Environment
-from quidditch.index.reader import DEFAULT_CACHE_BYTES
-from quidditch.index.snapshot import Snapshot, Snapshots
-from quidditch.index.storage import Table
-from quidditch.index.writer import DEFAULT_MEMORY_BYTES, IndexWriter
-from quidditch.interface import (
-    CollectionStats,
-    Fetched,
-    FetchRequest,
-    QueryRequest,
-    QueryResult,
-    ShardSnapshot,
-)
+from quidditch.index.environment import Environment
+from quidditch.index.operations import IdMaker
+from quidditch.local.shard import IndexSchema, LocalShard, Options
 from quidditch.schema.mapping import Mapping
-from quidditch.search.searcher import SnapshotSearcher
-from quidditch.types import DocAddress, Json
 
-SHARD_TABLES = tuple(table for table in Table if table is not Table.INDICES)
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a directory is opened. `memory_bytes` bounds indexing, `cache_bytes` what searches keep decoded,
-    `map_size_bytes` the addresses reserved for each index, and so its size on disk."""
-
-    readonly: bool = False
-    write_timeout_s: float = 60.0
-    memory_bytes: int = DEFAULT_MEMORY_BYTES
-    cache_bytes: int = DEFAULT_CACHE_BYTES
-    map_size_bytes: int = DEFAULT_MAP_BYTES
-
-
-class IndexSchema:
-    """An index's mapping in the catalogue, as the write path sees it.
-
-    raises: IndexNotFound   the index was deleted, even if another of its name was made since
-    """
-
-    def __init__(self, catalog: Catalog, name: str, generation: str) -> None:
-        self._catalog = catalog
-        self._name = name
-        self._generation = generation
-
-    def current(self) -> Mapping:
-        return self._catalog.mapping(self._name, self._generation)
-
-    def extend(self, body: dict[str, Json]) -> Mapping:
-        return self._catalog.extend_mapping(self._name, self._generation, body)
-
-
-class LocalShard:
-    """One shard in this process: what a search runs on, and its writer."""
-
-    def __init__(self, folder: Path, schema: IndexSchema, options: Options, number: int = 0) -> None:
-        self.schema = schema
-        self.number = number
-        self.environment = Environment(
-            folder,
-            SHARD_TABLES,
-            readonly=options.readonly,
-            write_timeout_s=options.write_timeout_s,
-            map_bytes=options.map_size_bytes,
-        )
-        self.snapshots = Snapshots(self.environment, options.cache_bytes)
-        self._lasting: set[_LastingView] = set()
-        self._closing = False
-        self.writer = IndexWriter(self.snapshots, schema, options.memory_bytes)
-
-    @contextmanager
-    def snapshot(self, lasting: bool = False) -> Iterator[ShardSnapshot]:
-        """A view for one search, or a lasting one for a scan; nothing it hands out lies in the mapped file."""
-        if lasting:
-            self.environment.prepare_to_write()
-        with self.environment.translated(), self.snapshots.open(self.schema.current) as snapshot:
-            searcher = SnapshotSearcher(snapshot, self.number, self.schema.current())
-            if not lasting:
-                yield searcher
-                return
-            view = _LastingView(snapshot, searcher)
-            self._lasting.add(view)
-            if self._closing:
-                view.end()
-            try:
-                yield view
-            finally:
-                self._lasting.discard(view)
-
-    def close(self) -> None:
-        """Wait for running searches, end the scans that are between two of theirs, and unmap."""
-        if not self.environment.readonly and not self.environment.closed:
-            self.writer.close()
-        self._closing = True
-        for view in list(self._lasting):
-            view.end()
-        self.environment.close()
-
-
-class _LastingView(ShardSnapshot):
-    """A scan's view. It may lie idle for long, so closing the shard ends it rather than wait for it."""
-
-    def __init__(self, snapshot: Snapshot, searcher: SnapshotSearcher) -> None:
-        self._snapshot = snapshot
-        self._searcher = searcher
-        self._ended = False
-        self._lock = threading.Lock()
-
-    def end(self) -> None:
-        with self._lock:
-            self._ended = True
-            self._snapshot.close()
-
-    @contextmanager
-    def _at_work(self) -> Iterator[SnapshotSearcher]:
-        with self._lock:
-            if self._ended:
-                raise StorageError("the database was closed while this scan was open")
-            yield self._searcher
-
-    def statistics(self, fields: Iterable[str], terms: Iterable[tuple[str, bytes]]) -> CollectionStats:
-        with self._at_work() as searcher:
-            return searcher.statistics(fields, terms)
-
-    def query(self, request: QueryRequest) -> QueryResult:
-        with self._at_work() as searcher:
-            return searcher.query(request)
-
-    def fetch(self, addresses: Sequence[DocAddress], request: FetchRequest) -> list[Fetched]:
-        with self._at_work() as searcher:
-            return searcher.fetch(addresses, request)
+logger = logging.getLogger("quidditch")
 
 
 class Directory:
@@ -166,60 +44,107 @@ class Directory:
             map_bytes=min(options.map_size_bytes, 1 << 30),
         )
         self.catalog = Catalog(self._environment, path)
+        self.make_id = IdMaker().new
         if not options.readonly:
+            self._environment.upgrade()
             self.catalog.remove_orphans()
 
-    def shard(self, name: str) -> LocalShard:
-        """The open shard of an index.
+    # ------------------------------------------------------------------------------------------------ shards
+
+    @contextmanager
+    def use(self, name: str) -> Iterator[LocalShard]:
+        """The open shard of an index, which stays open for the block even if the index moves or is deleted.
 
         raises: IndexNotFound
         """
-        entry = self.catalog.get(name)
-        self._close_deleted()
-        with self._lock:
-            shard = self._shards.get(entry.generation)
-            if shard is None:
-                shard = self._open_shard(name, entry)
-                self._shards[entry.generation] = shard
-        return shard
+        shard = self._take(name)
+        try:
+            yield shard
+        finally:
+            with self._lock:
+                shard.users -= 1
+                last = shard.retired and not shard.users
+            if last:
+                shard.close()
 
-    def _close_deleted(self) -> None:
-        """Let go of shards whose index another process deleted: they hold its disk space."""
+    def _take(self, name: str) -> LocalShard:
+        entry = self.catalog.get(name)
+        self._retire_gone()
+        while True:
+            with self._lock:
+                shard = self._shards.get(entry.generation)
+                if shard is None:
+                    shard = self._open_shard(name, entry)
+                if shard is not None:
+                    self._shards[entry.generation] = shard
+                    shard.users += 1
+                    return shard
+            entry = self.catalog.get(name)
+
+    def _open_shard(self, name: str, entry: IndexEntry) -> LocalShard | None:
+        """None if the index has moved since the entry was read."""
+        folder = self.catalog.folder(entry.generation)
+        if not is_file(folder / "data.mdb"):
+            if self.catalog.get(name).generation != entry.generation:
+                return None
+            raise CorruptIndex(f"{folder}: the data of index [{name}] is missing; restore it from a backup")
+        schema = IndexSchema(self.catalog, name, entry.generation)
+        return LocalShard(self.options.environment(folder), schema, entry, self.options)
+
+    def _retire_gone(self) -> None:
+        """Let go of shards whose index moved or was deleted, by whichever process: they hold its disk space."""
         # Looked at before the catalogue is: a shard opened since belongs to an index that may not be listed here.
         known = list(self._shards)
-        deleted = set(known) - self.catalog.generations()
+        gone = set(known) - self.catalog.generations()
+        for generation in gone:
+            self.retire(generation)
+
+    def retire(self, generation: str) -> None:
+        """Close a shard once nobody uses it any more."""
         with self._lock:
-            gone = [self._shards.pop(one) for one in deleted if one in self._shards]
-        for shard in gone:
+            shard = self._shards.pop(generation, None)
+            if shard is None:
+                return
+            shard.retired = True
+            idle = not shard.users
+        if idle:
             shard.close()
 
-    def _open_shard(self, name: str, entry: IndexEntry) -> LocalShard:
-        folder = self.catalog.folder(entry)
-        if not is_file(folder / "data.mdb"):
-            if name not in self.catalog.entries():
-                raise IndexNotFound(f"index [{name}] was deleted")
-            if self.options.readonly:
-                raise StorageError(f"{folder}: the data of index [{name}] is missing")
-        return LocalShard(folder, IndexSchema(self.catalog, name, entry.generation), self.options)
+    # ----------------------------------------------------------------------------------------------- indices
 
     def create(self, name: str, mapping: Mapping, settings: dict[str, Any]) -> None:
-        self.catalog.create(name, mapping, settings)
-        self.shard(name)
+        """raises: IndexExists"""
+        if name in self.catalog.entries():
+            raise IndexExists(f"index [{name}] is already there in {self.path}")
+        with self.catalog.staged() as generation:
+            self.options.environment(self.catalog.folder(generation)).close()
+            self.catalog.create(name, IndexEntry(generation, mapping.to_dict(), settings))
 
     def delete(self, name: str) -> None:
+        """raises: IndexNotFound"""
         entry = self.catalog.delete(name)
-        with self._lock:
-            shard = self._shards.pop(entry.generation, None)
-        if shard is not None:
-            shard.close()
-        self.catalog.remove_folder(entry)
+        self.retire(entry.generation)
+        self.catalog.remove_folder(entry.generation)
+
+    # -------------------------------------------------------------------------------------------------- life
 
     def close(self) -> None:
+        """Close every shard, and the catalogue; what goes wrong with one is raised when all are closed."""
         with self._lock:
             shards, self._shards = list(self._shards.values()), {}
-        for shard in shards:
-            shard.close()
-        self._environment.close()
+        with ExitStack() as stack:
+            stack.callback(self._environment.close)
+            for shard in shards:
+                stack.callback(shard.close)
+
+    def settle(self) -> None:
+        """At the end of the process: have everything acknowledged on disk, and what merges are owed done."""
+        for shard in list(self._shards.values()):
+            try:
+                if not self.options.readonly:
+                    shard.writer.close()
+            except QuidditchError as error:
+                logger.error("%s: writes acknowledged from memory are lost: %s", self.path, error)
 
 
 def _check_new(path: Path, may_create: bool) -> None:
@@ -232,6 +157,14 @@ def _check_new(path: Path, may_create: bool) -> None:
 
 _open: dict[Path, Directory] = {}
 _open_changed = threading.Condition()
+
+
+@atexit.register
+def _settle_all() -> None:
+    """For programs that end without closing."""
+    for directory in list(_open.values()):
+        if directory.pid == os.getpid():
+            directory.settle()
 
 
 def _unlock_in_child() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Mapping as Dict
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from quidditch.analysis.registry import get_analyzer
@@ -20,7 +22,7 @@ from quidditch.index.document import decode_source
 from quidditch.index.loading import StreamLoader
 from quidditch.index.operations import Operation, check_id, without_id
 from quidditch.index.snapshot import read_entry, read_source
-from quidditch.index.storage import Table
+from quidditch.index.storage import SHARD_TABLES, Table
 from quidditch.interface import (
     BulkItem,
     BulkResult,
@@ -33,8 +35,11 @@ from quidditch.interface import (
     SearchResult,
     WriteResult,
 )
-from quidditch.local.directory import LocalShard
-from quidditch.local.writing import apply_one, records, update_operation
+from quidditch.local.bulk import carry_out
+from quidditch.local.generations import backup, compact
+from quidditch.local.location import local_path
+from quidditch.local.shard import LocalShard
+from quidditch.local.writing import CurrentWriter, records, update_operation
 from quidditch.query import Query, parse
 from quidditch.query.plain import rewrite_plain
 from quidditch.query.primitive import Boolean, Everything, Primitive
@@ -61,11 +66,15 @@ class LocalIndex:
     def __repr__(self) -> str:
         return f"LocalIndex({self.name!r} in {str(self._database.path)!r})"
 
-    def _shard(self) -> LocalShard:
-        return self._database.directory.shard(self.name)
+    @contextmanager
+    def _reading(self) -> Iterator[LocalShard]:
+        """The shard, with everything on disk that was acknowledged: only that is read."""
+        with self._database.directory.use(self.name) as shard:
+            shard.writer.sync()
+            yield shard
 
-    def _writable(self) -> LocalShard:
-        return self._database.writable().shard(self.name)
+    def _writer(self) -> CurrentWriter:
+        return CurrentWriter(self._database.writable(), self.name)
 
     def _mapping(self) -> Mapping:
         return self._database.directory.catalog.mapping(self.name)
@@ -86,11 +95,14 @@ class LocalIndex:
 
         raises: MappingError   for a change that documents already indexed could not follow
         """
-        shard = self._writable()
-        with shard.environment.locked():
-            # What is buffered was taken under the mapping as it is, and is indexed by it.
-            shard.writer.flush()
-            shard.schema.extend(mappings)
+
+        def extend(shard: LocalShard) -> None:
+            with shard.environment.locked():
+                # What is buffered was taken under the mapping as it is, and is indexed by it.
+                shard.writer.flush()
+                shard.schema.extend(mappings)
+
+        self._writer().on_shard(extend)
 
     # ------------------------------------------------------------------------------------------------ writes
 
@@ -112,10 +124,10 @@ class LocalIndex:
             raise DocumentError(f"an object expected as document, not {spell(doc)}")
         if op not in ("index", "create"):
             raise RequestError(f'add: op: "index" or "create" expected, not {op!r}')
-        shard = self._writable()
+        writer = self._writer()
         given = doc.get("_id") if id is None else id
-        id_bytes = shard.writer.make_id() if given is None else check_id(given)
-        return apply_one(shard, Operation(op, id_bytes, without_id(doc), if_seq_no, if_primary_term))
+        id_bytes = writer.make_id() if given is None else check_id(given)
+        return writer.apply_one(Operation(op, id_bytes, without_id(doc), if_seq_no, if_primary_term))
 
     def add_many(
         self,
@@ -131,22 +143,25 @@ class LocalIndex:
         id_field:  the field that holds the id; `_id` is no part of the source, any other field stays in it
         chunk:     documents a commit holds at most; without it, as many as `memory_bytes` allows
         Each chunk is all there or not at all after a crash. If `docs` raises, what it gave before is kept.
+        raises: StorageError   a chunk could not be written; the error says up to where the stream is in, and
+                               `error.partial` what a return would have said
         """
         if chunk is not None and (isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1):
             raise RequestError(f"add_many: chunk: a number of documents from 1 on expected, not {chunk!r}")
         if id_field is not None and not isinstance(id_field, str):
             raise RequestError(f"add_many: a field name expected as id_field, not {spell(id_field)}")
         started = time.monotonic()
-        shard = self._writable()
+        writer = self._writer()
         stream = records(docs)
-        with shard.writer.lend_vocabularies() as vocabularies:
-            loader = StreamLoader(shard.writer, shard.schema, vocabularies, chunk, id_field)
-            self._load(loader, _watched(stream, docs) if progress else stream)
-        items = [
-            BulkItem(one.position, "index", one.id, one.status, None, one.reason, one.type)
-            for one in sorted(loader.rejected, key=lambda one: one.position)
-        ]
-        return BulkResult(items, loader.accepted, round((time.monotonic() - started) * 1000))
+        schema, lend = writer.on_shard(lambda shard: (shard.schema, shard.writer.lend_vocabularies))
+        with lend() as vocabularies:
+            loader = StreamLoader(writer, schema, vocabularies, chunk, id_field)
+            try:
+                self._load(loader, _watched(stream, docs) if progress else stream)
+            except BaseException as error:
+                _explain_stop(error, loader, _loaded(loader, started), self.name)
+                raise
+        return _loaded(loader, started)
 
     def _load(self, loader: StreamLoader, stream: Iterator[Any]) -> None:
         """The whole stream into the loader. If reading it fails, what it gave before goes in; if writing fails,
@@ -162,16 +177,13 @@ class LocalIndex:
                     raise
                 loader.add(doc)
             loader.finish()
-        except StorageError as error:
-            error.add_note(f"{loader.accepted} documents of this stream are in index [{self.name}]")
-            raise
         finally:
             loader.abandon()
 
     def bulk(self, actions: Iterable[Any], *, refresh: bool = False) -> BulkResult:
         """Many writes of all kinds to this index; see `Database.bulk`."""
-        self._writable()
-        return self._database._bulk(actions, self.name)
+        self._writer()
+        return carry_out(self._database.writable(), actions, self.name)
 
     def update(
         self,
@@ -196,7 +208,7 @@ class LocalIndex:
         if doc is None and upsert is None:
             raise RequestError("update: doc or upsert expected")
         body = {"doc": doc, "upsert": upsert, "doc_as_upsert": doc_as_upsert, "detect_noop": detect_noop}
-        return apply_one(self._writable(), update_operation(check_id(id), body, if_seq_no, if_primary_term))
+        return self._writer().apply_one(update_operation(check_id(id), body, if_seq_no, if_primary_term))
 
     def delete(
         self, id: str, *, if_seq_no: int | None = None, if_primary_term: int | None = None
@@ -206,21 +218,38 @@ class LocalIndex:
         raises: VersionConflict, RequestError (the id)
         """
         operation = Operation("delete", check_id(id), None, if_seq_no, if_primary_term)
-        return apply_one(self._writable(), operation)
+        return self._writer().apply_one(operation)
 
     def refresh(self) -> None:
         """Make writes visible: on a directory they are already."""
-        self._shard()
+        with self._reading():
+            pass
 
     def flush(self) -> None:
         """Turn buffered documents into a segment. They were on disk before."""
-        self._writable().writer.flush()
+        self._writer().on_shard(lambda shard: shard.writer.flush())
 
     def force_merge(self, max_segments: int = 1) -> None:
         """Join the segments into at most `max_segments`, without the deleted documents. Rewrites the index."""
         if isinstance(max_segments, bool) or not isinstance(max_segments, int) or max_segments < 1:
             raise RequestError(f"force_merge: max_segments: 1 or more expected, not {max_segments!r}")
-        self._writable().writer.force_merge(max_segments)
+        self._writer().on_shard(lambda shard: shard.writer.force_merge(max_segments))
+
+    def compact(self) -> None:
+        """Write the index anew without the pages that deletes and merges freed; its file is as small as can be.
+
+        Readers go on, and writers for most of the time. Documents that are only marked as deleted stay:
+        `force_merge` drops those.
+        cost: reads and writes the whole index; the disk holds both copies until the old one's readers have ended
+        raises: StoreFull, CorruptIndex, StoreLocked   the index is as it was
+        """
+        self._writer().on_shard(
+            lambda shard: compact(self._database.writable(), self.name, shard),
+        )
+
+    def backup(self, path: str | Path) -> None:
+        """Copy this index alone into a new directory; see `Database.backup`."""
+        backup(self._database.directory, [self.name], local_path(path))
 
     # ------------------------------------------------------------------------------------------ by document
 
@@ -236,9 +265,8 @@ class LocalIndex:
         if isinstance(ids, str) or not isinstance(ids, Iterable):
             raise RequestError(f"mget: a list of ids expected, not {spell(ids)}")
         wanted = [check_id(id) for id in ids]
-        shard = self._shard()
         found: list[Document | None] = []
-        with shard.environment.read() as transaction:
+        with self._reading() as shard, shard.environment.read() as transaction:
             segments = shard.snapshots.segment_list.read(transaction)
             for id_bytes in wanted:
                 entry = read_entry(transaction, id_bytes)
@@ -263,13 +291,12 @@ class LocalIndex:
             id_bytes = check_id(id)
         except QuidditchError:
             return False
-        with self._shard().environment.read() as transaction:
+        with self._reading() as shard, shard.environment.read() as transaction:
             entry = read_entry(transaction, id_bytes)
         return entry is not None and not entry[2]
 
     def __len__(self) -> int:
-        shard = self._shard()
-        with shard.environment.read() as transaction:
+        with self._reading() as shard, shard.environment.read() as transaction:
             stored = shard.snapshots.segment_list.read(transaction)
             return transaction.count(Table.BUFFER) + sum(state.live_count for state in stored)
 
@@ -327,11 +354,14 @@ class LocalIndex:
             narrowing, more = _resolve_filter(filter, mapping)
             resolved = Boolean(must=(resolved,), filter=narrowing)
             notes += more
-        return phases.search([self._shard()], request, resolved, mapping, index=self.name, notes=notes)
+        with self._reading() as shard:
+            return phases.search([shard], request, resolved, mapping, index=self.name, notes=notes)
 
     def count(self, query: QueryLike = None) -> int:
         """How many documents match."""
-        return phases.count([self._shard()], _resolve(query, self._mapping())[0])
+        resolved = _resolve(query, self._mapping())[0]
+        with self._reading() as shard:
+            return phases.count([shard], resolved)
 
     def explain(self, id: str, query: QueryLike) -> Explanation:
         """The document's score as a tree of the numbers it was made of; value 0 when it does not match.
@@ -340,7 +370,9 @@ class LocalIndex:
         """
         wanted = check_id(id).decode()
         mapping = self._mapping()
-        return phases.explain([self._shard()], wanted, _resolve(query, mapping)[0], mapping)
+        resolved = _resolve(query, mapping)[0]
+        with self._reading() as shard:
+            return phases.explain([shard], wanted, resolved, mapping)
 
     def scan(self, query: QueryLike = None, *, source: Json = True) -> Iterator[Hit]:
         """Every match, unscored, in the order of the last writes, streamed from one snapshot.
@@ -350,7 +382,11 @@ class LocalIndex:
         """
         resolved = _resolve(query, self._mapping())[0]
         wanted = parse_source(source)
-        return phases.scan([self._shard()], resolved, index=self.name, source=wanted)
+        return self._scan(resolved, wanted)
+
+    def _scan(self, query: Primitive, source: Json) -> Iterator[Hit]:
+        with self._reading() as shard:
+            yield from phases.scan([shard], query, index=self.name, source=source)
 
     def analyze(
         self, text: str, *, field: str | None = None, analyzer: str | None = None
@@ -389,13 +425,11 @@ class LocalIndex:
 
     def stats(self) -> IndexStats:
         """Documents, segments, and bytes on disk by structure."""
-        shard = self._shard()
-        with shard.environment.read() as transaction:
+        with self._reading() as shard, shard.environment.read() as transaction:
             states = shard.snapshots.segment_list.read(transaction)
             buffered = transaction.count(Table.BUFFER)
-            structures = {
-                str(table): transaction.size_bytes(table) for table in Table if table != Table.INDICES
-            }
+            structures = {str(table): transaction.size_bytes(table) for table in SHARD_TABLES}
+            size_bytes = shard.environment.size_bytes()
         fields: dict[str, int] = {}
         for state in states:
             for field in state.record.fields:
@@ -405,7 +439,7 @@ class LocalIndex:
             deleted=sum(len(state.deleted) for state in states),
             segments=len(states),
             buffered=buffered,
-            size_bytes=shard.environment.size_bytes(),
+            size_bytes=size_bytes,
             fields=fields,
             structures=structures,
         )
@@ -432,6 +466,25 @@ def _resolve(query: QueryLike, mapping: Mapping, path: str = "query") -> tuple[P
         return rewrite_plain(query, context)
     parsed = query if isinstance(query, Query) else parse(query, path)
     return rewrite(parsed, context), []
+
+
+def _loaded(loader: StreamLoader, started: float) -> BulkResult:
+    items = [
+        BulkItem(one.position, "index", one.id, one.status, None, one.reason, one.type)
+        for one in sorted(loader.rejected, key=lambda one: one.position)
+        if one.position < loader.settled
+    ]
+    return BulkResult(items, loader.accepted, round((time.monotonic() - started) * 1000))
+
+
+def _explain_stop(error: BaseException, loader: StreamLoader, partial: BulkResult, name: str) -> None:
+    """Say on the error which documents of a stream are in."""
+    if isinstance(error, StorageError):
+        error.partial = partial
+    error.add_note(
+        f"add_many: of the first {loader.settled:,} documents of the stream {partial.ok:,} are in index [{name}] and "
+        f"{len(partial.errors):,} were rejected; none of those after them is in"
+    )
 
 
 def _watched(stream: Iterator[Any], docs: object) -> Iterator[Any]:

@@ -2,111 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Mapping as Dict
-from typing import Any
+from contextlib import suppress
+from typing import Any, TypeVar
 
-from quidditch.bulk import Action
 from quidditch.errors import DocumentError, QuidditchError, RequestError
-from quidditch.index.document import encode_source
-from quidditch.index.operations import Applied, Operation, check_id, without_id
-from quidditch.interface import BulkItem, WriteResult
-from quidditch.local.directory import LocalShard
+from quidditch.index.catalog import GenerationReplaced
+from quidditch.index.environment import EnvironmentGone
+from quidditch.index.operations import Applied, Operation
+from quidditch.index.segment import SegmentBuilder
+from quidditch.interface import WriteResult
+from quidditch.local.directory import Directory
+from quidditch.local.generations import compact
+from quidditch.local.shard import LocalShard
 
-BULK_CHUNK = 1_000
-"""Actions carried out in one transaction: each chunk of a bulk is atomic against crashes."""
-
-BULK_CHUNK_BYTES = 8 << 20
-"""Bytes of documents carried out in one transaction."""
+PANDAS_ROWS = 1_000
+"""Rows of a frame turned into documents at once."""
 
 _UPDATE_KEYS = ("doc", "upsert", "doc_as_upsert", "detect_noop")
-_STATUS = {"created": 201, "updated": 200, "deleted": 200, "noop": 200, "not_found": 404}
 
 
-def apply_one(shard: LocalShard, operation: Operation) -> WriteResult:
-    """Carry out one write, raising what went wrong."""
-    (result,) = shard.writer.apply([operation])
-    if isinstance(result, QuidditchError):
-        raise result
-    return WriteResult(result.id.decode(), result.version, result.seq_no, result.result)
+_Result = TypeVar("_Result")
 
 
-def failed_item(position: int, action: Action, index: str | None, error: QuidditchError) -> BulkItem:
-    id = action.id if isinstance(action.id, str) else None
-    return BulkItem(position, action.op, id, error.status, None, str(error), error.type, index=index)
+class CurrentWriter:
+    """The writer of an index, in whichever generation it is: what a move interrupted is done again.
 
+    raises: IndexNotFound   the index was deleted
+    """
 
-class BulkWriter:
-    """The actions of a bulk that go to one shard, in order, a transaction for each chunk."""
-
-    def __init__(self, shard: LocalShard, name: str) -> None:
-        self._shard = shard
+    def __init__(self, directory: Directory, name: str) -> None:
+        self._directory = directory
         self._name = name
-        self._actions: list[tuple[int, Action]] = []
-        self._operations: list[Operation] = []
-        self._size_bytes = 0
+        self._generation = directory.catalog.get(name).generation
+        self.chunk_bytes = self.on_shard(lambda shard: shard.writer.chunk_bytes)
 
-    def add(self, position: int, action: Action) -> list[BulkItem]:
-        """Take the next action; the items that are settled by now."""
-        try:
-            operation = operation_of(action, self._shard)
-        except QuidditchError as error:
-            return [failed_item(position, action, self._name, error)]
-        self._actions.append((position, action))
-        self._operations.append(operation)
-        self._size_bytes += _size_bytes(operation)
-        full = len(self._operations) >= BULK_CHUNK or self._size_bytes >= BULK_CHUNK_BYTES
-        return self.finish() if full else []
+    def make_id(self) -> bytes:
+        return self._directory.make_id()
 
-    def finish(self) -> list[BulkItem]:
-        """Carry out what is waiting."""
-        if not self._operations:
-            return []
-        results = self._shard.writer.apply(self._operations)
-        items = [
-            self._item(position, action, result)
-            for (position, action), result in zip(self._actions, results, strict=True)
-        ]
-        self._actions, self._operations, self._size_bytes = [], [], 0
-        return items
+    def on_shard(self, work: Callable[[LocalShard], _Result]) -> _Result:
+        """What `work` returns of the index's shard; it must write all or nothing."""
+        while True:
+            with self._directory.use(self._name) as shard:
+                self._follow(shard.generation)
+                try:
+                    if not shard.environment.outdated:
+                        return work(shard)
+                    compact(self._directory, self._name, shard)
+                except (GenerationReplaced, EnvironmentGone):
+                    if self._directory.catalog.get(self._name).generation == shard.generation:
+                        raise
 
-    def _item(self, position: int, action: Action, result: Applied | QuidditchError) -> BulkItem:
+    def _follow(self, generation: str) -> None:
+        """raises: IndexNotFound   the index of this name is another one by now"""
+        with suppress(GenerationReplaced):
+            self._directory.catalog.check(self._name, self._generation)
+        self._generation = generation
+
+    def apply(self, operations: Sequence[Operation]) -> list[Applied | QuidditchError]:
+        """As `IndexWriter.apply`."""
+        return self.on_shard(lambda shard: shard.writer.apply(operations))
+
+    def publish(self, builder: SegmentBuilder) -> int:
+        """As `IndexWriter.publish`, which looks whether the shard is current before it reads the builder."""
+        return self.on_shard(lambda shard: shard.writer.publish(builder))
+
+    def merge_due(self, size_bytes: int) -> None:
+        """As `IndexWriter.merge_due`."""
+        self.on_shard(lambda shard: shard.writer.merge_due(size_bytes))
+
+    def apply_one(self, operation: Operation) -> WriteResult:
+        """Carry out one write, raising what went wrong."""
+        (result,) = self.apply([operation])
         if isinstance(result, QuidditchError):
-            return failed_item(position, action, self._name, result)
-        return BulkItem(
-            position,
-            action.op,
-            result.id.decode(),
-            _STATUS[result.result],
-            result.result,
-            version=result.version,
-            seq_no=result.seq_no,
-            index=self._name,
-        )
-
-
-def _size_bytes(operation: Operation) -> int:
-    """Bytes of the document as JSON; 0 for one that will be refused."""
-    try:
-        return len(encode_source(operation.doc or {})) + len(encode_source(operation.upsert or {}))
-    except DocumentError:
-        return 0
-
-
-def operation_of(action: Action, shard: LocalShard) -> Operation:
-    """raises: RequestError   for a bad id, or an update's unknown key"""
-    id = action.id
-    body: Any = action.body
-    if action.op in ("index", "create"):
-        if id is None:
-            id = body.get("_id")
-        body = without_id(body)
-    if id is None and action.op in ("update", "delete"):
-        raise RequestError(f"bulk: an action [{action.op}] needs an _id")
-    id_bytes = shard.writer.make_id() if id is None else check_id(id)
-    if action.op == "update":
-        return update_operation(id_bytes, body, action.if_seq_no, action.if_primary_term)
-    return Operation(action.op, id_bytes, body, action.if_seq_no, action.if_primary_term)
+            raise result
+        return WriteResult(result.id.decode(), result.version, result.seq_no, result.result)
 
 
 def update_operation(
@@ -155,8 +126,8 @@ def _flattened(docs: Iterable[Any]) -> Iterator[Any]:
 
 
 def _pandas_rows(frame: Any) -> Iterator[dict[str, Any]]:
-    for start in range(0, len(frame), BULK_CHUNK):
-        for row in frame.iloc[start : start + BULK_CHUNK].to_dict("records"):
+    for start in range(0, len(frame), PANDAS_ROWS):
+        for row in frame.iloc[start : start + PANDAS_ROWS].to_dict("records"):
             # A frame has no other word for an absent number than NaN, and that is not equal to itself.
             yield {str(key): value for key, value in row.items() if value is not None and value == value}
 

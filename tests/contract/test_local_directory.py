@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from filelock import FileLock
 
 import quidditch
 from quidditch import FormatTooNew, QuidditchError, RequestError, StorageError, StoreLocked
 from quidditch.index.codecs import FORMAT_VERSION
+from quidditch.index.file_lock import FileLock
 from quidditch.interface import Database, Index
 
 
@@ -137,8 +137,10 @@ def test_a_writer_that_waits_too_long_names_the_holder(folder: Path) -> None:
     make_books(folder)
     with quidditch.connect(folder, write_timeout_s=0.2) as database, ExitStack() as held:
         assert len(database["books"]) == 51
-        for lock in folder.rglob("write.lock"):
-            held.enter_context(FileLock(lock))
+        for path in folder.rglob("write.lock"):
+            lock = FileLock(path)
+            assert lock.try_acquire()
+            held.callback(lock.close)
         with pytest.raises(StoreLocked, match=r"(?s)0\.2.*process"):
             database["books"].add({"title": "dune"})
         assert database["books"].count({"match": {"title": "dune"}}) == 51

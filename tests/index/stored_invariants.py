@@ -12,8 +12,7 @@ from quidditch.index.commit import next_seq_no, read_leases
 from quidditch.index.environment import Environment
 from quidditch.index.reader import SegmentCache, SegmentReader
 from quidditch.index.snapshot import read_segments
-from quidditch.index.storage import SEGMENT_TABLES, Table, Transaction
-from quidditch.local.directory import SHARD_TABLES
+from quidditch.index.storage import SEGMENT_TABLES, SHARD_TABLES, Table, Transaction
 
 
 def shard_folder(folder: Path) -> Path:

@@ -13,15 +13,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from filelock import FileLock
 from stored_invariants import check_shard, shard_folder
 
 import quidditch
 from quidditch.index.codecs import segment_chunk_key, segment_key
 from quidditch.index.commit import Lease, read_leases
 from quidditch.index.environment import Environment
-from quidditch.index.storage import Table
-from quidditch.local.directory import SHARD_TABLES
+from quidditch.index.file_lock import FileLock
+from quidditch.index.storage import SHARD_TABLES, Table
 
 LOST = 1000
 """A segment number no test reaches."""
@@ -91,10 +90,13 @@ def test_rows_of_a_dead_writer_are_swept_by_the_next_merge(folder: Path, garbage
 
 def test_rows_of_a_living_writer_are_let_be(folder: Path) -> None:
     leave_rows(folder, Lease(OWNER))
-    with FileLock(shard_folder(folder) / f"writer-{OWNER}.lock"), quidditch.connect(folder) as database:
+    lock = FileLock(shard_folder(folder) / f"writer-{OWNER}.lock")
+    assert lock.try_acquire()
+    with quidditch.connect(folder) as database:
         index = database["books"]
         index.force_merge()
         assert index.count("dune") == 30
+    lock.close()
     assert rows_left(folder) == 50
 
 

@@ -27,6 +27,7 @@ from quidditch.errors import (
     StoreLocked,
 )
 from quidditch.index.codecs import FORMAT_VERSION, OLDEST_READABLE
+from quidditch.index.datafile import format_record
 from quidditch.index.environment import Environment
 from quidditch.index.storage import Table
 
@@ -80,8 +81,8 @@ def put_format(folder: Path, record: bytes | None) -> None:
             txn.put(b"format", record, db=meta)
 
 
-def a_format(version: object, magic: str = "quidditch") -> bytes:
-    return json.dumps({"magic": magic, "format": version, "writer": "99.5"}).encode()
+def a_format(version: object, magic: str = "quidditch", **more: object) -> bytes:
+    return json.dumps({"magic": magic, "format": version, "writer": "99.5", **more}).encode()
 
 
 @pytest.mark.parametrize("readonly", [True, False])
@@ -93,6 +94,9 @@ def a_format(version: object, magic: str = "quidditch") -> bytes:
         (b"[1]", CorruptIndex, "unreadable"),
         (a_format(FORMAT_VERSION, "quaffle"), CorruptIndex, "unreadable"),
         (a_format("new"), CorruptIndex, "unreadable"),
+        (a_format(FORMAT_VERSION), CorruptIndex, "unreadable"),
+        (a_format(FORMAT_VERSION, crc32=1), CorruptIndex, "unreadable"),
+        (a_format(1, crc32=1), CorruptIndex, "unreadable"),
         (a_format(OLDEST_READABLE - 1), FormatTooOld, str(OLDEST_READABLE)),
         (a_format(FORMAT_VERSION + 1), FormatTooNew, r"99\.5"),
     ],
@@ -103,7 +107,7 @@ def test_a_format_that_is_not_ours_is_refused(
     put_format(folder, record)
     with pytest.raises(error, match=says):
         reopened(folder, readonly=readonly)
-    put_format(folder, a_format(FORMAT_VERSION))
+    put_format(folder, format_record())
     environment = reopened(folder, readonly=readonly)
     assert rows_in(environment) == 10
     environment.close()
@@ -323,8 +327,10 @@ def test_rows_by_prefix_page_and_floor(environment: Environment) -> None:
     with environment.read() as transaction:
         assert [key for key, _ in transaction.rows(Table.IDS, b"a")] == [b"a1", b"a2", b"a3"]
         assert [key for key, _ in transaction.rows(Table.IDS)] == [b"a1", b"a2", b"a3", b"b1", b"c1"]
-        assert transaction.page(Table.IDS, b"a", b"", 2) == [(b"a1", b"a1"), (b"a2", b"a2")]
-        assert transaction.page(Table.IDS, b"a", b"a2", 2) == [(b"a3", b"a3")]
+        assert transaction.page(Table.IDS, b"a", b"", 5) == [(b"a1", b"a1"), (b"a2", b"a2")]
+        assert transaction.page(Table.IDS, b"a", b"a2", 5) == [(b"a3", b"a3")]
+        assert transaction.page(Table.IDS, b"a", b"a3", 5) == []
+        assert len(transaction.page(Table.IDS, b"", b"", 1 << 20)) == 5
         floors = {key: transaction.floor(Table.IDS, key) for key in (b"a", b"a2", b"a9", b"z")}
         found = {key: None if floor is None else floor[0] for key, floor in floors.items()}
         assert found == {b"a": None, b"a2": b"a2", b"a9": b"a3", b"z": b"c1"}

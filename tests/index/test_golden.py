@@ -15,8 +15,7 @@ import pytest
 import quidditch
 from quidditch.index.codecs import FORMAT_VERSION, OLDEST_READABLE
 from quidditch.index.environment import Environment
-from quidditch.index.storage import Table
-from quidditch.local.directory import SHARD_TABLES
+from quidditch.index.storage import SHARD_TABLES, Table
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 VERSIONS = range(OLDEST_READABLE, FORMAT_VERSION + 1)

@@ -18,7 +18,7 @@ KEEP_EVERYTHING = """
     from pyroaring import BitMap
     from quidditch.index.snapshot import Snapshots
     from quidditch.index.environment import Environment
-    from quidditch.local.directory import SHARD_TABLES
+    from quidditch.index.storage import SHARD_TABLES
     from quidditch.schema.mapping import Mapping
 
     (data,) = Path(sys.argv[1]).glob("*/0/data.mdb")

@@ -14,7 +14,7 @@ import quidditch
 from quidditch import CorruptIndex, DocumentError, IndexNotFound
 from quidditch.index import codecs
 from quidditch.index.catalog import Catalog
-from quidditch.index.writer import IndexWriter
+from quidditch.index.single_writes import SingleWrites
 from quidditch.interface import Database, Index
 from quidditch.local import LocalIndex
 
@@ -80,7 +80,7 @@ def test_a_field_mapped_while_a_document_is_written_loses_neither(
 ) -> None:
     index = database.create_index("books", {"dynamic": False, "properties": {"title": {"type": "text"}}})
     other = "database['books'].put_mappings({'properties': {'x': {'type': 'long'}}})"
-    once_around(monkeypatch, IndexWriter, "_checked", lambda: elsewhere(folder, other), after=True)
+    once_around(monkeypatch, SingleWrites, "_checked", lambda: elsewhere(folder, other), after=True)
     index.add({"title": "dune", "x": "abc"}, id="meanwhile")
     assert [hit.id for hit in index.search("dune")] == ["meanwhile"]
     index.add({"title": "dune", "x": 7}, id="after")
@@ -190,7 +190,7 @@ def test_a_write_under_way_misses_the_index_that_replaced_its_own(
 ) -> None:
     index = database.create_index("books")
     index.add({"n": 1}, id="old")
-    once_around(monkeypatch, IndexWriter, "_checked", lambda: elsewhere(folder, REPLACE), after=True)
+    once_around(monkeypatch, SingleWrites, "_checked", lambda: elsewhere(folder, REPLACE), after=True)
     with pytest.raises(IndexNotFound, match="books"):
         index.add({"n": 2}, id="lost")
     assert len(database["books"]) == 0
@@ -204,7 +204,8 @@ def test_an_index_that_another_process_deleted_is_let_go_of(folder: Path, databa
         gone = database.create_index(f"gone-{number}")
         gone.add({"n": 1})
         assert isinstance(gone, LocalIndex)
-        shards.append(gone._shard())
+        with gone._reading() as shard:
+            shards.append(shard)
     elsewhere(folder, "[database.delete_index(f'gone-{n}') for n in range(3)]")
     assert len(database["kept"]) == 1
     assert [shard.environment.closed for shard in shards] == [True] * 3
@@ -218,7 +219,11 @@ def test_an_index_that_another_process_deleted_is_let_go_of(folder: Path, databa
 HOLD_THE_LOCKS = """
     import sys, quidditch
     with quidditch.connect(sys.argv[1]) as database:
-        with database["books"]._shard().environment.locked(), database.directory._environment.locked():
+        with (
+            database["books"]._reading() as shard,
+            shard.environment.locked(),
+            database.directory._environment.locked(),
+        ):
             print("held", flush=True)
             sys.stdin.readline()
         print("free", flush=True)

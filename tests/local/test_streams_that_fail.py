@@ -19,7 +19,7 @@ from quidditch.index.inversion import TextInversion
 from quidditch.index.segment import SegmentBuilder
 from quidditch.index.writer import IndexWriter
 from quidditch.interface import Database, Index
-from quidditch.local import writing
+from quidditch.local import bulk
 
 FIELDS = {"properties": {"text": {"type": "text"}, "n": {"type": "long"}}}
 
@@ -134,7 +134,10 @@ def test_no_room_for_a_chunk_is_said_with_how_much_went_in(
         full.setattr(IndexWriter, "publish", full_after_two)
         with pytest.raises(StoreFull, match="no room") as raised:
             index.add_many(map(document, range(600)), chunk=100)
-    assert raised.value.__notes__ == ["200 documents of this stream are in index [books]"]
+    (note,) = raised.value.__notes__
+    assert note.startswith("add_many: of the first 200 documents of the stream 200 are in index [books] and 0 were")
+    assert raised.value.partial.ok == 200
+    assert not raised.value.partial.errors
     assert check_whole(index) == set(range(200))
 
 
@@ -146,7 +149,7 @@ def test_a_stream_into_a_full_map_says_so_and_leaves_its_chunks(tmp_path: Path) 
         with pytest.raises(StoreFull) as raised:
             index.add_many(noise, chunk=100)
         assert 0 < len(index) == index.count() < 20_000
-        assert any(note.startswith(f"{len(index)} documents") for note in raised.value.__notes__)
+        assert raised.value.partial.ok == len(index)
         assert {hit.id for hit in index.scan()} == {str(number) for number in range(len(index))}
 
 
@@ -192,7 +195,7 @@ def test_documents_that_are_refused_are_not_kept(index: Index) -> None:
 
 
 def test_a_bulk_holds_bytes_not_documents(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writing, "BULK_CHUNK_BYTES", 1_000)
+    monkeypatch.setattr(bulk, "BULK_CHUNK_BYTES", 1_000)
     apply = IndexWriter.apply
     written: list[int] = []
     given = 0

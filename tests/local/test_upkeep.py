@@ -11,7 +11,7 @@ from other_processes import companion, run
 
 import quidditch
 from quidditch import StoreFull
-from quidditch.index import writer
+from quidditch.index import single_writes, writer
 from quidditch.index.storage import Table
 from quidditch.index.writer import IndexWriter
 from quidditch.interface import Index
@@ -29,16 +29,22 @@ def index(folder: Path) -> Iterator[Index]:
         yield database.create_index("books", {"properties": {"title": {"type": "text"}}})
 
 
+def wait_for_merges(index: Index) -> None:
+    assert isinstance(index, LocalIndex)
+    with index._reading() as shard:
+        shard.writer._merges.wait()
+
+
 def rows(index: Index, table: Table) -> int:
     assert isinstance(index, LocalIndex)
-    with index._shard().environment.read() as transaction:
+    with index._reading() as shard, shard.environment.read() as transaction:
         return transaction.count(table)
 
 
 def test_a_write_is_done_though_the_flush_after_it_fails(
     index: Index, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(writer, "BUFFER_DOCS", 5)
+    monkeypatch.setattr(single_writes, "BUFFER_DOCS", 5)
 
     def no_room(self: IndexWriter) -> None:
         raise StoreFull("no room for a segment")
@@ -58,13 +64,13 @@ def test_a_write_is_done_though_the_flush_after_it_fails(
 def test_a_buffer_that_cannot_be_flushed_takes_deletes_only(
     index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "BUFFER_DOCS", 2)
+    monkeypatch.setattr(single_writes, "BUFFER_DOCS", 2)
 
     def no_room(self: IndexWriter) -> None:
         raise StoreFull("no room for a segment")
 
     monkeypatch.setattr(IndexWriter, "_flush_buffer", no_room)
-    limit = 2 * writer.BUFFER_LIMIT
+    limit = 2 * single_writes.BUFFER_LIMIT
     for number in range(limit):
         index.add({"title": "dune"}, id=str(number))
     with pytest.raises(StoreFull):
@@ -81,6 +87,7 @@ def test_deletes_alone_bring_a_merge(index: Index, monkeypatch: pytest.MonkeyPat
     for number in range(100):
         index.delete(str(number))
     index.bulk({"delete": {"_id": str(number)}} for number in range(100, 190))
+    wait_for_merges(index)
     assert index.stats().deleted < 50
     assert {hit.id for hit in index.scan({"match": {"title": "dune"}})} == {str(n) for n in range(190, 200)}
 
@@ -93,7 +100,7 @@ def test_deleted_ids_are_forgotten_after_a_while(index: Index, monkeypatch: pyte
     for start in range(0, 1_200, 400):
         index.bulk({"delete": {"_id": str(number)}} for number in range(start, start + 400))
     assert rows(index, Table.IDS) == 1_201
-    monkeypatch.setattr(writer, "DELETE_MEMORY_MS", -1)
+    monkeypatch.setattr(single_writes, "DELETE_MEMORY_MS", -1)
     for start in range(0, 1_200, 400):
         index.bulk({"delete": {"_id": f"later-{number}"}} for number in range(start, start + 400))
     index.delete("last")
@@ -107,7 +114,8 @@ BEGIN_A_MERGE_AND_WAIT = """
     merge.FANOUT, merging.SLICE_BYTES = 2, 64
     with quidditch.connect(sys.argv[1]) as database:
         index = database["books"]
-        merger = index._shard().writer._merger
+        with index._reading() as shard:
+            merger = shard.writer._merger
         merger.run_due(1)
         print("begun" if merger._task is not None else "nothing to do", flush=True)
         sys.stdin.readline()
@@ -158,7 +166,7 @@ def test_what_a_killed_writer_left_is_swept_by_the_next_stream(folder: Path, ind
     run(
         """
         import os, signal, sys, quidditch
-        from quidditch.index import writer
+        from quidditch.index import single_writes, writer
         write_piece = writer.write_piece
         def killed(*arguments):
             write_piece(*arguments)

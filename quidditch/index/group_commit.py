@@ -1,0 +1,123 @@
+"""Single writes of many threads, carried out together: one transaction and one sync for all that are waiting.
+
+Whoever comes first leads: it carries out its own call and those that queued up behind the commit before it. The
+others sleep until their result is there, or until it is their turn to lead.
+source: DeWitt et al., Implementation Techniques for Main Memory Database Systems (1984), where it is called group
+commit
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from quidditch.errors import StorageError
+
+Result = TypeVar("Result")
+Item = TypeVar("Item")
+
+
+class _Call(Generic[Item, Result]):
+    """One thread's items, and what became of them. `turn` is held until there is something to see."""
+
+    __slots__ = ("error", "items", "leads", "results", "turn")
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self.items = items
+        self.results: list[Result] | None = None
+        self.error: BaseException | None = None
+        self.leads = False
+        self.turn = threading.Lock()
+        self.turn.acquire()
+
+
+class GroupCommit(Generic[Item, Result]):
+    """Carries out the calls of several threads by `carry_out`, which takes all their items and is all or nothing."""
+
+    def __init__(self, carry_out: Callable[[Sequence[Item]], list[Result]], limit: int) -> None:
+        """`limit`: items in one transaction at most, unless a single call has more."""
+        self._carry_out = carry_out
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._waiting: list[_Call[Item, Result]] = []
+        self._led = False
+
+    def submit(self, items: Sequence[Item]) -> list[Result]:
+        """What became of the items, each after those submitted before it; raises what `carry_out` raises."""
+        call = _Call[Item, Result](items)
+        with self._lock:
+            self._waiting.append(call)
+            if not self._led:
+                self._led = call.leads = True
+        if not call.leads:
+            self._wait(call)
+        if call.leads:
+            self._lead(call)
+        if call.error is not None:
+            raise call.error
+        return call.results or []
+
+    def _wait(self, call: _Call[Item, Result]) -> None:
+        try:
+            call.turn.acquire()
+        except BaseException:
+            # Interrupted: nobody may wait for this thread to lead.
+            with self._lock:
+                if call in self._waiting:
+                    self._waiting.remove(call)
+                    if call.leads:
+                        self._hand_on()
+            raise
+
+    def _lead(self, own: _Call[Item, Result]) -> None:
+        """Carry out the calls at the head of the queue, this thread's first, and hand on."""
+        calls = self._take()
+        try:
+            self._settle(calls)
+        finally:
+            with self._lock:
+                self._hand_on()
+            for call in calls:
+                if call is not own:
+                    call.turn.release()
+
+    def _hand_on(self) -> None:
+        """Under the lock: who waits longest leads next."""
+        self._led = bool(self._waiting)
+        if self._waiting:
+            self._waiting[0].leads = True
+            self._waiting[0].turn.release()
+
+    def _take(self) -> list[_Call[Item, Result]]:
+        with self._lock:
+            size = taken = 0
+            while taken < len(self._waiting):
+                size += len(self._waiting[taken].items)
+                if taken and size > self._limit:
+                    break
+                taken += 1
+            calls, self._waiting = self._waiting[:taken], self._waiting[taken:]
+        return calls
+
+    def _settle(self, calls: list[_Call[Item, Result]]) -> None:
+        try:
+            results = self._carry_out([item for call in calls for item in call.items])
+        except Exception as error:
+            if len(calls) == 1:
+                calls[0].error = error
+                return
+            # One call may be what does not fit on the disk: the others shall not fail with it.
+            for call in calls:
+                self._settle([call])
+            return
+        except BaseException:
+            for call in calls:
+                call.error = StorageError(
+                    "another thread was interrupted while it committed this write with its own"
+                )
+            raise
+        start = 0
+        for call in calls:
+            call.results = results[start : start + len(call.items)]
+            start += len(call.items)

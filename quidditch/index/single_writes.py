@@ -1,0 +1,312 @@
+"""Single writes: documents one by one or in small numbers, each call a transaction, or part of a shared one.
+
+Documents go to the buffer, and what they replace gets tombstones. With durability "request" a call returns when it
+is synced; calls of several threads share a sync. With "async" a call returns when its outcome is settled in memory:
+the process keeps the write lock, and commits what has gathered every `sync_interval`, before anything else is
+written or read, and at its end.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+import time
+from collections.abc import Mapping as Dict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from quidditch.errors import CorruptIndex, QuidditchError, StoreFull
+from quidditch.index.background import Background
+from quidditch.index.buffer import pack_buffered
+from quidditch.index.codecs import LONGEST_PLAIN_ID, id_key, pack_id_entry, seq_no_key
+from quidditch.index.commit import next_seq_no, set_next_seq_no
+from quidditch.index.document import Schema, parse_and_learn
+from quidditch.index.group_commit import GroupCommit
+from quidditch.index.merging import add_tombstones
+from quidditch.index.operations import Applied, Changes, Entry, Operation
+from quidditch.index.reader import SegmentReader
+from quidditch.index.snapshot import Snapshots, read_entry, read_source
+from quidditch.index.storage import Table, Transaction
+from quidditch.types import SeqNo, U32s, U64s
+
+BUFFER_DOCS = 1_000
+"""Documents the buffer holds before it becomes a segment; streams of fewer go through the buffer too."""
+
+BUFFER_BYTES = 16 << 20
+"""Bytes the buffer holds before it becomes a segment."""
+
+BUFFER_LIMIT = 8
+"""Times its size that the buffer may reach while it cannot be flushed; then documents are refused."""
+
+GROUP_OPERATIONS = 1_000
+"""Operations of several calls in one transaction."""
+
+PENDING_OPERATIONS = 1_000
+"""Operations acknowledged from memory before they are committed without waiting for the interval."""
+
+DELETE_MEMORY_MS = 60_000
+"""How long a deleted id's version is remembered (OpenSearch's index.gc_deletes)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Durability:
+    """When a single write is on disk: before its call returns, or up to `sync_interval_s` later."""
+
+    mode: Literal["request", "async"] = "request"
+    sync_interval_s: float = 1.0
+
+
+class SingleWrites:
+    """Takes operations of any thread, in order; see the module."""
+
+    def __init__(
+        self, snapshots: Snapshots, schema: Schema, durability: Durability, background: Background
+    ) -> None:
+        self._snapshots = snapshots
+        self._environment = snapshots.environment
+        self._schema = schema
+        self._durability = durability
+        self._background = background
+        self._group = GroupCommit(self._carry_out, GROUP_OPERATIONS)
+        self._pending: Changes | None = None
+        self._pending_operations = 0
+        self._failed = False
+        self._tally = threading.Lock()
+        self._buried = 0
+        self._full = False
+
+    def apply(self, operations: Sequence[Operation]) -> list[Applied | QuidditchError]:
+        """Carry out the operations in order, all in one transaction; what each did, or why it failed.
+
+        raises: StoreFull, StoreLocked, ...   nothing was written
+        """
+        return self._group.submit(operations)
+
+    def take_tally(self) -> tuple[int, bool]:
+        """Stored documents that were buried since the last call, and whether the buffer is full."""
+        with self._tally:
+            tally = self._buried, self._full
+            self._buried, self._full = 0, False
+        return tally
+
+    def _carry_out(self, operations: Sequence[Operation]) -> list[Applied | QuidditchError]:
+        sources = self._checked(operations)
+        if self._durability.mode == "async":
+            return self._remember(operations, sources)
+        with self._environment.write() as transaction:
+            self._schema.check()
+            _check_room(transaction, operations, 0)
+            changes = Changes(next_seq_no(transaction), self._check_one)
+            results = self._settle(transaction, changes, operations, sources)
+            if changes.entries:
+                self._write(transaction, changes)
+            full = is_full(transaction)
+        self._count(changes, full)
+        return results
+
+    def _count(self, changes: Changes, full: bool) -> None:
+        with self._tally:
+            self._buried += len(changes.buried)
+            self._full = self._full or full
+
+    def _settle(
+        self,
+        transaction: Transaction,
+        changes: Changes,
+        operations: Sequence[Operation],
+        sources: Sequence[bytes | QuidditchError | None],
+    ) -> list[Applied | QuidditchError]:
+        """What each operation does, over what the transaction sees and the changes so far."""
+
+        def find(id_bytes: bytes) -> Entry | None:
+            found = read_entry(transaction, id_bytes)
+            return None if found is None else Entry(*found)
+
+        def source_of(seq_no: SeqNo) -> bytes | None:
+            segments = self._snapshots.segment_list.now(transaction)
+            return read_source(transaction, segments, self._snapshots.cache, seq_no)
+
+        results: list[Applied | QuidditchError] = []
+        for operation, source in zip(operations, sources, strict=True):
+            try:
+                if isinstance(source, QuidditchError):
+                    raise source
+                results.append(changes.apply(operation, source, find, source_of))
+            except QuidditchError as error:
+                results.append(error)
+        return results
+
+    def _checked(self, operations: Sequence[Operation]) -> list[bytes | QuidditchError | None]:
+        """The source of each index and create, or its error; None for the others."""
+        places = [i for i, one in enumerate(operations) if one.op in ("index", "create")]
+        docs = [operations[place].doc or {} for place in places]
+        checked: list[bytes | QuidditchError | None] = [None] * len(operations)
+        if docs:
+            batch = parse_and_learn(docs, self._schema)
+            for place, error in batch.errors.items():
+                checked[places[place]] = error
+            for place, source in zip(batch.accepted, batch.sources, strict=True):
+                checked[places[place]] = source
+        return checked
+
+    def _check_one(self, doc: Dict[str, Any]) -> bytes:
+        (checked,) = self._checked([Operation("index", b"", doc)])
+        if isinstance(checked, QuidditchError):
+            raise checked
+        return checked or b"{}"
+
+    def _write(self, transaction: Transaction, changes: Changes) -> None:
+        bury(transaction, changes.buried, self._snapshots)
+        rows = [(seq_no_key(seq_no), pack_buffered(*added)) for seq_no, added in changes.added.items()]
+        transaction.put_many(Table.BUFFER, rows)
+        transaction.put_many(
+            Table.IDS,
+            sorted(
+                (id_key(one), pack_id_entry(entry.seq_no, entry.version, entry.deleted, spelt_out(one)))
+                for one, entry in changes.entries.items()
+            ),
+        )
+        now = int(time.time() * 1000)
+        for seq_no, id_bytes in changes.deleted:
+            transaction.put(Table.DELETES, seq_no_key(seq_no), struct.pack("<Q", now) + id_bytes)
+        _forget_deletes(transaction, now, max(100, 2 * len(changes.deleted)))
+        set_next_seq_no(transaction, changes.next_seq_no)
+
+    # ------------------------------------------------------------------------------ acknowledged from memory
+
+    def _remember(
+        self, operations: Sequence[Operation], sources: Sequence[bytes | QuidditchError | None]
+    ) -> list[Applied | QuidditchError]:
+        """Settle the operations over those that wait already, and keep the write lock until they are committed."""
+        with self._environment.locked(joins=True):
+            # A commit that failed is tried again before anything more is promised.
+            if self._failed or self._pending_operations >= PENDING_OPERATIONS:
+                self._commit_pending()
+            with self._environment.read() as transaction:
+                if self._pending is None:
+                    self._schema.check()
+                    changes = Changes(next_seq_no(transaction), self._check_one)
+                else:
+                    # A copy, so that an interruption leaves what was acknowledged before as it is.
+                    changes = self._pending.copy()
+                _check_room(transaction, operations, len(changes.added))
+                results = self._settle(transaction, changes, operations, sources)
+            if changes.entries:
+                self._pending = changes
+                self._pending_operations += len(operations)
+                self._environment.keeper = self._commit_pending
+                self._background.ask(self, self.sync, self._durability.sync_interval_s)
+                if self._environment.wanted():
+                    self._commit_pending()
+        return results
+
+    def sync(self) -> None:
+        """Have everything that was acknowledged on disk. Costs nothing where it is.
+
+        raises: StoreFull, ...   it is in memory still, and the next write, read or interval tries again
+        """
+        if self._pending is not None:
+            with self._environment.locked():
+                pass
+
+    def _commit_pending(self) -> None:
+        """Under the write lock, which is let go of with it."""
+        changes = self._pending
+        if changes is None:
+            return
+        self._failed = True
+        try:
+            with self._environment.write() as transaction:
+                self._write(transaction, changes)
+                full = is_full(transaction)
+        except QuidditchError:
+            self._background.ask(self, self.sync, self._durability.sync_interval_s)
+            raise
+        self._failed = False
+        self._pending, self._pending_operations = None, 0
+        self._environment.keeper = None
+        self._count(changes, full)
+
+
+# ------------------------------------------------------------------------------------------------------- rows
+
+
+def spelt_out(id_bytes: bytes) -> bytes:
+    """What an entry spells out of its id: nothing, unless the key holds a hash of it."""
+    return id_bytes if len(id_bytes) > LONGEST_PLAIN_ID else b""
+
+
+def is_full(transaction: Transaction) -> bool:
+    """Is it time to make a segment of the buffer?"""
+    return (
+        transaction.count(Table.BUFFER) >= BUFFER_DOCS or transaction.size_bytes(Table.BUFFER) >= BUFFER_BYTES
+    )
+
+
+def _check_room(transaction: Transaction, operations: Sequence[Operation], pending: int) -> None:
+    """raises: StoreFull   the buffer could not be flushed for long; deletes, which make room, still go in"""
+    if all(operation.op == "delete" for operation in operations):
+        return
+    if transaction.count(Table.BUFFER) + pending >= BUFFER_LIMIT * BUFFER_DOCS:
+        raise StoreFull(
+            "no room to turn buffered documents into a segment: free some disk, or delete documents"
+        )
+
+
+def bury(transaction: Transaction, seq_nos: Sequence[SeqNo], snapshots: Snapshots) -> None:
+    """Delete the documents that these writes left, in the buffer or by tombstones.
+
+    raises: CorruptIndex   when one of them is nowhere
+    """
+    stored = [one for one in seq_nos if not transaction.delete(Table.BUFFER, seq_no_key(one))]
+    if not stored:
+        return
+    wanted = np.unique(np.array(stored, np.uint64))
+    found = 0
+    for state in snapshots.segment_list.now(transaction):
+        record = state.record
+        low, high = np.searchsorted(
+            wanted, np.array([record.first_seq_no, record.last_seq_no + 1], np.uint64)
+        )
+        if low == high:
+            continue
+        reader = snapshots.reader(transaction, state)
+        docs = _docs_of(reader, wanted[low:high])
+        found += len(docs)
+        add_tombstones(transaction, state.segment_id, docs)
+    if found != len(wanted):
+        raise CorruptIndex(
+            f"{snapshots.environment.path}: {len(wanted) - found} documents that the id map lists are in no segment"
+        )
+
+
+def _docs_of(reader: SegmentReader, seq_nos: U64s) -> U32s:
+    """uint32: the documents of those of these writes, ascending, that the segment holds."""
+    if reader.record.contiguous:
+        return (seq_nos - np.uint64(reader.record.first_seq_no)).astype(np.uint32)
+    own = reader.all_seq_nos()
+    places = np.searchsorted(own, seq_nos)
+    places = places[places < len(own)]
+    found: U32s = places[own[places] == seq_nos[: len(places)]].astype(np.uint32)
+    return found
+
+
+def _forget_deletes(transaction: Transaction, now_ms: int, limit: int) -> None:
+    """Drop deleted ids from the id map once their versions need no longer be remembered."""
+    for _ in range(limit):
+        oldest = transaction.first(Table.DELETES)
+        if oldest is None:
+            return
+        key, value = oldest
+        (stamp,) = struct.unpack_from("<Q", value)
+        # A stamp that lies ahead is of a clock that was wrong: it must not keep all later ones from going.
+        if now_ms - DELETE_MEMORY_MS < stamp <= now_ms + DELETE_MEMORY_MS:
+            return
+        id_bytes = bytes(value[8:])
+        entry = read_entry(transaction, id_bytes)
+        if entry is not None and entry[2] and entry[0] == int.from_bytes(key, "big"):
+            transaction.delete(Table.IDS, id_key(id_bytes))
+        transaction.delete(Table.DELETES, key)

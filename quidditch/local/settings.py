@@ -1,0 +1,70 @@
+"""The settings of an index: which there are, what they may be, and what they mean to a directory."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from quidditch.errors import RequestError
+from quidditch.index.single_writes import Durability
+from quidditch.schema.mapping import nearest
+from quidditch.types import Json
+
+NAMES = ("number_of_shards", "number_of_replicas", "refresh_interval", "durability", "sync_interval")
+
+SHORTEST_INTERVAL_S = 0.01
+LONGEST_INTERVAL_S = 3600.0
+
+_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def check_settings(settings: dict[str, Json] | None) -> dict[str, Json]:
+    """The settings of an index, flat; OpenSearch's nesting under `index` is taken too.
+
+    raises: RequestError   naming a setting that is unknown, or a value that is not in this release
+    """
+    if settings is None:
+        return {}
+    if not isinstance(settings, dict):
+        raise RequestError(f"settings: an object expected, not {settings!r}")
+    flat: dict[str, Json] = {}
+    for key, value in settings.items():
+        if not isinstance(key, str):
+            raise RequestError(f"settings: a name expected, not {key!r}")
+        inner = value if key == "index" and isinstance(value, dict) else {key: value}
+        for name, each in inner.items():
+            flat[name.removeprefix("index.").removeprefix("translog.")] = each
+    for name, value in flat.items():
+        if name not in NAMES:
+            raise RequestError(f"settings: unknown setting [{name}]{nearest(name, NAMES)}")
+        if name == "number_of_shards" and (value is True or value not in (1, "1")):
+            raise RequestError(
+                f"settings: number_of_shards is {value!r}; a directory's index has 1 in this release"
+            )
+        if name == "durability" and value not in ("request", "async"):
+            raise RequestError(f'settings: durability: "request" or "async" expected, not {value!r}')
+        if name == "sync_interval":
+            seconds_of(value)
+    return flat
+
+
+def seconds_of(value: Json) -> float:
+    """Seconds of a time as OpenSearch spells it: a number and a unit.
+
+    raises: RequestError   for what is no time, or no sensible one
+    >>> seconds_of("500ms"), seconds_of("2s")
+    (0.5, 2.0)
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)", value) if isinstance(value, str) else None
+    seconds = float(found[1]) * _UNITS_S[found[2]] if found is not None else 0.0
+    if not SHORTEST_INTERVAL_S <= seconds <= LONGEST_INTERVAL_S:
+        raise RequestError(
+            f'settings: sync_interval: a time from "10ms" to "1h" expected, such as "1s", not {value!r}'
+        )
+    return seconds
+
+
+def durability_of(settings: Mapping[str, Any]) -> Durability:
+    """What checked settings say of single writes."""
+    return Durability(settings.get("durability", "request"), seconds_of(settings.get("sync_interval", "1s")))
