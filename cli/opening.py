@@ -44,12 +44,13 @@ def existing(location: str, *, readonly: bool = True) -> Iterator[Database]:
     raises: NothingFound   when there is no directory, saying what makes one
     """
     if not location.startswith((*_URL_PREFIXES, ":memory:")):
-        _check_directory(location)
+        check_directory(location)
     with quidditch.connect(location, create=False, readonly=readonly) as db:
         yield db
 
 
-def _check_directory(location: str) -> None:
+def check_directory(location: str) -> None:
+    """Nothing when a directory with something in it is there. raises: NothingFound, saying what makes one"""
     path = Path(location)
     if not path.exists():
         guess = _nearest(path.name, _directories(path.parent))

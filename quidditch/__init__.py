@@ -30,6 +30,7 @@ from quidditch.errors import (
     QueryError,
     QuidditchError,
     RequestError,
+    SnapshotExpired,
     StorageError,
     StoreFull,
     StoreLocked,
@@ -38,12 +39,14 @@ from quidditch.errors import (
 from quidditch.interface import (
     BulkItem,
     BulkResult,
+    CheckReport,
     Database,
     Document,
     Explanation,
     Hit,
     Index,
     IndexStats,
+    Problem,
     SearchResult,
     WriteResult,
 )
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BulkItem",
     "BulkResult",
+    "CheckReport",
     "CorruptIndex",
     "Database",
     "Document",
@@ -72,16 +76,19 @@ __all__ = [
     "LimitExceeded",
     "MappingError",
     "MissingLibrary",
+    "Problem",
     "QueryError",
     "QuidditchError",
     "RequestError",
     "SearchResult",
+    "SnapshotExpired",
     "StorageError",
     "StoreFull",
     "StoreLocked",
     "VersionConflict",
     "WriteResult",
     "__version__",
+    "check",
     "connect",
     "query",
 ]
@@ -102,8 +109,11 @@ def connect(
                       cannot be written either, nobody may be writing meanwhile
     create:           False refuses a directory that is not there yet
     write_timeout_s:  how long a write waits for another process's before it raises StoreLocked
+    verify:           check everything on disk first, as `check(deep=False)` does; CorruptIndex names what is damaged
     options:          memory_bytes (indexing stays below, 512 MiB), cache_bytes (searches keep decoded, 256 MiB),
-                      map_size_bytes (the most an index may take on disk, 64 GiB)
+                      map_size_bytes (the most an index may take on disk, 64 GiB),
+                      keep_alive_s (how long a scan may lie unused, 300),
+                      allow_network_files (write on a network file system nevertheless: see docs/durability.md)
 
     Connecting twice to one path in a process gives two handles on the same environment, which keeps the options
     of the first.
@@ -120,3 +130,19 @@ def connect(
         verify=verify,
         **options,
     )
+
+
+def check(
+    location: str | Path, index: str | None = None, *, deep: bool = True, progress: bool = False
+) -> CheckReport:
+    """Verify a directory, or one index of it, without trusting a byte of it: what may be damaged is not opened before
+    its pages have been walked.
+
+    deep:      analyse the stored documents anew too, and compare; takes about as long as indexing did
+    progress:  draw a bar, on a terminal
+    Writers of other processes wait while pages are walked, some seconds a gigabyte; readers go on.
+    raises: IndexNotFound, StorageError, StoreLocked. What is damaged is no error: the report says it
+    """
+    from quidditch.local import check_location
+
+    return check_location(location, index, deep=deep, progress=progress)

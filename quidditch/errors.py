@@ -12,6 +12,7 @@ The branches say who can act:
         DocumentNotFound       also a KeyError
         VersionConflict
         LimitExceeded
+        SnapshotExpired
         MissingLibrary         also an ImportError
       StorageError        5xx  the operator
         StoreFull
@@ -96,6 +97,13 @@ class LimitExceeded(RequestError):
     """The request is well-formed and larger than a limit that protects the process."""
 
     type = "too_many_clauses"
+
+
+class SnapshotExpired(RequestError):
+    """A scan or a point in time lay unused for longer than it was to be kept alive."""
+
+    status = 404
+    type = "search_context_missing_exception"
 
 
 class MissingLibrary(RequestError, ImportError):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, KeysView, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, TypeAlias, runtime_checkable
 
@@ -265,7 +266,12 @@ class SearchResult:
 
 @dataclass(frozen=True, slots=True)
 class IndexStats:
-    """How large an index is. Sizes are bytes on disk; `fields` counts distinct terms by field, per segment summed."""
+    """How large an index is. Sizes are bytes on disk; `fields` counts distinct terms by field, per segment summed.
+
+    free_bytes:     pages of the file that hold nothing: the next writes take them, `compact` gives them back
+    open_views:     scans and points in time that this process has open; what they see is not reused meanwhile
+    oldest_view_s:  how long the oldest of them has been open
+    """
 
     documents: int
     deleted: int
@@ -274,6 +280,9 @@ class IndexStats:
     size_bytes: int
     fields: dict[str, int]
     structures: dict[str, int] = field(default_factory=dict)
+    free_bytes: int = 0
+    open_views: int = 0
+    oldest_view_s: float = 0.0
 
     def to_dict(self) -> dict[str, Json]:
         return {
@@ -284,7 +293,40 @@ class IndexStats:
             "size_bytes": self.size_bytes,
             "fields": dict(self.fields),
             "structures": dict(self.structures),
+            "free_bytes": self.free_bytes,
+            "open_views": self.open_views,
+            "oldest_view_s": self.oldest_view_s,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that a check found: its kind ("checksum", "postings", "id map", ...), the place, and in words the
+    value seen and the value expected."""
+
+    what: str
+    where: str
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.where}: {self.words}"
+
+    def to_dict(self) -> dict[str, Json]:
+        return {"what": self.what, "where": self.where, "words": self.words}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What a check found. Of each kind at most a hundred problems are listed; a last one says how many more."""
+
+    problems: Sequence[Problem] = ()
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+    def to_dict(self) -> dict[str, Json]:
+        return {"ok": self.ok, "problems": [problem.to_dict() for problem in self.problems]}
 
 
 # -------------------------------------------------------------------------------------------- for people
@@ -381,6 +423,10 @@ class Index(Protocol):
 
     def stats(self) -> IndexStats: ...
 
+    def check(self, *, deep: bool = True, progress: bool = False) -> CheckReport: ...
+
+    def backup(self, path: str | Path) -> None: ...
+
     def __getitem__(self, id: str) -> Document: ...
 
     def __contains__(self, id: object) -> bool: ...
@@ -408,6 +454,10 @@ class Database(Protocol):
     def bulk(self, actions: Iterable[Any], *, refresh: bool = False) -> BulkResult: ...
 
     def search(self, index: str, body: dict[str, Json] | None = None) -> SearchResult: ...
+
+    def check(self, *, deep: bool = True, progress: bool = False) -> CheckReport: ...
+
+    def backup(self, path: str | Path) -> None: ...
 
     def close(self) -> None: ...
 

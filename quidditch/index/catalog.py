@@ -89,7 +89,7 @@ class Catalog:
     """The catalogue of one directory. Entries are read again whenever any process has changed one."""
 
     def __init__(self, environment: Environment, root: Path) -> None:
-        self._environment = environment
+        self.environment = environment
         self._root = root
         self._lock = threading.Lock()
         self._seen: tuple[int, dict[str, IndexEntry]] = (-1, {})
@@ -98,7 +98,7 @@ class Catalog:
 
     def entries(self) -> dict[str, IndexEntry]:
         """All indices by name."""
-        with self._environment.read() as transaction, self._lock:
+        with self.environment.read() as transaction, self._lock:
             if self._seen[0] != transaction.id:
                 self._seen = (transaction.id, self._read_entries(transaction))
             return self._seen[1]
@@ -161,7 +161,7 @@ class Catalog:
         generation = uuid.uuid4().hex
         lock = FileLock(self._making(generation))
         # Under the write lock, as is the sweeping of such files: none is swept between its making and its locking.
-        with self._environment.locked():
+        with self.environment.locked():
             lock.try_acquire()
         try:
             yield generation
@@ -182,7 +182,7 @@ class Catalog:
         """
         check_name(name)
         sync_directory(self._root)
-        with self._environment.write() as transaction:
+        with self.environment.write() as transaction:
             if transaction.get(Table.INDICES, name.encode()) is not None:
                 raise IndexExists(f"index [{name}] is already there in {self._root}")
             transaction.put(Table.INDICES, name.encode(), msgspec.json.encode(entry))
@@ -190,7 +190,7 @@ class Catalog:
     def fill(self, entries: dict[str, IndexEntry]) -> None:
         """Enter indices whose folders are there, all at once, into a catalogue that is being made."""
         sync_directory(self._root)
-        with self._environment.write() as transaction:
+        with self.environment.write() as transaction:
             for name, entry in entries.items():
                 transaction.put(Table.INDICES, name.encode(), msgspec.json.encode(entry))
 
@@ -201,7 +201,7 @@ class Catalog:
         raises: IndexNotFound, GenerationReplaced   it is not in generation `old` any more
         """
         sync_directory(self._root)
-        with self._environment.write() as transaction:
+        with self.environment.write() as transaction:
             now = self._entry(transaction, name)
             _check_generation(name, old, now)
             new = msgspec.structs.replace(now, generation=entry) if isinstance(entry, str) else entry
@@ -213,7 +213,7 @@ class Catalog:
 
         raises: MappingError, IndexNotFound
         """
-        with self._environment.write() as transaction:
+        with self.environment.write() as transaction:
             entry = self._entry(transaction, name)
             with suppress(GenerationReplaced):
                 _check_generation(name, generation, entry)
@@ -230,7 +230,7 @@ class Catalog:
         raises: IndexNotFound
         """
         self.get(name)
-        with self._environment.write() as transaction:
+        with self.environment.write() as transaction:
             entry = self._entry(transaction, name)
             transaction.delete(Table.INDICES, name.encode())
         return entry
@@ -254,7 +254,7 @@ class Catalog:
         if not any(self._is_suspect(path, known) for path in self._root.iterdir()):
             return
         # Under the write lock nobody publishes a folder or begins to fill one. If another has it, another time.
-        with suppress(StoreLocked), self._environment.locked(timeout_s=ORPHANS_WAIT_S):
+        with suppress(StoreLocked), self.environment.locked(timeout_s=ORPHANS_WAIT_S):
             known = self.generations()
             for path in self._root.iterdir():
                 if not self._is_suspect(path, known) or is_held(self._making(path.name[:32])):

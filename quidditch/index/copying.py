@@ -9,13 +9,14 @@ from collections.abc import Callable
 
 from quidditch.index.codecs import segment_key
 from quidditch.index.environment import Environment
+from quidditch.index.snapshot import pack_tombstones, unpack_tombstones
 from quidditch.index.storage import FORMAT_KEY, SEGMENT_TABLES, Table, Transaction
 from quidditch.types import SegmentId
 
 PAGE_BYTES = 16 << 20
 """Bytes of rows in one transaction, and what a copy keeps in memory."""
 
-_WHOLE = (Table.IDS, Table.BUFFER, Table.DELETES, Table.SEGMENTS, Table.TOMBSTONES)
+_WHOLE = (Table.META, Table.IDS, Table.BUFFER, Table.DELETES, Table.SEGMENTS)
 """Tables that are copied as they are; `pending` is not, because nobody writes segments in the copy."""
 
 Progress = Callable[[int], None]
@@ -77,8 +78,13 @@ class ShardCopy:
             with self._target.write() as transaction:
                 for table in SEGMENT_TABLES:
                     transaction.delete_prefix(table, segment_key(segment))
-        for table in (*_WHOLE, Table.META):
+        for table in _WHOLE:
             copy_rows(source, self._target, table, b"", progress)
+        with self._target.write() as transaction:
+            for key, value in source.rows(Table.TOMBSTONES):
+                # Each names the commit that wrote it, and the copy counts its commits anew.
+                _, deleted = unpack_tombstones(value)
+                transaction.put(Table.TOMBSTONES, key, pack_tombstones(transaction.id, deleted))
 
 
 def _published(transaction: Transaction) -> set[SegmentId]:

@@ -103,6 +103,11 @@ def check_file_size(file: Path) -> None:
     )
 
 
+def newest_transaction(file: Path) -> int:
+    """The last commit that a file holds."""
+    return _newest_meta(file)[2]
+
+
 def damages(file: Path) -> list[str]:
     """What is wrong with the pages of a data file, in words; nothing for a sound one.
 

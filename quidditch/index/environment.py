@@ -95,13 +95,14 @@ class Environment:
     # ------------------------------------------------------------------------------------------- life
 
     @property
-    def _file(self) -> Path:
+    def file(self) -> Path:
+        """The file that holds everything."""
         return self.path / "data.mdb"
 
     def _open_or_create(self) -> None:
         """Open for writing, or for reading alone while another process writes: LMDB opens tables for writing
         inside a write transaction only, and a reader shall not wait for one."""
-        there = is_file(self._file)
+        there = is_file(self.file)
         try:
             with self.locked(timeout_s=UNLOCKED_WAIT_S if there else None):
                 self._open_for_writing()
@@ -112,9 +113,9 @@ class Environment:
 
     def _open_for_writing(self) -> None:
         """Under the write lock."""
-        if not is_file(self._file):
+        if not is_file(self.file):
             self._create_file()
-        check_file_size(self._file)
+        check_file_size(self.file)
         with self._opened(readonly=False) as env, env.begin(write=True) as txn:
             meta = _open_table(env, self.path, Table.META, txn, create=False)
             self.format = check_format(self.path, txn.get(FORMAT_KEY, db=meta))
@@ -134,14 +135,14 @@ class Environment:
                 tables = {table: env.open_db(str(table).encode(), txn) for table in self._names}
                 txn.put(FORMAT_KEY, format_record(), db=tables[Table.META])
             env.close()
-        os.replace(aside / "data.mdb", self._file)
+        os.replace(aside / "data.mdb", self.file)
         sync_directory(self.path)
         shutil.rmtree(aside, ignore_errors=True)
 
     def _open_for_reading(self) -> None:
-        if not is_file(self._file):
+        if not is_file(self.file):
             raise StorageError(f"{self.path}: there is no index to open read-only")
-        check_file_size(self._file)
+        check_file_size(self.file)
         with self._opened(readonly=True) as env:
             meta = _open_table(env, self.path, Table.META, None, create=False)
             with env.begin() as txn:
@@ -302,7 +303,7 @@ class Environment:
         if not self.outdated:
             return
         with self.write() as old:
-            if not self.outdated:
+            if self.format == FORMAT_VERSION:
                 return
             new = Transaction(old.handle, self._tables, self._seals)
             for table in self._names:
@@ -318,8 +319,8 @@ class Environment:
         expected = (self._env.info()["last_pgno"] + 1) * self._page_bytes
         # What was written is on disk: that the file could not be lengthened costs the next opening a walk.
         with contextlib.suppress(OSError):
-            if self._file.stat().st_size < expected + SPARE_BYTES // 2:
-                os.truncate(self._file, expected + SPARE_BYTES)
+            if self.file.stat().st_size < expected + SPARE_BYTES // 2:
+                os.truncate(self.file, expected + SPARE_BYTES)
 
     @contextlib.contextmanager
     def locked(self, timeout_s: float | None = None, *, joins: bool = False) -> Iterator[None]:
@@ -351,7 +352,7 @@ class Environment:
         try:
             had = self._write_lock.acquire(deadline)
         except OSError as error:
-            if not self._file.exists():
+            if not self.file.exists():
                 raise EnvironmentGone(f"{self.path}: was removed while this handle was open") from error
             raise StorageError(f"{self.path}: cannot take the write lock: {error.strerror}") from error
         if not had:

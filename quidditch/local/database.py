@@ -16,21 +16,23 @@ from typing import Any, Self
 from quidditch.analysis.registry import ANALYZER_NAMES
 from quidditch.errors import IndexExists, IndexNotFound, RequestError, StorageError
 from quidditch.index.catalog import check_name
-from quidditch.interface import BulkResult, SearchResult
+from quidditch.index.datafile import is_file
+from quidditch.interface import BulkResult, CheckReport, SearchResult
 from quidditch.local.bulk import carry_out
-from quidditch.local.directory import Directory, acquire, release
+from quidditch.local.directory import Directory, acquire, is_open, release
 from quidditch.local.generations import backup, restore
 from quidditch.local.index import LocalIndex
 from quidditch.local.location import local_path
+from quidditch.local.options import Options, check_options
+from quidditch.local.progress import watched
 from quidditch.local.settings import check_settings
-from quidditch.local.shard import Options
+from quidditch.local.verifying import check_catalogue, check_closed, raise_if_damaged, verify_directory
 from quidditch.schema.mapping import Mapping, nearest
 from quidditch.search.phases import combine
 from quidditch.search.request import SearchRequest
 from quidditch.types import Json
 
 MEMORY = ":memory:"
-_OPTION_NAMES = ("memory_bytes", "cache_bytes", "map_size_bytes")
 
 
 def connect(
@@ -43,29 +45,32 @@ def connect(
     **options: Any,
 ) -> LocalDatabase:
     """What `quidditch.connect` says."""
-    checked = _options(readonly, write_timeout_s, verify, options)
+    checked = check_options(readonly, write_timeout_s, options)
     if str(location) == MEMORY:
         return LocalDatabase._temporary(checked)
-    return LocalDatabase(local_path(location), checked, create)
+    path = local_path(location)
+    if not verify:
+        return LocalDatabase(path, checked, create)
+    known = is_open(path)
+    if not known and is_file(path / "catalog" / "data.mdb"):
+        verify_directory(path, checked)
+    database = LocalDatabase(path, checked, create)
+    if known:
+        raise_if_damaged(path, database.check(deep=False).problems)
+    return database
 
 
-def _options(readonly: bool, write_timeout_s: float, verify: bool, given: dict[str, Any]) -> Options:
-    if verify:
-        raise RequestError("connect: verify=True is not in this release")
-    if (
-        isinstance(write_timeout_s, bool)
-        or not isinstance(write_timeout_s, int | float)
-        or write_timeout_s < 0
-    ):
-        raise RequestError(
-            f"connect: write_timeout_s: seconds of 0 or more expected, not {write_timeout_s!r}"
-        )
-    for name, value in given.items():
-        if name not in _OPTION_NAMES:
-            raise RequestError(f"connect: unknown option [{name}]{nearest(name, _OPTION_NAMES)}")
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1 << 20:
-            raise RequestError(f"connect: {name}: a number of bytes from 1 MiB on expected, not {value!r}")
-    return Options(readonly=readonly, write_timeout_s=write_timeout_s, **given)
+def check_location(location: str | Path, index: str | None, *, deep: bool, progress: bool) -> CheckReport:
+    """What `quidditch.check` says."""
+    path = local_path(location)
+    if not is_file(path / "catalog" / "data.mdb"):
+        raise StorageError(f"{path}: no Quidditch directory is there")
+    if is_open(path):
+        with LocalDatabase(path, Options(readonly=True), create=False) as database:
+            checked = database if index is None else database.index(index)
+            return checked.check(deep=deep, progress=progress)
+    with watched("checking", progress) as watch:
+        return check_closed(path, index, deep=deep, progress=watch)
 
 
 def _remove_directory(path: str, pid: int) -> None:
@@ -215,6 +220,14 @@ class LocalDatabase:
         return names
 
     # --------------------------------------------------------------------------------------------- safekeeping
+
+    def check(self, *, deep: bool = True, progress: bool = False) -> CheckReport:
+        """Verify the catalogue and every index; see `Index.check`."""
+        catalogue = check_catalogue(self.directory)
+        if not catalogue.ok:
+            return catalogue
+        reports = [self.index(name).check(deep=deep, progress=progress) for name in self.indices()]
+        return CheckReport(tuple(problem for report in reports for problem in report.problems))
 
     def backup(self, path: str | Path) -> None:
         """Copy every index, all as of one moment, into a new directory, while reads and writes go on.

@@ -15,8 +15,10 @@ from quidditch.errors import CorruptIndex, IndexExists, QuidditchError, StorageE
 from quidditch.index.catalog import CATALOG_TABLES, Catalog, IndexEntry
 from quidditch.index.datafile import is_file
 from quidditch.index.environment import Environment
+from quidditch.index.filesystems import network_filesystem
 from quidditch.index.operations import IdMaker
-from quidditch.local.shard import IndexSchema, LocalShard, Options
+from quidditch.local.options import Options
+from quidditch.local.shard import IndexSchema, LocalShard
 from quidditch.schema.mapping import Mapping
 
 logger = logging.getLogger("quidditch")
@@ -36,6 +38,8 @@ class Directory:
         catalog_path = path / "catalog"
         if not is_file(catalog_path / "data.mdb"):
             _check_new(path, create and not options.readonly)
+        if not options.readonly and not options.allow_network_files:
+            _check_filesystem(path)
         self._environment = Environment(
             catalog_path,
             CATALOG_TABLES,
@@ -155,6 +159,15 @@ def _check_new(path: Path, may_create: bool) -> None:
         raise StorageError(f"{path}: no Quidditch directory is there, and none is to be made")
 
 
+def _check_filesystem(path: Path) -> None:
+    kind = network_filesystem(path)
+    if kind is not None:
+        raise StorageError(
+            f"{path}: lies on a network file system ({kind}), where another machine that has it open can destroy the "
+            "index; use a local disk, or connect with allow_network_files=True if no other machine ever will"
+        )
+
+
 _open: dict[Path, Directory] = {}
 _open_changed = threading.Condition()
 
@@ -202,6 +215,12 @@ def acquire(path: Path, options: Options, create: bool) -> Directory:
             )
         directory.handles += 1
         return directory
+
+
+def is_open(path: Path) -> bool:
+    """Whether this process has the directory open."""
+    with _open_changed:
+        return path in _open
 
 
 def release(directory: Directory) -> None:

@@ -18,7 +18,8 @@ from quidditch.index.copying import Progress, ShardCopy, copy_shard, unwatched
 from quidditch.index.environment import Environment
 from quidditch.index.storage import Transaction
 from quidditch.local.directory import Directory
-from quidditch.local.shard import LocalShard, Options
+from quidditch.local.options import Options
+from quidditch.local.shard import LocalShard
 
 CATCH_UP_ROUNDS = 5
 """How often a compaction copies what came meanwhile before it stops the writers for the rest."""

@@ -26,37 +26,31 @@ from quidditch.index.storage import SHARD_TABLES, Table
 from quidditch.interface import (
     BulkItem,
     BulkResult,
+    CheckReport,
     Document,
-    Explanation,
-    FilterLike,
-    Hit,
     IndexStats,
-    QueryLike,
-    SearchResult,
+    Shard,
     WriteResult,
 )
 from quidditch.local.bulk import carry_out
 from quidditch.local.generations import backup, compact
 from quidditch.local.location import local_path
+from quidditch.local.point_in_time import PointInTime
+from quidditch.local.progress import watched, watched_stream
+from quidditch.local.searches import Searches
 from quidditch.local.shard import LocalShard
+from quidditch.local.verifying import check_index
+from quidditch.local.views import DEFAULT_KEEP_ALIVE_S
 from quidditch.local.writing import CurrentWriter, records, update_operation
-from quidditch.query import Query, parse
-from quidditch.query.plain import rewrite_plain
-from quidditch.query.primitive import Boolean, Everything, Primitive
-from quidditch.query.rewrite import rewrite
-from quidditch.query.rewriting import RewriteContext
 from quidditch.schema.fields import TextField, spell
 from quidditch.schema.mapping import Mapping, nearest
-from quidditch.search import phases
-from quidditch.search.fetch import parse_source
-from quidditch.search.request import SearchRequest
 from quidditch.types import Json
 
 if TYPE_CHECKING:
     from quidditch.local.database import LocalDatabase
 
 
-class LocalIndex:
+class LocalIndex(Searches):
     """One index of a directory. A search sees every write acknowledged before it, whoever made it."""
 
     def __init__(self, database: LocalDatabase, name: str) -> None:
@@ -72,6 +66,20 @@ class LocalIndex:
         with self._database.directory.use(self.name) as shard:
             shard.writer.sync()
             yield shard
+
+    @contextmanager
+    def _shards(self) -> Iterator[Sequence[Shard]]:
+        with self._reading() as shard:
+            yield [shard]
+
+    def point_in_time(self, keep_alive_s: float = DEFAULT_KEEP_ALIVE_S) -> PointInTime:
+        """The index as it is now, to search again and again whatever is written meanwhile; close it soon.
+
+        keep_alive_s:  how long it may lie unused before it is ended
+        cost: the disk space of what is replaced meanwhile is reused only after its end; see `stats`
+        raises: LimitExceeded   when too many scans and points in time are open
+        """
+        return PointInTime(self, keep_alive_s)
 
     def _writer(self) -> CurrentWriter:
         return CurrentWriter(self._database.writable(), self.name)
@@ -157,7 +165,7 @@ class LocalIndex:
         with lend() as vocabularies:
             loader = StreamLoader(writer, schema, vocabularies, chunk, id_field)
             try:
-                self._load(loader, _watched(stream, docs) if progress else stream)
+                self._load(loader, watched_stream(stream, docs) if progress else stream)
             except BaseException as error:
                 _explain_stop(error, loader, _loaded(loader, started), self.name)
                 raise
@@ -247,6 +255,16 @@ class LocalIndex:
             lambda shard: compact(self._database.writable(), self.name, shard),
         )
 
+    def check(self, *, deep: bool = True, progress: bool = False) -> CheckReport:
+        """Verify every page, checksum and structure on disk, each against the others; nothing is changed.
+
+        deep:      analyse the stored documents anew too, and compare; takes about as long as indexing did
+        progress:  draw a bar, on a terminal
+        cost: reads everything; writers wait while the pages are walked, some seconds a gigabyte
+        """
+        with watched("checking", progress) as watch:
+            return check_index(self._database.directory, self.name, deep, watch)
+
     def backup(self, path: str | Path) -> None:
         """Copy this index alone into a new directory; see `Database.backup`."""
         backup(self._database.directory, [self.name], local_path(path))
@@ -300,93 +318,7 @@ class LocalIndex:
             stored = shard.snapshots.segment_list.read(transaction)
             return transaction.count(Table.BUFFER) + sum(state.live_count for state in stored)
 
-    # ---------------------------------------------------------------------------------------------- searches
-
-    def search(
-        self,
-        query: QueryLike = None,
-        *,
-        size: int = 10,
-        from_: int = 0,
-        sort: Json = None,
-        filter: FilterLike = None,
-        source: Json = True,
-        highlight: Json = None,
-        aggs: dict[str, Json] | None = None,
-        search_after: Sequence[Json] | None = None,
-        track_total_hits: bool | int = True,
-        explain: bool = False,
-        timeout_s: float | None = None,
-    ) -> SearchResult:
-        """The best documents for a query, best first, and exactly how many there are.
-
-        query:   a query object, a clause of the Query DSL, a plain string, or None for everything
-        filter:  likewise; narrows the hits down and adds nothing to their scores
-        sort:    "year", "year:desc", {"year": {"order": "desc", ...}}, or a list of these with "_score"
-        raises: QueryError, LimitExceeded, RequestError. A plain string raises nothing; see `notes`.
-        """
-        mapping = self._mapping()
-        request = SearchRequest.from_arguments(
-            mapping,
-            size=size,
-            from_=from_,
-            sort=sort,
-            source=source,
-            highlight=highlight,
-            aggs=aggs,
-            search_after=search_after,
-            track_total_hits=track_total_hits,
-            explain=explain,
-            timeout_s=timeout_s,
-        )
-        return self.run(query, request, filter)
-
-    def run(
-        self,
-        query: QueryLike,
-        request: SearchRequest,
-        filter: FilterLike = None,
-    ) -> SearchResult:
-        """Carry out a search that has been checked already. `filter`: one query, or several that must all match."""
-        mapping = self._mapping()
-        resolved, notes = _resolve(query, mapping)
-        if filter is not None:
-            narrowing, more = _resolve_filter(filter, mapping)
-            resolved = Boolean(must=(resolved,), filter=narrowing)
-            notes += more
-        with self._reading() as shard:
-            return phases.search([shard], request, resolved, mapping, index=self.name, notes=notes)
-
-    def count(self, query: QueryLike = None) -> int:
-        """How many documents match."""
-        resolved = _resolve(query, self._mapping())[0]
-        with self._reading() as shard:
-            return phases.count([shard], resolved)
-
-    def explain(self, id: str, query: QueryLike) -> Explanation:
-        """The document's score as a tree of the numbers it was made of; value 0 when it does not match.
-
-        raises: DocumentNotFound
-        """
-        wanted = check_id(id).decode()
-        mapping = self._mapping()
-        resolved = _resolve(query, mapping)[0]
-        with self._reading() as shard:
-            return phases.explain([shard], wanted, resolved, mapping)
-
-    def scan(self, query: QueryLike = None, *, source: Json = True) -> Iterator[Hit]:
-        """Every match, unscored, in the order of the last writes, streamed from one snapshot.
-
-        The snapshot is held until the iterator is exhausted or closed; the disk space of what is replaced
-        meanwhile is reused only then.
-        """
-        resolved = _resolve(query, self._mapping())[0]
-        wanted = parse_source(source)
-        return self._scan(resolved, wanted)
-
-    def _scan(self, query: Primitive, source: Json) -> Iterator[Hit]:
-        with self._reading() as shard:
-            yield from phases.scan([shard], query, index=self.name, source=source)
+    # ----------------------------------------------------------------------------------------------- analysis
 
     def analyze(
         self, text: str, *, field: str | None = None, analyzer: str | None = None
@@ -430,6 +362,7 @@ class LocalIndex:
             buffered = transaction.count(Table.BUFFER)
             structures = {str(table): transaction.size_bytes(table) for table in SHARD_TABLES}
             size_bytes = shard.environment.size_bytes()
+            views_s = shard.views.ages_s()
         fields: dict[str, int] = {}
         for state in states:
             for field in state.record.fields:
@@ -442,30 +375,10 @@ class LocalIndex:
             size_bytes=size_bytes,
             fields=fields,
             structures=structures,
+            free_bytes=max(0, size_bytes - sum(structures.values())),
+            open_views=len(views_s),
+            oldest_view_s=max(views_s, default=0.0),
         )
-
-
-def _resolve_filter(filter: FilterLike, mapping: Mapping) -> tuple[tuple[Primitive, ...], list[str]]:
-    """Each filter by itself, as `_resolve` has it."""
-    if isinstance(filter, list | tuple):
-        found = [_resolve(each, mapping, f"filter[{place}]") for place, each in enumerate(filter)]
-    else:
-        found = [_resolve(filter, mapping, "filter")]
-    return tuple(primitive for primitive, _ in found), [note for _, notes in found for note in notes]
-
-
-def _resolve(query: QueryLike, mapping: Mapping, path: str = "query") -> tuple[Primitive, list[str]]:
-    """The query over this mapping's fields, and notes on what was cut from a plain string.
-
-    `path` is the place of the query in the request, for messages.
-    """
-    if query is None:
-        return Everything(), []
-    context = RewriteContext(mapping, int(time.time() * 1000))
-    if isinstance(query, str):
-        return rewrite_plain(query, context)
-    parsed = query if isinstance(query, Query) else parse(query, path)
-    return rewrite(parsed, context), []
 
 
 def _loaded(loader: StreamLoader, started: float) -> BulkResult:
@@ -485,13 +398,3 @@ def _explain_stop(error: BaseException, loader: StreamLoader, partial: BulkResul
         f"add_many: of the first {loader.settled:,} documents of the stream {partial.ok:,} are in index [{name}] and "
         f"{len(partial.errors):,} were rejected; none of those after them is in"
     )
-
-
-def _watched(stream: Iterator[Any], docs: object) -> Iterator[Any]:
-    """The stream with a progress bar, on a terminal; as it is elsewhere."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    total = len(docs) if hasattr(docs, "__len__") else None
-    columns = (TextColumn("indexing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, transient=True) as progress:
-        yield from progress.track(stream, total=total)

@@ -2,53 +2,22 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
-from quidditch.errors import StorageError
 from quidditch.index.catalog import Catalog, IndexEntry
-from quidditch.index.environment import DEFAULT_MAP_BYTES, Environment
-from quidditch.index.reader import DEFAULT_CACHE_BYTES
-from quidditch.index.snapshot import Snapshot, Snapshots
-from quidditch.index.storage import SHARD_TABLES
-from quidditch.index.writer import DEFAULT_MEMORY_BYTES, IndexWriter
+from quidditch.index.environment import Environment
+from quidditch.index.snapshot import Snapshots
+from quidditch.index.writer import IndexWriter
 from quidditch.interface import (
-    CollectionStats,
-    Fetched,
-    FetchRequest,
-    QueryRequest,
-    QueryResult,
     ShardSnapshot,
 )
+from quidditch.local.options import Options
 from quidditch.local.settings import durability_of
+from quidditch.local.views import Views
 from quidditch.schema.mapping import Mapping
 from quidditch.search.searcher import SnapshotSearcher
-from quidditch.types import DocAddress, Json
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a directory is opened. `memory_bytes` bounds indexing, `cache_bytes` what searches keep decoded,
-    `map_size_bytes` the addresses reserved for each index, and so its size on disk."""
-
-    readonly: bool = False
-    write_timeout_s: float = 60.0
-    memory_bytes: int = DEFAULT_MEMORY_BYTES
-    cache_bytes: int = DEFAULT_CACHE_BYTES
-    map_size_bytes: int = DEFAULT_MAP_BYTES
-
-    def environment(self, folder: Path) -> Environment:
-        """A shard's environment, opened so."""
-        return Environment(
-            folder,
-            SHARD_TABLES,
-            readonly=self.readonly,
-            write_timeout_s=self.write_timeout_s,
-            map_bytes=self.map_size_bytes,
-        )
+from quidditch.types import Json
 
 
 class IndexSchema:
@@ -95,12 +64,15 @@ class LocalShard:
         self.writer = IndexWriter(self.snapshots, schema, options.memory_bytes, durability_of(entry.settings))
         self.users = 0
         self.retired = False
-        self._lasting: set[LastingView] = set()
-        self._closing = False
+        self.views = Views()
+        self._keep_alive_s = options.keep_alive_s
 
     @contextmanager
-    def snapshot(self, lasting: bool = False) -> Iterator[ShardSnapshot]:
-        """A view for one search, or a lasting one for a scan; nothing it hands out lies in the mapped file."""
+    def snapshot(self, lasting: bool = False, keep_alive_s: float | None = None) -> Iterator[ShardSnapshot]:
+        """A view for one search, or a lasting one for a scan; nothing it hands out lies in the mapped file.
+
+        raises: LimitExceeded   too many lasting ones are open
+        """
         if lasting:
             self.environment.prepare_to_write()
         with self.environment.translated(), self.snapshots.open(self.schema.current) as snapshot:
@@ -108,14 +80,8 @@ class LocalShard:
             if not lasting:
                 yield searcher
                 return
-            view = LastingView(snapshot, searcher)
-            self._lasting.add(view)
-            if self._closing:
-                view.end()
-            try:
+            with self.views.registered(snapshot, searcher, keep_alive_s or self._keep_alive_s) as view:
                 yield view
-            finally:
-                self._lasting.discard(view)
 
     def close(self) -> None:
         """Wait for running searches, end the scans that are between two of theirs, and unmap.
@@ -126,41 +92,5 @@ class LocalShard:
             if not self.environment.readonly and not self.environment.closed:
                 self.writer.close()
         finally:
-            self._closing = True
-            for view in list(self._lasting):
-                view.end()
+            self.views.close()
             self.environment.close()
-
-
-class LastingView(ShardSnapshot):
-    """A scan's view. It may lie idle for long, so closing the shard ends it rather than wait for it."""
-
-    def __init__(self, snapshot: Snapshot, searcher: SnapshotSearcher) -> None:
-        self._snapshot = snapshot
-        self._searcher = searcher
-        self._ended = False
-        self._lock = threading.Lock()
-
-    def end(self) -> None:
-        with self._lock:
-            self._ended = True
-            self._snapshot.close()
-
-    @contextmanager
-    def _at_work(self) -> Iterator[SnapshotSearcher]:
-        with self._lock:
-            if self._ended:
-                raise StorageError("the database was closed while this scan was open")
-            yield self._searcher
-
-    def statistics(self, fields: Iterable[str], terms: Iterable[tuple[str, bytes]]) -> CollectionStats:
-        with self._at_work() as searcher:
-            return searcher.statistics(fields, terms)
-
-    def query(self, request: QueryRequest) -> QueryResult:
-        with self._at_work() as searcher:
-            return searcher.query(request)
-
-    def fetch(self, addresses: Sequence[DocAddress], request: FetchRequest) -> list[Fetched]:
-        with self._at_work() as searcher:
-            return searcher.fetch(addresses, request)

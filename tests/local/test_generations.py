@@ -15,7 +15,8 @@ from other_processes import run
 import quidditch
 from quidditch import CorruptIndex, IndexExists, IndexNotFound, RequestError, StorageError, StoreLocked
 from quidditch.index import copying
-from quidditch.interface import Database, Index
+from quidditch.index.datafile import _newest_meta
+from quidditch.interface import Index
 from quidditch.local import LocalDatabase, LocalIndex
 
 
@@ -71,15 +72,31 @@ def test_compaction_changes_nothing_a_reader_sees_and_gives_space_back(
     for _ in range(3):
         index.add_many(map(document, range(1_500)))
     index.force_merge()
+    remembered = index.delete("0").version
     size, before, old = index.stats().size_bytes, seen(index), folders(folder)
     index.compact()
     assert index.stats().size_bytes < size / 1.5
     assert seen(index) == before
-    assert index.delete("0").version == 3, "what was deleted a moment ago is remembered"
+    assert index.delete("0").version == remembered + 1, "what was deleted a moment ago is remembered"
     assert len(folders(folder)) == 1
     assert folders(folder) != old
     index.add(document(1), id="1")
     assert index["1"].version == before["versions"][0][0] + 1
+
+
+def test_deletes_after_a_compaction_count_in_scores_at_once(index: LocalIndex) -> None:
+    """What is cached goes by the commit of the last delete, and a copy counts its commits anew."""
+    index.force_merge()
+    index.add_many(map(document, range(100_000, 170_000)))
+    index.force_merge()
+    for number in range(100, 140):
+        index.delete(str(number))
+    index.compact()
+    for number in range(169_000, 169_003):
+        scores = {hit.score for hit in index.search("dune", size=1)}
+        index.delete(str(number))
+        assert {hit.score for hit in index.search("dune", size=1)} != scores
+    assert index.check(deep=False).problems == ()
 
 
 def test_a_scan_that_began_before_a_compaction_goes_on_with_what_it_saw(index: LocalIndex) -> None:
@@ -209,15 +226,19 @@ def test_an_index_whose_files_are_gone_says_so(folder: Path, index: LocalIndex) 
     (data,) = folder.glob("*/0")
     shutil.rmtree(data)
     for readonly in (True, False):
-        with quidditch.connect(folder, readonly=readonly) as database:
-            with pytest.raises(CorruptIndex, match="missing"):
-                len(database["books"])
+        with (
+            quidditch.connect(folder, readonly=readonly) as database,
+            pytest.raises(CorruptIndex, match="missing"),
+        ):
+            len(database["books"])
 
 
 # ------------------------------------------------------------------------------------------- backup and restore
 
 
-def test_a_backup_is_a_directory_like_any_other(folder: Path, database: Database, index: LocalIndex) -> None:
+def test_a_backup_is_a_directory_like_any_other(
+    folder: Path, database: LocalDatabase, index: LocalIndex
+) -> None:
     database.create_index("authors", {"properties": {"name": {"type": "keyword"}}}).add({"name": "Herbert"})
     target = folder.parent / "backup"
     database.backup(target)
@@ -234,14 +255,14 @@ def test_a_backup_is_a_directory_like_any_other(folder: Path, database: Database
     assert index.delete(ids[0]).result == "not_found"
 
 
-def test_a_backup_of_one_index(folder: Path, database: Database, index: LocalIndex) -> None:
+def test_a_backup_of_one_index(folder: Path, database: LocalDatabase, index: LocalIndex) -> None:
     database.create_index("authors")
     index.backup(folder.parent / "one")
     with quidditch.connect(folder.parent / "one", readonly=True) as copy:
         assert copy.indices() == ["books"]
 
 
-def test_a_backup_overwrites_nothing(folder: Path, database: Database, index: LocalIndex) -> None:
+def test_a_backup_overwrites_nothing(folder: Path, database: LocalDatabase, index: LocalIndex) -> None:
     taken = folder.parent / "taken"
     taken.mkdir()
     (taken / "letter").write_text("keep")
@@ -251,7 +272,7 @@ def test_a_backup_overwrites_nothing(folder: Path, database: Database, index: Lo
     assert (taken / "letter").read_text() == "keep"
 
 
-def test_a_backup_is_of_one_moment_while_writes_go_on(database: Database, folder: Path) -> None:
+def test_a_backup_is_of_one_moment_while_writes_go_on(database: LocalDatabase, folder: Path) -> None:
     """Each number goes to the first index, then to the second: no copy may hold one in the second alone."""
     first, second = database.create_index("first"), database.create_index("second")
     done = threading.Event()
@@ -290,7 +311,9 @@ def test_a_backup_cut_short_is_no_directory(
         quidditch.connect(folder.parent / "half", create=False)
 
 
-def test_restoring_brings_an_index_back_as_it_was(folder: Path, database: Database, index: LocalIndex) -> None:
+def test_restoring_brings_an_index_back_as_it_was(
+    folder: Path, database: LocalDatabase, index: LocalIndex
+) -> None:
     before = seen(index)
     target = folder.parent / "backup"
     database.backup(target)
@@ -301,7 +324,7 @@ def test_restoring_brings_an_index_back_as_it_was(folder: Path, database: Databa
     assert index["last"]["title"] == "dune again", "a handle by name finds the restored index"
 
 
-def test_restoring_replaces_only_when_told(folder: Path, database: Database, index: LocalIndex) -> None:
+def test_restoring_replaces_only_when_told(folder: Path, database: LocalDatabase, index: LocalIndex) -> None:
     database.backup(folder.parent / "backup")
     ids = [hit.id for hit in index.scan()]
     index.delete("last")
@@ -318,7 +341,7 @@ def test_restoring_replaces_only_when_told(folder: Path, database: Database, ind
     assert len(folders(folder)) == 1
 
 
-def test_restoring_under_another_name(folder: Path, database: Database, index: LocalIndex) -> None:
+def test_restoring_under_another_name(folder: Path, database: LocalDatabase, index: LocalIndex) -> None:
     database.backup(folder.parent / "backup")
     assert database.restore(folder.parent / "backup", "books", name="old-books") == ["old-books"]
     assert database.indices() == ["books", "old-books"]
@@ -335,15 +358,16 @@ def test_restoring_under_another_name(folder: Path, database: Database, index: L
 
 @pytest.mark.parametrize("place", [0.2, 0.5, 0.8])
 def test_a_damaged_backup_restores_nothing(
-    folder: Path, database: Database, index: LocalIndex, place: float
+    folder: Path, database: LocalDatabase, index: LocalIndex, place: float
 ) -> None:
     database.backup(folder.parent / "backup")
     (data,) = (folder.parent / "backup").glob("*/0/data.mdb")
-    size = data.stat().st_size
+    page_bytes, last_page, _ = _newest_meta(data)
+    start = int(last_page * place) * page_bytes
     with data.open("r+b") as file:
-        file.seek(int(size * place))
-        page = file.read(4096)
-        file.seek(int(size * place))
+        file.seek(start)
+        page = file.read(page_bytes)
+        file.seek(start)
         file.write(bytes(byte ^ 0x55 for byte in page))
     before = [hit.id for hit in index.scan()]
     with pytest.raises(CorruptIndex):
@@ -352,7 +376,7 @@ def test_a_damaged_backup_restores_nothing(
     assert len(folders(folder)) == 1
 
 
-def test_creating_leaves_no_trace_of_its_making(folder: Path, database: Database) -> None:
+def test_creating_leaves_no_trace_of_its_making(folder: Path, database: LocalDatabase) -> None:
     database.create_index("books")
     assert [len(name) for name in folders(folder)] == [32]
     assert os.listdir(folder / folders(folder)[0]) == ["0"]

@@ -135,7 +135,9 @@ def test_no_room_for_a_chunk_is_said_with_how_much_went_in(
         with pytest.raises(StoreFull, match="no room") as raised:
             index.add_many(map(document, range(600)), chunk=100)
     (note,) = raised.value.__notes__
-    assert note.startswith("add_many: of the first 200 documents of the stream 200 are in index [books] and 0 were")
+    assert note.startswith(
+        "add_many: of the first 200 documents of the stream 200 are in index [books] and 0 were"
+    )
     assert raised.value.partial.ok == 200
     assert not raised.value.partial.errors
     assert check_whole(index) == set(range(200))
