@@ -10,7 +10,9 @@ from database_contract import DatabaseContract, OpenAgain
 from index_contract import IndexContract
 
 import quidditch
+from quidditch.index.single_writes import Durability
 from quidditch.interface import Database
+from quidditch.local import shard
 
 
 class OnDirectory:
@@ -41,6 +43,14 @@ class InMemory:
         pytest.skip("a temporary database has no name to open it by again")
 
 
+class AcknowledgedFromMemory(OnDirectory):
+    """Every index has durability "async", and is synced by nothing but what reads and writes bring about."""
+
+    @pytest.fixture(autouse=True)
+    def asynchronous(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(shard, "durability_of", lambda settings: Durability("async", 3600.0))
+
+
 class TestLocalDatabase(OnDirectory, DatabaseContract):
     """`connect("./data")`."""
 
@@ -55,3 +65,11 @@ class TestTemporaryDatabase(InMemory, DatabaseContract):
 
 class TestTemporaryIndex(InMemory, IndexContract):
     """An index of `connect(":memory:")`."""
+
+
+class TestAsynchronousDatabase(AcknowledgedFromMemory, DatabaseContract):
+    """`durability: async` for every index."""
+
+
+class TestAsynchronousIndex(AcknowledgedFromMemory, IndexContract):
+    """An index with `durability: async`."""
