@@ -104,20 +104,31 @@ class Merger:
 
     def _begin(self, choose: merge.Choice, *, preempt: bool = False) -> bool:
         """Begin the next merge; whether there is one that no other process has under way, or `preempt`."""
+        with self._environment.read() as transaction:
+            # Most often nothing is due: no reason to stop the writers.
+            if not self._due(transaction, choose, preempt):
+                return False
         with self._environment.write() as transaction:
-            states = read_segments(transaction, {})
-            busy: set[int] = set()
-            for target, lease in read_leases(transaction).items():
-                if preempt and lease.sources:
-                    discard(transaction, target)
-                elif self._leases.alive(target, lease):
-                    busy.update(lease.sources)
-            sources = _first_choice(states, busy, choose)
+            if preempt:
+                for target, lease in read_leases(transaction).items():
+                    if lease.sources:
+                        discard(transaction, target)
+            sources = self._due(transaction, choose, preempt)
             if not sources:
                 return False
             target = self._leases.take(transaction, (state.segment_id for state in sources))
         self._task = _Task(self._environment, self._leases, SegmentMerge(self._environment, sources, target))
         return True
+
+    def _due(self, transaction: Transaction, choose: merge.Choice, preempt: bool) -> Sequence[SegmentState]:
+        """The segments to merge next, those left out that another merge has, unless it is to give way."""
+        busy = {
+            source
+            for target, lease in read_leases(transaction).items()
+            if not preempt and self._leases.alive(target, lease)
+            for source in lease.sources
+        }
+        return _first_choice(read_segments(transaction, {}), busy, choose)
 
     def _step(self) -> int:
         """Take the merge at hand a piece further, or publish it; the bytes written."""
