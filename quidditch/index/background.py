@@ -39,8 +39,9 @@ class Background:
         with self._state:
             if self._closed:
                 return
-            if key in self._due:
-                when = min(when, self._due[key][0])
+            if key in self._due and self._due[key][0] <= when:
+                # Nothing to wake the thread for: that would cost each of many calls a turn of the interpreter lock.
+                return
             self._due[key] = (when, work)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=f"quidditch-{self._name}", daemon=True)

@@ -98,6 +98,9 @@ class Catalog:
 
     def entries(self) -> dict[str, IndexEntry]:
         """All indices by name."""
+        commit, entries = self._seen
+        if commit == self.environment.last_commit():
+            return entries
         with self.environment.read() as transaction, self._lock:
             if self._seen[0] != transaction.id:
                 self._seen = (transaction.id, self._read_entries(transaction))

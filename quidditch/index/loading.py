@@ -42,7 +42,8 @@ class Rejected:
 class ChunkWriter(Protocol):
     """Where a stream goes: an IndexWriter, or what stands for the one that an index has at the moment."""
 
-    chunk_bytes: int
+    @property
+    def chunk_bytes(self) -> int: ...
 
     def make_id(self) -> bytes: ...
 
@@ -71,6 +72,7 @@ class StreamLoader:
         id_field: str | None,
     ) -> None:
         self._writer = writer
+        self._chunk_bytes = writer.chunk_bytes
         self._schema = schema
         self._vocabularies = vocabularies
         self._chunk_docs = chunk_docs
@@ -124,7 +126,7 @@ class StreamLoader:
             self._commit()
         elif len(self._docs) >= BATCH_DOCS or self._batch_bytes >= BATCH_BYTES:
             self._analyse()
-            if self._builder.size_bytes >= self._writer.chunk_bytes or self._vocabularies.over_limit:
+            if self._builder.size_bytes >= self._chunk_bytes or self._vocabularies.over_limit:
                 self._commit()
 
     def _take_id(self, doc: Dict[str, Any]) -> tuple[bytes, Dict[str, Any]]:

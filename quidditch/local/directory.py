@@ -72,8 +72,8 @@ class Directory:
                 shard.close()
 
     def _take(self, name: str) -> LocalShard:
-        entry = self.catalog.get(name)
         self._retire_gone()
+        entry = self.catalog.get(name)
         while True:
             with self._lock:
                 shard = self._shards.get(entry.generation)

@@ -36,7 +36,10 @@ class CurrentWriter:
         self._directory = directory
         self._name = name
         self._generation = directory.catalog.get(name).generation
-        self.chunk_bytes = self.on_shard(lambda shard: shard.writer.chunk_bytes)
+
+    @property
+    def chunk_bytes(self) -> int:
+        return self.on_shard(lambda shard: shard.writer.chunk_bytes)
 
     def make_id(self) -> bytes:
         return self._directory.make_id()
@@ -56,9 +59,10 @@ class CurrentWriter:
 
     def _follow(self, generation: str) -> None:
         """raises: IndexNotFound   the index of this name is another one by now"""
-        with suppress(GenerationReplaced):
-            self._directory.catalog.check(self._name, self._generation)
-        self._generation = generation
+        if generation != self._generation:
+            with suppress(GenerationReplaced):
+                self._directory.catalog.check(self._name, self._generation)
+            self._generation = generation
 
     def apply(self, operations: Sequence[Operation]) -> list[Applied | QuidditchError]:
         """As `IndexWriter.apply`."""
