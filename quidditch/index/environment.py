@@ -62,9 +62,11 @@ class Environment:
         tables: tuple[Table, ...],
         *,
         readonly: bool = False,
+        create: bool = True,
         write_timeout_s: float = 60.0,
         map_bytes: int = DEFAULT_MAP_BYTES,
     ) -> None:
+        """raises: EnvironmentGone   with `create` False, where there is none"""
         self.path = path
         self.readonly = readonly
         self.write_timeout_s = write_timeout_s
@@ -78,9 +80,11 @@ class Environment:
         self._state = threading.Condition()
         self._thread_lock = threading.RLock()
         self._seals = SealMemory()
+        self._env: Any = None
         self.format = 0
-        if not readonly:
+        if not readonly and create:
             _make_directory(path)
+        self._create = create
         self._write_lock = WriteLock(path)
         self._depth = 0
         self.keeper: Callable[[], None] | None = None
@@ -103,6 +107,8 @@ class Environment:
         """Open for writing, or for reading alone while another process writes: LMDB opens tables for writing
         inside a write transaction only, and a reader shall not wait for one."""
         there = is_file(self.file)
+        if not there and not self._create:
+            raise EnvironmentGone(f"{self.path}: there is no index")
         try:
             with self.locked(timeout_s=UNLOCKED_WAIT_S if there else None):
                 self._open_for_writing()
@@ -114,14 +120,14 @@ class Environment:
     def _open_for_writing(self) -> None:
         """Under the write lock."""
         if not is_file(self.file):
+            if not self._create:
+                raise EnvironmentGone(f"{self.path}: was removed")
             self._create_file()
         check_file_size(self.file)
         with self._opened(readonly=False) as env, env.begin(write=True) as txn:
             meta = _open_table(env, self.path, Table.META, txn, create=False)
             self.format = check_format(self.path, txn.get(FORMAT_KEY, db=meta))
             self._tables = {table: env.open_db(str(table).encode(), txn) for table in self._names}
-        # A reader that was killed pins the pages that it saw, until its slot is cleared.
-        self._env.reader_check()
         self._can_write = True
 
     def _create_file(self) -> None:
@@ -141,7 +147,7 @@ class Environment:
 
     def _open_for_reading(self) -> None:
         if not is_file(self.file):
-            raise StorageError(f"{self.path}: there is no index to open read-only")
+            raise EnvironmentGone(f"{self.path}: there is no index to open read-only")
         check_file_size(self.file)
         with self._opened(readonly=True) as env:
             meta = _open_table(env, self.path, Table.META, None, create=False)
@@ -154,13 +160,20 @@ class Environment:
     @contextlib.contextmanager
     def _opened(self, *, readonly: bool) -> Iterator[Any]:
         """LMDB's environment, closed again if the block fails."""
+        try:
+            with _translated(self.path):
+                env = _open_lmdb(self.path, len(self._names), readonly, self._map_bytes)
+        except StorageError as error:
+            if not is_file(self.file):
+                raise EnvironmentGone(f"{self.path}: was removed while it was being opened") from error
+            raise
         with _translated(self.path):
-            self._env = _open_lmdb(self.path, len(self._names), readonly, self._map_bytes)
             try:
-                yield self._env
+                yield env
             except BaseException:
-                self._env.close()
+                env.close()
                 raise
+        self._env = env
         self._page_bytes = int(self._env.stat()["psize"])
 
     def _reopen_for_writing(self) -> None:
@@ -240,9 +253,12 @@ class Environment:
         try:
             return self._env.begin(buffers=True)
         except lmdb.ReadersFullError:
-            # Slots of processes that died are taken until somebody looks.
-            self._env.reader_check()
+            self.clear_dead_readers()
             return self._env.begin(buffers=True)
+
+    def clear_dead_readers(self) -> int:
+        """Free the slots of readers whose process has died: until then they pin the pages that they saw. How many."""
+        return int(self._env.reader_check())
 
     def end_read(self, transaction: Transaction) -> None:
         if self._pid != os.getpid():
@@ -362,6 +378,23 @@ class Environment:
             raise StorageError(f"{self.path}: cannot take the write lock: {error.strerror}") from error
         if not had:
             raise self._still_locked(patience_s, self._write_lock.holder())
+        try:
+            self._catch_up()
+        except BaseException:
+            self._write_lock.release()
+            raise
+
+    def _catch_up(self) -> None:
+        """Have readers see the newest commit. LMDB writes a commit to the file and then tells readers of it; a
+        writer killed in between leaves them with the commit before, until somebody begins to write. Who decides
+        by what a read transaction sees, and then writes, would decide by a state that is past."""
+        if self._env is None or self.readonly:
+            return
+        self._guard()
+        if not self._can_write:
+            self._reopen_for_writing()
+        with _translated(self.path):
+            self._env.begin(write=True).abort()
 
     def _still_locked(self, patience_s: float, holder: str) -> StoreLocked:
         return StoreLocked(
@@ -438,7 +471,7 @@ def _open_lmdb(path: Path, tables: int, readonly: bool, map_bytes: int) -> Any:
     lock_file = path / "lock.mdb"
     can_lock = os.access(lock_file if lock_file.exists() else path, os.W_OK)
     with _translated(path):
-        return lmdb.open(
+        env = lmdb.open(
             str(path),
             map_size=map_bytes,
             max_dbs=tables + 1,
@@ -450,6 +483,9 @@ def _open_lmdb(path: Path, tables: int, readonly: bool, map_bytes: int) -> Any:
             create=not readonly,
             max_spare_txns=4,
         )
+        # The slot of a reader that was killed pins the pages that it saw, until somebody looks.
+        env.reader_check()
+        return env
 
 
 @contextlib.contextmanager
@@ -461,7 +497,8 @@ def _translated(path: Path) -> Iterator[None]:
         raise StoreFull(f"{path}: no room to write: {error}; the write was undone") from error
     except lmdb.ReadersFullError as error:
         raise StorageError(
-            f"{path}: {MAX_READERS} readers are open already, the most this environment holds"
+            f"{path}: as many readers are open already as this environment holds (there were to be {MAX_READERS}, "
+            "unless an older lock.mdb says otherwise); close scans, or threads that read"
         ) from error
     except (lmdb.CorruptedError, lmdb.InvalidError, lmdb.PanicError, lmdb.PageNotFoundError) as error:
         raise CorruptIndex(f"{path}: LMDB cannot read its pages: {error}") from error

@@ -24,6 +24,7 @@ from quidditch.index.buffer import pack_buffered
 from quidditch.index.codecs import LONGEST_PLAIN_ID, id_key, pack_id_entry, seq_no_key
 from quidditch.index.commit import next_seq_no, set_next_seq_no
 from quidditch.index.document import Schema, parse_and_learn
+from quidditch.index.environment import EnvironmentGone
 from quidditch.index.group_commit import GroupCommit
 from quidditch.index.merging import add_tombstones
 from quidditch.index.operations import Applied, Changes, Entry, Operation
@@ -208,9 +209,15 @@ class SingleWrites:
 
         raises: StoreFull, ...   it is in memory still, and the next write, read or interval tries again
         """
-        if self._pending is not None:
+        if self._pending is None:
+            return
+        try:
             with self._environment.locked():
                 pass
+        except EnvironmentGone:
+            # Another thread has committed since, and another process moved the index.
+            if self._pending is not None:
+                raise
 
     def _commit_pending(self) -> None:
         """Under the write lock, which is let go of with it."""

@@ -210,6 +210,7 @@ class IndexWriter:
         """(number, fields, bytes) of the builder's rows, written under a number nobody reads yet; they are
         discarded when the block fails to publish it."""
         # Whoever writes much clears away what killed processes left behind.
+        self._environment.clear_dead_readers()
         sweep(self._environment, self._leases)
         segment = self._take_number(within_lock)
         fields: list[FieldRecord] = []

@@ -14,7 +14,7 @@ from typing import Any
 from quidditch.errors import CorruptIndex, IndexExists, QuidditchError, StorageError
 from quidditch.index.catalog import CATALOG_TABLES, Catalog, IndexEntry
 from quidditch.index.datafile import is_file
-from quidditch.index.environment import Environment
+from quidditch.index.environment import Environment, EnvironmentGone
 from quidditch.index.filesystems import network_filesystem
 from quidditch.index.operations import IdMaker
 from quidditch.local.options import Options
@@ -35,6 +35,8 @@ class Directory:
         self.pid = os.getpid()
         self._lock = threading.Lock()
         self._shards: dict[str, LocalShard] = {}
+        self._retired: set[str] = set()
+        """Generations whose shards are still open for those that are at work on them: LMDB opens a file once."""
         catalog_path = path / "catalog"
         if not is_file(catalog_path / "data.mdb"):
             _check_new(path, create and not options.readonly)
@@ -67,9 +69,9 @@ class Directory:
         finally:
             with self._lock:
                 shard.users -= 1
-                last = shard.retired and not shard.users
+                last = shard.generation in self._retired and not shard.users
             if last:
-                shard.close()
+                self._close_retired(shard)
 
     def _take(self, name: str) -> LocalShard:
         self._retire_gone()
@@ -77,23 +79,27 @@ class Directory:
         while True:
             with self._lock:
                 shard = self._shards.get(entry.generation)
-                if shard is None:
+                if shard is None and entry.generation not in self._retired:
                     shard = self._open_shard(name, entry)
                 if shard is not None:
                     self._shards[entry.generation] = shard
                     shard.users += 1
                     return shard
+            # The index has moved, or was deleted, since the entry was read.
             entry = self.catalog.get(name)
 
     def _open_shard(self, name: str, entry: IndexEntry) -> LocalShard | None:
         """None if the index has moved since the entry was read."""
         folder = self.catalog.folder(entry.generation)
-        if not is_file(folder / "data.mdb"):
+        try:
+            environment = self.options.environment(folder, create=False)
+        except EnvironmentGone as error:
             if self.catalog.get(name).generation != entry.generation:
                 return None
-            raise CorruptIndex(f"{folder}: the data of index [{name}] is missing; restore it from a backup")
-        schema = IndexSchema(self.catalog, name, entry.generation)
-        return LocalShard(self.options.environment(folder), schema, entry, self.options)
+            raise CorruptIndex(
+                f"{folder}: the data of index [{name}] is missing; restore it from a backup"
+            ) from error
+        return LocalShard(environment, IndexSchema(self.catalog, name, entry.generation), entry, self.options)
 
     def _retire_gone(self) -> None:
         """Let go of shards whose index moved or was deleted, by whichever process: they hold its disk space."""
@@ -109,10 +115,17 @@ class Directory:
             shard = self._shards.pop(generation, None)
             if shard is None:
                 return
-            shard.retired = True
+            self._retired.add(generation)
             idle = not shard.users
         if idle:
+            self._close_retired(shard)
+
+    def _close_retired(self, shard: LocalShard) -> None:
+        try:
             shard.close()
+        finally:
+            with self._lock:
+                self._retired.discard(shard.generation)
 
     # ----------------------------------------------------------------------------------------------- indices
 
@@ -121,7 +134,7 @@ class Directory:
         if name in self.catalog.entries():
             raise IndexExists(f"index [{name}] is already there in {self.path}")
         with self.catalog.staged() as generation:
-            self.options.environment(self.catalog.folder(generation)).close()
+            self.options.environment(self.catalog.folder(generation), create=True).close()
             self.catalog.create(name, IndexEntry(generation, mapping.to_dict(), settings))
 
     def delete(self, name: str) -> None:

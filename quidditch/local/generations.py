@@ -35,7 +35,7 @@ def compact(directory: Directory, name: str, shard: LocalShard, progress: Progre
             GenerationReplaced        another process was faster
     """
     with directory.catalog.staged() as generation:
-        target = directory.options.environment(directory.catalog.folder(generation))
+        target = directory.options.environment(directory.catalog.folder(generation), create=True)
         try:
             copy = ShardCopy(target)
             for _ in range(CATCH_UP_ROUNDS):
@@ -65,7 +65,7 @@ def backup(directory: Directory, names: Sequence[str], path: Path, progress: Pro
     entries: dict[str, IndexEntry] = {}
     with ExitStack() as stack:
         for name, entry, transaction in _one_moment(directory, names, stack):
-            target = Options().environment(path / entry.generation / "0")
+            target = Options().environment(path / entry.generation / "0", create=True)
             try:
                 copy_shard(transaction, target, progress)
             finally:
@@ -110,7 +110,7 @@ def restore(
     raises: IndexExists, StoreFull, CorruptIndex, StoreLocked   what was there is as it was
     """
     with directory.catalog.staged() as generation:
-        target = directory.options.environment(directory.catalog.folder(generation))
+        target = directory.options.environment(directory.catalog.folder(generation), create=True)
         try:
             with source.environment.read() as transaction:
                 copy_shard(transaction, target, progress)

@@ -32,12 +32,13 @@ class Options:
     keep_alive_s: float = DEFAULT_KEEP_ALIVE_S
     allow_network_files: bool = False
 
-    def environment(self, folder: Path) -> Environment:
-        """A shard's environment, opened so."""
+    def environment(self, folder: Path, *, create: bool) -> Environment:
+        """A shard's environment, opened so; made anew, or there already."""
         return Environment(
             folder,
             SHARD_TABLES,
             readonly=self.readonly,
+            create=create,
             write_timeout_s=self.write_timeout_s,
             map_bytes=self.map_size_bytes,
         )

@@ -45,7 +45,7 @@ class IndexSchema:
 class LocalShard:
     """One shard in this process: what a search runs on, and its writer.
 
-    `users` counts who is at work on it, under the directory's lock: once retired, the last one closes it.
+    `users` counts who is at work on it, under the directory's lock.
     """
 
     def __init__(
@@ -63,7 +63,6 @@ class LocalShard:
         self.snapshots = Snapshots(environment, options.cache_bytes)
         self.writer = IndexWriter(self.snapshots, schema, options.memory_bytes, durability_of(entry.settings))
         self.users = 0
-        self.retired = False
         self.views = Views()
         self._keep_alive_s = options.keep_alive_s
 

@@ -27,7 +27,7 @@ from quidditch.errors import (
     StoreLocked,
 )
 from quidditch.index.codecs import FORMAT_VERSION, OLDEST_READABLE
-from quidditch.index.datafile import format_record
+from quidditch.index.datafile import _newest_meta, format_record
 from quidditch.index.environment import Environment
 from quidditch.index.storage import Table
 
@@ -169,6 +169,33 @@ def test_several_processes_make_one_directory_at_once(tmp_path: Path) -> None:
         assert process.returncode == 0
     with quidditch.connect(tmp_path / "data") as database:
         assert database["books"].count("dune") == 3
+
+
+def test_a_file_that_lacks_only_free_pages_at_its_end_is_sound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LMDB counts pages that a transaction took and gave back; a kill before the file was lengthened leaves this."""
+    monkeypatch.setattr(Environment, "_cover_last_page", lambda self: None)
+    environment = reopened(tmp_path)
+    file = tmp_path / "data.mdb"
+    for size in range(1_000, 400_000, 3_000):
+        with environment.write() as transaction:
+            transaction.put(Table.STORED, b"%d" % size, bytes(size))
+            transaction.delete(Table.STORED, b"%d" % size)
+            transaction.put(Table.IDS, b"%d" % size, b"")
+        page_bytes, last_page, _ = _newest_meta(file)
+        if file.stat().st_size < (last_page + 1) * page_bytes:
+            break
+    else:
+        pytest.fail("LMDB always wrote the last page: the test no longer tests anything")
+    count = rows_in(environment, Table.IDS)
+    environment.close()
+    environment = reopened(tmp_path)
+    assert rows_in(environment, Table.IDS) == count
+    environment.close()
+    os.truncate(file, 8 * page_bytes)
+    with pytest.raises(CorruptIndex, match="truncated"):
+        reopened(tmp_path)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -319,6 +346,53 @@ def test_a_reader_sees_the_commit_it_began_with(environment: Environment) -> Non
         assert before.id < number
     with environment.read() as after:
         assert (after.count(Table.STORED), after.id) == (0, number)
+
+
+def test_all_reader_slots_taken_is_a_clear_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "lock.mdb").unlink()
+    monkeypatch.setattr("quidditch.index.environment.MAX_READERS", 3)
+    environment = reopened(folder)
+    held = [environment.begin_read() for _ in range(3)]
+    with pytest.raises(StorageError, match="as many readers"):
+        environment.begin_read()
+    environment.end_read(held.pop())
+    assert rows_in(environment) == 10
+    for one in held:
+        environment.end_read(one)
+    environment.close()
+
+
+READ_AND_WAIT = """
+    import sys
+    from pathlib import Path
+    from quidditch.index.environment import Environment
+    from quidditch.index.storage import Table
+    environment = Environment(Path(sys.argv[1]), (Table.META, Table.STORED, Table.IDS), readonly=True)
+    transaction = environment.begin_read()
+    print("reads", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_the_slot_of_a_killed_reader_is_cleared(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "lock.mdb").unlink()
+    monkeypatch.setattr("quidditch.index.environment.MAX_READERS", 3)
+    environment = reopened(folder)
+    for _ in range(4):
+        reader = python(READ_AND_WAIT, folder)
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "reads\n"
+        reader.kill()
+        reader.communicate(timeout=30)
+        # The dead one's slot is looked for when there is none left.
+    reader = python(READ_AND_WAIT, folder)
+    assert reader.stdout is not None
+    assert reader.stdout.readline() == "reads\n"
+    assert environment.clear_dead_readers() == 0, "a living reader keeps its slot"
+    reader.kill()
+    reader.communicate(timeout=30)
+    assert environment.clear_dead_readers() == 1
+    environment.close()
 
 
 def test_rows_by_prefix_page_and_floor(environment: Environment) -> None:
