@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from quidditch.version import __version__
 
-from . import admin, demo, documents, indexing, render, searching
+from . import admin, demo, documents, indexing, render, safekeeping, searching, torture
 from .failures import EPILOG, INTERRUPTED, OUTPUT_CLOSED, Failure, describe
 from .opening import AS_JSON
 
@@ -99,6 +99,11 @@ for command in (
     admin.stats,
     searching.analyze,
     admin.merge,
+    safekeeping.check,
+    safekeeping.backup,
+    safekeeping.restore,
+    safekeeping.compact,
+    torture.torture,
     admin.version,
 ):
     app.command(epilog=EPILOG, no_args_is_help=command not in (demo.demo, admin.version))(command)

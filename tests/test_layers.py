@@ -19,6 +19,7 @@ COLUMNS = (
     {"interface", "bulk"},
     {"search"},
     {"local", "remote"},
+    {"torture"},
     {"server"},
     {"cluster"},
     {"__init__"},
