@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +74,13 @@ class SegmentCache:
             while self.size_bytes > self._limit_bytes and len(self._entries) > 1:
                 _, (_, freed) = self._entries.popitem(last=False)
                 self.size_bytes -= freed
+
+
+    def forget(self, segments: Set[SegmentId]) -> None:
+        """Drop what is held of segments that are gone; each key names its segment second."""
+        with self._lock:
+            for key in [key for key in self._entries if key[1] in segments]:
+                self.size_bytes -= self._entries.pop(key)[1]
 
 
 class SegmentReader:

@@ -164,18 +164,28 @@ class Snapshots:
         self.cache = SegmentCache(cache_bytes)
         self.segment_list = SegmentList()
         self._freezer = BufferFreezer()
+        self._segments: frozenset[SegmentId] = frozenset()
 
     def open(self, mapping: Callable[[], Mapping]) -> Snapshot:
         """The newest commit of any process. `mapping` is asked after it, so that it has every field of the
         documents in the buffer, which are frozen by it."""
         transaction = self.environment.begin_read()
         try:
-            stored = [self.reader(transaction, state) for state in self.segment_list.read(transaction)]
+            states = self.segment_list.read(transaction)
+            self._forget_gone(states)
+            stored = [self.reader(transaction, state) for state in states]
             frozen = self._freezer.freeze(transaction, mapping())
             return Snapshot(self.environment, transaction, (*stored, *frozen))
         except BaseException:
             self.environment.end_read(transaction)
             raise
+
+    def _forget_gone(self, states: tuple[SegmentState, ...]) -> None:
+        """Let go of what is cached of segments that merges replaced; an older snapshot may cache it once more."""
+        now = frozenset(state.segment_id for state in states)
+        before, self._segments = self._segments, now
+        if before - now:
+            self.cache.forget(before - now)
 
     def reader(self, transaction: Transaction, state: SegmentState) -> SegmentReader:
         return SegmentReader(
