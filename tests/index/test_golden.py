@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import stat
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +15,9 @@ from typing import Any
 import pytest
 
 import quidditch
+from quidditch.index.catalog import CATALOG_TABLES
 from quidditch.index.codecs import FORMAT_VERSION, OLDEST_READABLE
+from quidditch.index.copying import ShardCopy
 from quidditch.index.environment import Environment
 from quidditch.index.storage import SHARD_TABLES, Table
 
@@ -117,3 +121,74 @@ def test_this_release_makes_the_same_index(tmp_path: Path) -> None:
         index = database.create_index(MAKE.NAME, MAKE.MAPPINGS)
         MAKE.write(index)
         assert seen(index) == expected(FORMAT_VERSION)
+
+
+older_versions = pytest.mark.parametrize("version", [one for one in VERSIONS if one < FORMAT_VERSION])
+
+
+def formats(folder: Path) -> set[int]:
+    """The formats of the environments in a directory."""
+    found = set()
+    for file in folder.rglob("data.mdb"):
+        tables = CATALOG_TABLES if file.parent.name == "catalog" else SHARD_TABLES
+        environment = Environment(file.parent, tables, readonly=True)
+        found.add(environment.format)
+        environment.close()
+    return found
+
+
+@older_versions
+def test_an_older_index_is_upgraded_by_its_first_write(version: int, tmp_path: Path) -> None:
+    folder = unpacked(version, tmp_path)
+    with quidditch.connect(folder, readonly=True) as database:
+        assert seen(database[MAKE.NAME]) == expected(version)
+    assert formats(folder) == {version}, "reading changes nothing"
+    with quidditch.connect(folder) as database:
+        index = database[MAKE.NAME]
+        assert seen(index) == expected(version)
+        index.delete("not there")
+        after = seen(index)
+        assert {key: value for key, value in after.items() if key != "stats"} == {
+            key: value for key, value in expected(version).items() if key != "stats"
+        }
+        assert index.check().problems == ()
+    assert formats(folder) == {FORMAT_VERSION}
+    assert len(list(folder.glob("*/0"))) == 1
+    assert quidditch.check(folder).ok
+
+
+@older_versions
+def test_a_reader_of_an_older_index_goes_on_while_it_is_upgraded(version: int, tmp_path: Path) -> None:
+    folder = unpacked(version, tmp_path)
+    upgrade = (
+        "import sys, quidditch\n"
+        "with quidditch.connect(sys.argv[1]) as database:\n"
+        f"    database[{MAKE.NAME!r}].add({{'body': 'common'}}, id='new')\n"
+    )
+    with quidditch.connect(folder, readonly=True) as database:
+        index = database[MAKE.NAME]
+        scan = index.scan()
+        first = next(scan).id
+        subprocess.run([sys.executable, "-c", upgrade, str(folder)], check=True)
+        assert len([first, *(hit.id for hit in scan)]) == expected(version)["stats"]["documents"]
+        assert index["new"]["body"] == "common"
+        assert len(index) == expected(version)["stats"]["documents"] + 1
+
+
+@older_versions
+def test_an_upgrade_that_fails_leaves_the_older_index(
+    version: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = unpacked(version, tmp_path)
+
+    def broken(self: ShardCopy, *_: Any) -> None:
+        raise quidditch.StoreFull("no room for a copy")
+
+    with quidditch.connect(folder) as database:
+        index = database[MAKE.NAME]
+        with monkeypatch.context() as full:
+            full.setattr(ShardCopy, "finish", broken)
+            with pytest.raises(quidditch.StoreFull):
+                index.add({"body": "common"})
+        assert seen(index) == expected(version)
+        assert index.add({"body": "common"}).result == "created"
