@@ -35,8 +35,8 @@ class Directory:
         self.pid = os.getpid()
         self._lock = threading.Lock()
         self._shards: dict[str, LocalShard] = {}
-        self._retired: set[str] = set()
-        """Generations whose shards are still open for those that are at work on them: LMDB opens a file once."""
+        self._retired: dict[str, LocalShard] = {}
+        """Shards of past generations, still open for those that are at work on them: LMDB opens a file once."""
         catalog_path = path / "catalog"
         if not is_file(catalog_path / "data.mdb"):
             _check_new(path, create and not options.readonly)
@@ -115,7 +115,7 @@ class Directory:
             shard = self._shards.pop(generation, None)
             if shard is None:
                 return
-            self._retired.add(generation)
+            self._retired[generation] = shard
             idle = not shard.users
         if idle:
             self._close_retired(shard)
@@ -125,7 +125,7 @@ class Directory:
             shard.close()
         finally:
             with self._lock:
-                self._retired.discard(shard.generation)
+                self._retired.pop(shard.generation, None)
 
     # ----------------------------------------------------------------------------------------------- indices
 
@@ -148,7 +148,8 @@ class Directory:
     def close(self) -> None:
         """Close every shard, and the catalogue; what goes wrong with one is raised when all are closed."""
         with self._lock:
-            shards, self._shards = list(self._shards.values()), {}
+            shards = [*self._shards.values(), *self._retired.values()]
+            self._shards = {}
         with ExitStack() as stack:
             stack.callback(self._environment.close)
             for shard in shards:

@@ -110,6 +110,15 @@ def test_a_scan_that_began_before_a_compaction_goes_on_with_what_it_saw(index: L
     assert len(index) == len(whole) - 1
 
 
+def test_closing_ends_a_scan_of_a_generation_that_is_past(index: LocalIndex) -> None:
+    scan = index.scan()
+    next(scan)
+    index.compact()
+    index._database.close()
+    with pytest.raises(StorageError, match="closed"):
+        list(scan)
+
+
 def test_writers_go_on_over_compactions(index: LocalIndex) -> None:
     """Single writes, streams and bulks of other threads lose nothing and are never refused."""
     done, errors = threading.Event(), []

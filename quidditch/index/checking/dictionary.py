@@ -28,6 +28,9 @@ from quidditch.types import Ints, U32s, U64s
 _JOINED_POSTINGS = 200_000
 """Postings that are worth a part of their own."""
 
+_NAMED_BYTES = 40
+"""Bytes of a term that a finding spells out."""
+
 _Other = TypeVar("_Other")
 
 
@@ -62,7 +65,8 @@ def _parts(reader: SegmentReader, field: FieldRecord, block: TermBlock, first: i
     """The rare terms of a block together, then each frequent one by itself."""
     yield _rare(block, first)
     for at in block.frequent_places(0, len(block.terms)):
-        yield _frequent(block, first, at, _postings(reader, field, block, first, at))
+        postings = _postings(reader, field, block, first, at)
+        yield _frequent(block, first, at, postings, postings.distances())
 
 
 def _joined(parts: Iterable[Part | _Other]) -> Iterator[Part | _Other]:
@@ -106,9 +110,9 @@ def _postings(reader: SegmentReader, field: FieldRecord, block: TermBlock, first
     return reader.frequent_postings(field, first + at, int(block.doc_freqs[at]))
 
 
-def _frequent(block: TermBlock, first: int, at: int, postings: Postings) -> Part:
+def _frequent(block: TermBlock, first: int, at: int, postings: Postings, distances: U32s | None) -> Part:
     freqs = postings.freqs()
-    positions = _absolute(postings.distances(), freqs)
+    positions = _absolute(distances, freqs)
     doc_freqs = block.doc_freqs[at : at + 1]
     return Part(np.array([first + at]), [block.terms[at]], doc_freqs, postings.docs(), freqs, positions)
 
@@ -190,16 +194,19 @@ class DictionaryCheck:
         yield _rare(block, first)
         for at in block.frequent_places(0, len(block.terms)):
             postings = _postings(self._reader, self._field, block, first, at)
-            where = f"{self._where}, term {block.terms[at]!r}"
-            if self._field.positions and postings.distances() is None:
+            distances = postings.distances()
+            where = f"{self._where}, term {_spelt(block.terms[at])}"
+            if self._field.positions and distances is None:
                 yield Finding("positions", where, "a row of its positions is missing")
                 continue
-            yield from self._window_rows(first + at, postings, where)
-            yield _frequent(block, first, at, postings)
+            yield from self._window_rows(first + at, postings, distances, where)
+            yield _frequent(block, first, at, postings, distances)
 
-    def _window_rows(self, ordinal: int, postings: Postings, where: str) -> Iterator[Finding]:
+    def _window_rows(
+        self, ordinal: int, postings: Postings, distances: U32s | None, where: str
+    ) -> Iterator[Finding]:
         """Does a frequent term have a row for each of its windows, as long as what it holds?"""
-        freqs, distances = postings.freqs(), postings.distances()
+        freqs = postings.freqs()
         tokens = ascending_offsets(freqs) if freqs is not None else None
         for window, chunk in split_by(postings.docs(), WINDOW_DOCS):
             key = postings_key(self._reader.segment_id, self._field.number, ordinal, window)
@@ -221,6 +228,10 @@ class DictionaryCheck:
         if size_bytes != packed_bytes(distances):
             words = _sizes(size_bytes, packed_bytes(distances))
             yield Finding("positions", f"{where}, {place(Table.POSITIONS, key)}", words)
+
+
+def _spelt(term: bytes) -> str:
+    return repr(term[:_NAMED_BYTES])
 
 
 def _sizes(found: int, expected: int) -> str:
@@ -250,12 +261,14 @@ def _block_faults(
     if len(terms) != count:
         return f"{len(terms)} terms, the term index says {count}"
     if terms[0] != first_term:
-        return f"begins with term {terms[0]!r}, the term index says {first_term!r}"
+        return f"begins with term {_spelt(terms[0])}, the term index says {_spelt(first_term)}"
     unordered = next((one for one, other in pairwise(terms) if one >= other), None)
-    if unordered is not None or (before is not None and before >= terms[0]):
-        return f"terms do not ascend after {before if unordered is None else unordered!r}"
+    if unordered is None and before is not None and before >= terms[0]:
+        unordered = before
+    if unordered is not None:
+        return f"terms do not ascend after {_spelt(unordered)}"
     if not int(block.doc_freqs.min()):
-        return f"term {terms[int(block.doc_freqs.argmin())]!r} is in no document"
+        return f"term {_spelt(terms[int(block.doc_freqs.argmin())])} is in no document"
     expected = _block_bytes(block)
     return _sizes(size_bytes, expected) if size_bytes != expected else ""
 
@@ -283,7 +296,7 @@ def _part_faults(part: Part, doc_count: int) -> str:
     falls[offsets[1:-1] - 1] = False
     if bool(falls.any()):
         term = int(np.searchsorted(offsets, int(falls.argmax()), side="right")) - 1
-        return f"the documents of term {part.terms[term]!r} do not ascend"
+        return f"the documents of term {_spelt(part.terms[term])} do not ascend"
     if part.freqs is not None and not int(part.freqs.min()):
         return "a term that is 0 times in a document"
     if part.positions is not None and int(part.positions.max()) >= 1 << 32:

@@ -32,6 +32,9 @@ class Finding:
 
 Check = Callable[[], Iterable[Finding]]
 
+_UNREADABLE = (ValueError, LookupError, ArithmeticError, MemoryError, OSError, RecursionError, struct.error)
+"""What reading bytes that nobody wrote may end in."""
+
 
 def in_order(*steps: Check) -> Iterator[Finding]:
     """The findings of the first step that has any: what comes after it takes for granted that it is clean."""
@@ -48,7 +51,7 @@ def guarded(what: str, where: str, findings: Iterable[Finding]) -> Iterator[Find
     """The findings of one piece of work; bytes that it cannot read are one more, and end it."""
     try:
         yield from findings
-    except (QuidditchError, ValueError, LookupError, ArithmeticError, MemoryError, struct.error) as error:
+    except (*_UNREADABLE, QuidditchError) as error:
         yield Finding(what, where, f"cannot be read: {error}")
 
 

@@ -66,11 +66,15 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of a tree, its nodes in key order, and the separators above it: keys from `low` to below `high`."""
+    """A page of a tree, its nodes in key order, and the separators above it: keys from `low` to below `high`.
+
+    lower, upper:  what its header says: where the offsets of its nodes end, and where its nodes begin
+    """
 
     number: int
     is_branch: bool
-    first_byte: int
+    lower: int
+    upper: int
     nodes: list[Node]
     low: bytes | None
     high: bytes | None
@@ -81,10 +85,9 @@ class PageFile:
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self.page_bytes = 0
-        (self.page_bytes,) = struct.unpack("<I", self._read(_PAGE_BYTES_AT, 4))
-        self.metas = [self._meta(0), self._meta(1)]
-        self.newest, self.older = sorted(self.metas, key=lambda meta: meta.transaction, reverse=True)
+        self.page_bytes = int.from_bytes(self._read(_PAGE_BYTES_AT, 4), "little")
+        metas = (self._meta(0), self._meta(1))
+        self.newest, self.older = sorted(metas, key=lambda meta: meta.transaction, reverse=True)
 
     def _read(self, start: int, size: int) -> bytes:
         self._stream.seek(start)
@@ -135,7 +138,7 @@ class PageFile:
         count = (lower - _HEADER_BYTES) // 2
         places = struct.unpack_from(f"<{count}H", data, _HEADER_BYTES)
         nodes = [_node(data, place, is_branch) for place in places]
-        return Page(number, is_branch, upper, nodes, low, high)
+        return Page(number, is_branch, lower, upper, nodes, low, high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +205,7 @@ def _newest_commit(file: PageFile) -> Iterator[Finding]:
         )
     try:
         before = file.last_freed(file.older.free)
-    except (ValueError, LookupError, struct.error):
+    except (ValueError, LookupError, ArithmeticError, OSError, struct.error):
         # The commit before the last is nobody's any more: whatever is wrong with its pages does not matter.
         return
     if newest.transaction < before < 1 << 63:
@@ -217,8 +220,8 @@ def _newest_commit(file: PageFile) -> Iterator[Finding]:
 def _page_findings(page: Page, tree: str, order: Order, page_bytes: int) -> Iterator[Finding]:
     where = f"page {page.number}, tree [{tree}]"
     nodes = sorted(page.nodes, key=lambda node: node.start)
-    ends = [page.first_byte, *(node.end for node in nodes)]
-    if ends != [*(node.start for node in nodes), page_bytes]:
+    ends = [page.upper, *(node.end for node in nodes)]
+    if ends != [*(node.start for node in nodes), page_bytes] or page.lower % 2:
         yield Finding("page", where, "its nodes do not lie end to end")
     for node in nodes:
         if node.flags & ~_NODE_FLAGS:

@@ -20,7 +20,7 @@ def check_file(file: Path) -> Iterator[Finding]:
     where = file.name
     steps = (
         lambda: _size(file),
-        lambda: guarded("page", where, (Finding("page", where, words) for words in damages(file))),
+        lambda: guarded("page", where, _pages(file)),
         lambda: guarded("page", where, _layout(file)),
     )
     yield from capped(in_order(*steps))
@@ -31,6 +31,11 @@ def _size(file: Path) -> Iterator[Finding]:
         check_file_size(file)
     except QuidditchError as error:
         yield Finding("file", file.name, str(error))
+
+
+def _pages(file: Path) -> Iterator[Finding]:
+    for words in damages(file):
+        yield Finding("page", file.name, words)
 
 
 def _layout(file: Path) -> Iterator[Finding]:

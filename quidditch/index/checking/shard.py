@@ -25,7 +25,7 @@ from quidditch.schema.mapping import Mapping
 _CACHE_BYTES = 8 << 20
 
 _DOCUMENT_UNITS = 2
-_SOURCE_UNITS = 4
+_SOURCE_UNITS = 2
 """Units of work that a document costs, and a field of it analysed anew, where reading the field is one. Measured."""
 
 
