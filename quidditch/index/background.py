@@ -13,6 +13,9 @@ logger = logging.getLogger("quidditch")
 IDLE_S = 5.0
 """How long a thread waits for more work before it ends."""
 
+LONGEST_WAIT_S = 3600.0
+"""A clock cannot wait for as long as a caller may name."""
+
 
 class Background:
     """Does what is asked of it on a thread of its own, one thing at a time, each thing once however often asked.
@@ -50,6 +53,8 @@ class Background:
 
     def forget(self, key: Hashable) -> None:
         """Do not begin what was asked under this key; if it has begun, wait until it is done."""
+        if self._pid != os.getpid():
+            return
         with self._state:
             self._due.pop(key, None)
             if threading.current_thread() is not self._thread:
@@ -98,7 +103,7 @@ class Background:
                     self._at_work = key
                     return self._due.pop(key)[1]
                 first = min((when for when, _ in self._due.values()), default=None)
-                self._state.wait(IDLE_S if first is None else first - now)
+                self._state.wait(IDLE_S if first is None else min(LONGEST_WAIT_S, first - now))
                 if not self._due and first is None:
                     break
             self._thread = None

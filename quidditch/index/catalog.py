@@ -81,7 +81,8 @@ def check_name(name: object) -> str:
     elif len(name.encode("utf-8", "replace")) > MAX_NAME_BYTES:
         rule = f"must not be longer than {MAX_NAME_BYTES} bytes"
     if rule:
-        raise RequestError(f"index name [{name[:80]}]: {rule}")
+        shown = name[:80].encode(errors="backslashreplace").decode()
+        raise RequestError(f"index name [{shown}]: {rule}")
     return name
 
 
@@ -164,15 +165,18 @@ class Catalog:
         generation = uuid.uuid4().hex
         lock = FileLock(self._making(generation))
         # Under the write lock, as is the sweeping of such files: none is swept between its making and its locking.
-        with self.environment.locked():
+        with self.environment.locked(), self.environment.translated():
             lock.try_acquire()
         try:
             yield generation
         finally:
             with suppress(QuidditchError):
                 if generation not in self.generations():
+                    # Of a commit that was said to have failed the disk may hold what the cache does not.
+                    self.environment.sync()
                     shutil.rmtree(self._root / generation, ignore_errors=True)
-            self._making(generation).unlink(missing_ok=True)
+            with suppress(OSError):
+                self._making(generation).unlink(missing_ok=True)
             lock.close()
 
     def _making(self, generation: str) -> Path:
@@ -184,31 +188,39 @@ class Catalog:
         raises: IndexExists
         """
         check_name(name)
-        sync_directory(self._root)
-        with self.environment.write() as transaction:
+        with self._renamed() as transaction:
             if transaction.get(Table.INDICES, name.encode()) is not None:
                 raise IndexExists(f"index [{name}] is already there in {self._root}")
             transaction.put(Table.INDICES, name.encode(), msgspec.json.encode(entry))
 
+    @contextmanager
+    def _renamed(self) -> Iterator[Transaction]:
+        """A write transaction that may name folders: their own names are on disk before it is."""
+        with self.environment.translated():
+            sync_directory(self._root)
+        with self.environment.write() as transaction:
+            yield transaction
+
     def fill(self, entries: dict[str, IndexEntry]) -> None:
         """Enter indices whose folders are there, all at once, into a catalogue that is being made."""
-        sync_directory(self._root)
-        with self.environment.write() as transaction:
+        with self._renamed() as transaction:
             for name, entry in entries.items():
                 transaction.put(Table.INDICES, name.encode(), msgspec.json.encode(entry))
 
     def move(self, name: str, old: str, entry: IndexEntry | str) -> None:
         """Have the index go on in another generation, which replaces generation `old`.
 
-        entry:  the number of a generation with the same documents, or a whole entry (of a restored index)
+        entry:  the number of a generation with the same documents, or a whole entry (of a restored index): who was
+                writing to the old one is told that it is gone, for it may have another mapping
         raises: IndexNotFound, GenerationReplaced   it is not in generation `old` any more
         """
-        sync_directory(self._root)
-        with self.environment.write() as transaction:
+        with self._renamed() as transaction:
             now = self._entry(transaction, name)
             _check_generation(name, old, now)
-            new = msgspec.structs.replace(now, generation=entry) if isinstance(entry, str) else entry
-            new = msgspec.structs.replace(new, former=[*now.former, old][-FORMER_KEPT:])
+            new = entry
+            if isinstance(entry, str):
+                former = [*now.former, old][-FORMER_KEPT:]
+                new = msgspec.structs.replace(now, generation=entry, former=former)
             transaction.put(Table.INDICES, name.encode(), msgspec.json.encode(new))
 
     def extend_mapping(self, name: str, generation: str, body: dict[str, Json]) -> Mapping:
@@ -253,12 +265,19 @@ class Catalog:
 
     def remove_orphans(self) -> None:
         """Remove the folders that no index has and nobody is filling: what deletions and killed processes left."""
+        with self.environment.translated():
+            self._remove_orphans()
+
+    def _remove_orphans(self) -> None:
         known = self.generations()
         if not any(self._is_suspect(path, known) for path in self._root.iterdir()):
             return
         # Under the write lock nobody publishes a folder or begins to fill one. If another has it, another time.
         with suppress(StoreLocked), self.environment.locked(timeout_s=ORPHANS_WAIT_S):
             known = self.generations()
+            # A process killed in its commit leaves a catalogue that we see and a loss of power takes back: what the
+            # one before it names must not be gone then.
+            self.environment.sync()
             for path in self._root.iterdir():
                 if not self._is_suspect(path, known) or is_held(self._making(path.name[:32])):
                     continue
@@ -276,7 +295,7 @@ def _check_generation(name: str, generation: str, entry: IndexEntry) -> None:
         return
     if generation in entry.former:
         raise GenerationReplaced(f"index [{name}] has moved to another generation")
-    raise IndexNotFound(f"index [{name}] was deleted, and another of its name made")
+    raise IndexNotFound(f"index [{name}] was deleted or replaced, and another has its name")
 
 
 @decodes("entry of the catalogue")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -127,8 +128,10 @@ class Leases:
         """Under the write lock: show that this process is alive."""
         if self._lock is None:
             self._remove_dead_files()
-            self._lock = FileLock(self._path(self._owner))
-            self._lock.try_acquire()
+            lock = FileLock(self._path(self._owner))
+            lock.try_acquire()
+            # Only now: a lock that could not be taken would let others think that this process is dead.
+            self._lock = lock
 
     def _remove_dead_files(self) -> None:
         """Remove the files of processes that ended without `close`. Under the write lock, as is the making of
@@ -141,7 +144,8 @@ class Leases:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
-            self._path(self._owner).unlink(missing_ok=True)
+            with suppress(OSError):
+                self._path(self._owner).unlink(missing_ok=True)
 
     def _path(self, owner: str) -> Path:
         return self._folder / f"writer-{owner}.lock"
@@ -210,7 +214,10 @@ def read_leases(transaction: Transaction) -> dict[SegmentId, Lease]:
 
 
 def discard(transaction: Transaction, segment: SegmentId) -> None:
-    """Hand a segment's rows to the sweeper."""
+    """Hand a segment's rows to the sweeper, unless it is published: who was interrupted as its commit returned does
+    not know that it is."""
+    if transaction.get(Table.SEGMENTS, segment_key(segment)) is not None:
+        return
     garbage = Lease("", garbage=True)
     transaction.put(Table.PENDING, segment_key(segment), msgspec.json.encode(garbage))
 
@@ -224,7 +231,10 @@ def sweep(environment: Environment, leases: Leases, max_transactions: int = 4) -
         if not dead:
             return True
         with environment.write() as transaction:
-            if _sweep_some(transaction, dead[0]):
+            # Looked at again: since the first look its writer may have published it and let go of the lease.
+            lease = read_leases(transaction).get(dead[0])
+            alive = lease is None or leases.alive(dead[0], lease)
+            if alive or _sweep_some(transaction, dead[0]):
                 dead.pop(0)
     return not dead
 

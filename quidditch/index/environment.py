@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import shutil
 import threading
@@ -21,6 +22,7 @@ import lmdb
 from quidditch.errors import (
     CorruptIndex,
     FormatTooNew,
+    QuidditchError,
     StorageError,
     StoreFull,
     StoreLocked,
@@ -81,6 +83,7 @@ class Environment:
         self._thread_lock = threading.RLock()
         self._seals = SealMemory()
         self._env: Any = None
+        self._lost = False
         self.format = 0
         if not readonly and create:
             _make_directory(path)
@@ -90,10 +93,14 @@ class Environment:
         self.keeper: Callable[[], None] | None = None
         """Set while this process keeps the write lock between transactions: called to finish what it is kept for
         before anything else is written."""
-        if readonly:
-            self._open_for_reading()
-        else:
-            self._open_or_create()
+        try:
+            if readonly:
+                self._open_for_reading()
+            else:
+                self._open_or_create()
+        except BaseException:
+            self._write_lock.close()
+            raise
         _forks.watch(self)
 
     # ------------------------------------------------------------------------------------------- life
@@ -123,26 +130,33 @@ class Environment:
             if not self._create:
                 raise EnvironmentGone(f"{self.path}: was removed")
             self._create_file()
+        with _translated(self.path):
+            # Also when somebody else made it: a process that was killed in between left a name that is not on disk.
+            for folder in (self.path, *self.path.parents[:2]):
+                sync_directory(folder)
         check_file_size(self.file)
-        with self._opened(readonly=False) as env, env.begin(write=True) as txn:
-            meta = _open_table(env, self.path, Table.META, txn, create=False)
-            self.format = check_format(self.path, txn.get(FORMAT_KEY, db=meta))
-            self._tables = {table: env.open_db(str(table).encode(), txn) for table in self._names}
+        with self._opened(readonly=False) as env:
+            # Of a commit that was cut short, or said to have failed, the system's cache may hold more than the disk,
+            # or less: nothing may be built on it before they agree.
+            env.sync(True)
+            with env.begin(write=True) as txn:
+                meta = _open_table(env, self.path, Table.META, txn, create=False)
+                self.format = check_format(self.path, txn.get(FORMAT_KEY, db=meta))
+                self._tables = {table: env.open_db(str(table).encode(), txn) for table in self._names}
         self._can_write = True
 
     def _create_file(self) -> None:
         """An empty environment: made aside and renamed, so that a kill leaves it whole or not there."""
         aside = self.path / "new"
         shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir()
         with _translated(self.path):
+            aside.mkdir()
             env = _open_lmdb(aside, len(self._names), False, self._map_bytes)
             with env.begin(write=True) as txn:
                 tables = {table: env.open_db(str(table).encode(), txn) for table in self._names}
                 txn.put(FORMAT_KEY, format_record(), db=tables[Table.META])
             env.close()
-        os.replace(aside / "data.mdb", self.file)
-        sync_directory(self.path)
+            os.replace(aside / "data.mdb", self.file)
         shutil.rmtree(aside, ignore_errors=True)
 
     def _open_for_reading(self) -> None:
@@ -182,7 +196,7 @@ class Environment:
         raises: StorageError   while a read of this process lasts: LMDB opens a file once in a process
         """
         with self._state:
-            if self._can_write:
+            if self._can_write and not self._lost:
                 return
             self._draining = True
             drained = self._state.wait_for(lambda: not self._reads, min(self.write_timeout_s, READS_WAIT_S))
@@ -193,14 +207,21 @@ class Environment:
                     f"{self.path}: cannot write while a scan of this process is open; end it first"
                 )
             self._env.close()
+            self._lost = True
             self._open_for_writing()
+            self._lost = False
+
+    def sync(self) -> None:
+        """Have on disk what is in the file, whoever wrote it."""
+        with self.locked(joins=True), _translated(self.path):
+            self._env.sync(True)
 
     def prepare_to_write(self) -> None:
         """Before a read that will last: become able to write meanwhile, unless another process is writing."""
-        if self.readonly or self._can_write:
+        if self.readonly or self._can_write or self._reads:
             return
-        with contextlib.suppress(StoreLocked), self.locked(timeout_s=UNLOCKED_WAIT_S):
-            self._reopen_for_writing()
+        with contextlib.suppress(StorageError), self.locked(timeout_s=UNLOCKED_WAIT_S):
+            pass
 
     def close(self) -> None:
         """Unmap the file, once every open read and write has ended; waits for them."""
@@ -241,11 +262,22 @@ class Environment:
 
     def begin_read(self) -> Transaction:
         """A read transaction that the caller ends with `end_read`."""
+        with _translated(self.path):
+            try:
+                return self._begin_read()
+            except lmdb.PanicError:
+                self._lost = True
+            with self.locked(joins=True):
+                self._begin_lmdb_write().abort()
+            return self._begin_read()
+
+    def _begin_read(self) -> Transaction:
         with self._state:
             self._state.wait_for(lambda: not self._draining, READS_WAIT_S)
             self._guard()
-            with _translated(self.path):
-                transaction = self._transaction(self._begin_lmdb_read())
+            if self._lost:
+                raise lmdb.PanicError("the file is to be opened anew")
+            transaction = self._transaction(self._begin_lmdb_read())
             self._reads.add(transaction)
         return transaction
 
@@ -258,7 +290,8 @@ class Environment:
 
     def clear_dead_readers(self) -> int:
         """Free the slots of readers whose process has died: until then they pin the pages that they saw. How many."""
-        return int(self._env.reader_check())
+        with self._state:
+            return 0 if self._lost else int(self._env.reader_check())
 
     def end_read(self, transaction: Transaction) -> None:
         if self._pid != os.getpid():
@@ -270,9 +303,15 @@ class Environment:
                 self._state.notify_all()
 
     def last_commit(self) -> int:
-        """The newest commit of any process: what `id` of a transaction that began now would be. Some 2 us."""
+        """The newest commit of any process: what `id` of a transaction that began now would be. Some 2 us.
+
+        -1 while the file is being opened anew: a transaction waits for that.
+        """
         self._guard()
-        return int(self._env.info()["last_txnid"])
+        try:
+            return -1 if self._lost else int(self._env.info()["last_txnid"])
+        except lmdb.Error:
+            return -1
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Transaction]:
@@ -299,11 +338,23 @@ class Environment:
             raise StorageError(f"{self.path}: opened read-only; connect without readonly=True to write")
         with self.locked(), _translated(self.path):
             self._guard()
-            if not self._can_write:
-                self._reopen_for_writing()
-            with self._env.begin(write=True, buffers=True) as txn:
+            with self._begin_lmdb_write() as txn:
                 yield self._transaction(txn)
             self._cover_last_page()
+
+    def _begin_lmdb_write(self) -> Any:
+        """Under the write lock. Once LMDB could not write a meta page it refuses every transaction of this process,
+        though the file is sound: it is opened anew.
+
+        raises: StorageError   the disk still fails, or a scan of this process is open
+        """
+        if self._can_write and not self._lost:
+            try:
+                return self._env.begin(write=True, buffers=True)
+            except lmdb.PanicError:
+                self._lost = True
+        self._reopen_for_writing()
+        return self._env.begin(write=True, buffers=True)
 
     def _transaction(self, txn: Any) -> Transaction:
         if self.format < SEALED_SINCE:
@@ -344,10 +395,13 @@ class Environment:
                 os.truncate(self.file, expected + SPARE_BYTES)
 
     @contextlib.contextmanager
-    def locked(self, timeout_s: float | None = None, *, joins: bool = False) -> Iterator[None]:
+    def locked(
+        self, timeout_s: float | None = None, *, joins: bool = False, to_write: bool = True
+    ) -> Iterator[None]:
         """The write lock, over several transactions if need be; a thread that holds it may take it again.
 
-        joins:  take it as it is left to `keeper`, who otherwise is asked to finish first
+        joins:     take it as it is left to `keeper`, who otherwise is asked to finish first
+        to_write:  False keeps others from writing, and no more
         raises: StoreLocked   naming the holder, after `timeout_s` (`write_timeout_s`) of waiting
         """
         patience_s = self.write_timeout_s if timeout_s is None else timeout_s
@@ -357,7 +411,7 @@ class Environment:
         self._depth += 1
         try:
             if self._depth == 1:
-                self._take_lock(deadline, patience_s)
+                self._take_lock(deadline, patience_s, to_write)
                 if self.keeper is not None and not joins:
                     self.keeper()
             yield
@@ -367,7 +421,7 @@ class Environment:
                 self._write_lock.release()
             self._thread_lock.release()
 
-    def _take_lock(self, deadline: float, patience_s: float) -> None:
+    def _take_lock(self, deadline: float, patience_s: float, to_write: bool) -> None:
         if self._write_lock.held:
             return
         try:
@@ -379,7 +433,8 @@ class Environment:
         if not had:
             raise self._still_locked(patience_s, self._write_lock.holder())
         try:
-            self._catch_up()
+            if to_write or self._can_write:
+                self._catch_up()
         except BaseException:
             self._write_lock.release()
             raise
@@ -391,10 +446,8 @@ class Environment:
         if self._env is None or self.readonly:
             return
         self._guard()
-        if not self._can_write:
-            self._reopen_for_writing()
         with _translated(self.path):
-            self._env.begin(write=True).abort()
+            self._begin_lmdb_write().abort()
 
     def _still_locked(self, patience_s: float, holder: str) -> StoreLocked:
         return StoreLocked(
@@ -424,13 +477,22 @@ def _open_table(env: Any, path: Path, table: Table, txn: Any, *, create: bool) -
 
 
 def sync_directory(path: Path) -> None:
-    """Have a rename inside it survive a loss of power, where directories can be synced at all."""
-    with contextlib.suppress(OSError):
+    """Have the names inside it survive a loss of power, where directories can be synced at all.
+
+    raises: OSError   the disk failed: the names may be lost
+    """
+    try:
         handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    except PermissionError:
+        # Of a parent that this process may pass through and not read.
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)
 
 
 class _Forks:
@@ -471,6 +533,8 @@ def _open_lmdb(path: Path, tables: int, readonly: bool, map_bytes: int) -> Any:
     lock_file = path / "lock.mdb"
     can_lock = os.access(lock_file if lock_file.exists() else path, os.W_OK)
     with _translated(path):
+        if can_lock:
+            _allocate(lock_file)
         env = lmdb.open(
             str(path),
             map_size=map_bytes,
@@ -488,6 +552,24 @@ def _open_lmdb(path: Path, tables: int, readonly: bool, map_bytes: int) -> Any:
         return env
 
 
+def _allocate(lock_file: Path) -> None:
+    """Give LMDB's table of readers its room on the disk. LMDB makes the file without and writes to it in memory:
+    on a disk that is full then, the process would be killed (SIGBUS). Before LMDB opens the file, because closing
+    any handle of it lets go of this process's locks on it."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    handle = os.open(lock_file, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
+    try:
+        found = os.fstat(handle)
+        # As large as LMDB makes its table: two lines of a processor's cache, and one for each reader.
+        size = found.st_size or 128 + 64 * MAX_READERS
+        # Not touched again once it has its room: other processes write to it.
+        if found.st_blocks * 512 < size:
+            os.posix_fallocate(handle, 0, size)
+    finally:
+        os.close(handle)
+
+
 @contextlib.contextmanager
 def _translated(path: Path) -> Iterator[None]:
     """LMDB's errors as ours; nothing else sees them."""
@@ -500,7 +582,7 @@ def _translated(path: Path) -> Iterator[None]:
             f"{path}: as many readers are open already as this environment holds (there were to be {MAX_READERS}, "
             "unless an older lock.mdb says otherwise); close scans, or threads that read"
         ) from error
-    except (lmdb.CorruptedError, lmdb.InvalidError, lmdb.PanicError, lmdb.PageNotFoundError) as error:
+    except (lmdb.CorruptedError, lmdb.InvalidError, lmdb.PageNotFoundError) as error:
         raise CorruptIndex(f"{path}: LMDB cannot read its pages: {error}") from error
     except lmdb.VersionMismatchError as error:
         raise FormatTooNew(f"{path}: written by another version of LMDB: {error}") from error
@@ -511,4 +593,10 @@ def _translated(path: Path) -> Iterator[None]:
     except lmdb.Error as error:
         if "No space left" in str(error):
             raise StoreFull(f"{path}: the disk is full; the write was undone") from error
+        raise StorageError(f"{path}: {error}") from error
+    except QuidditchError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreFull(f"{path}: the disk is full: {error}") from error
         raise StorageError(f"{path}: {error}") from error

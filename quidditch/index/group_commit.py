@@ -8,11 +8,12 @@ commit
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from quidditch.errors import StorageError
+from quidditch.errors import StorageError, StoreFull
 
 Result = TypeVar("Result")
 Item = TypeVar("Item")
@@ -41,55 +42,39 @@ class GroupCommit(Generic[Item, Result]):
         self._limit = limit
         self._lock = threading.Lock()
         self._waiting: list[_Call[Item, Result]] = []
+        self._taken: list[_Call[Item, Result]] = []
         self._led = False
 
     def submit(self, items: Sequence[Item]) -> list[Result]:
-        """What became of the items, each after those submitted before it; raises what `carry_out` raises."""
+        """What became of the items, each after those submitted before it; raises what `carry_out` raises.
+
+        A thread that is interrupted here (KeyboardInterrupt) may or may not have written, and so may those whose
+        calls it was carrying out, which raise StorageError.
+        """
         call = _Call[Item, Result](items)
-        with self._lock:
-            self._waiting.append(call)
-            if not self._led:
-                self._led = call.leads = True
-        if not call.leads:
-            self._wait(call)
-        if call.leads:
-            self._lead(call)
+        try:
+            self._enter(call)
+            if not call.leads:
+                call.turn.acquire()
+            if call.leads:
+                self._settle(self._take())
+                self._finish(call)
+        except BaseException:
+            # Interrupted, wherever that was: nobody may wait for this thread.
+            self._leave(call)
+            raise
         if call.error is not None:
             raise call.error
         return call.results or []
 
-    def _wait(self, call: _Call[Item, Result]) -> None:
-        try:
-            call.turn.acquire()
-        except BaseException:
-            # Interrupted: nobody may wait for this thread to lead.
-            with self._lock:
-                if call in self._waiting:
-                    self._waiting.remove(call)
-                    if call.leads:
-                        self._hand_on()
-            raise
-
-    def _lead(self, own: _Call[Item, Result]) -> None:
-        """Carry out the calls at the head of the queue, this thread's first, and hand on."""
-        calls = self._take()
-        try:
-            self._settle(calls)
-        finally:
-            with self._lock:
-                self._hand_on()
-            for call in calls:
-                if call is not own:
-                    call.turn.release()
-
-    def _hand_on(self) -> None:
-        """Under the lock: who waits longest leads next."""
-        self._led = bool(self._waiting)
-        if self._waiting:
-            self._waiting[0].leads = True
-            self._waiting[0].turn.release()
+    def _enter(self, call: _Call[Item, Result]) -> None:
+        with self._lock:
+            if not self._led:
+                self._led = call.leads = True
+            self._waiting.append(call)
 
     def _take(self) -> list[_Call[Item, Result]]:
+        """The calls at the head of the queue, the leader's own first."""
         with self._lock:
             size = taken = 0
             while taken < len(self._waiting):
@@ -97,13 +82,41 @@ class GroupCommit(Generic[Item, Result]):
                 if taken and size > self._limit:
                     break
                 taken += 1
-            calls, self._waiting = self._waiting[:taken], self._waiting[taken:]
-        return calls
+            self._taken = self._waiting[:taken]
+            self._waiting = self._waiting[taken:]
+            return self._taken
+
+    def _finish(self, own: _Call[Item, Result]) -> None:
+        """Wake those whose calls were carried out, and have the one that waits longest lead."""
+        with self._lock:
+            for call in self._taken:
+                if call is not own and call.turn.locked():
+                    call.turn.release()
+            self._taken = []
+            own.leads = False
+            self._led = bool(self._waiting)
+            if self._waiting:
+                self._waiting[0].leads = True
+                self._waiting[0].turn.release()
+
+    def _leave(self, own: _Call[Item, Result]) -> None:
+        with self._lock:
+            if own in self._waiting:
+                self._waiting.remove(own)
+            if not own.leads:
+                return
+            for call in self._taken:
+                if call.results is None and call.error is None:
+                    call.error = StorageError(
+                        "another thread was interrupted while it committed this write with its own: it may have "
+                        "been written, or not"
+                    )
+        self._finish(own)
 
     def _settle(self, calls: list[_Call[Item, Result]]) -> None:
         try:
             results = self._carry_out([item for call in calls for item in call.items])
-        except Exception as error:
+        except StoreFull as error:
             if len(calls) == 1:
                 calls[0].error = error
                 return
@@ -111,12 +124,11 @@ class GroupCommit(Generic[Item, Result]):
             for call in calls:
                 self._settle([call])
             return
-        except BaseException:
-            for call in calls:
-                call.error = StorageError(
-                    "another thread was interrupted while it committed this write with its own"
-                )
-            raise
+        except Exception as error:
+            for place, call in enumerate(calls):
+                # Each its own: threads would write into each other's traceback.
+                call.error = error if place == 0 else copy.copy(error)
+            return
         start = 0
         for call in calls:
             call.results = results[start : start + len(call.items)]

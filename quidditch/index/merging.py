@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
@@ -26,6 +27,11 @@ from quidditch.types import U32s
 
 SLICE_BYTES = 4 << 20
 """Bytes a merge writes in one transaction."""
+
+PATIENCE_S = 10.0
+"""How long merging by force waits for another that does the same, before it takes its merge away."""
+
+NAP_S = 0.05
 
 
 class _Task:
@@ -89,13 +95,28 @@ class Merger:
 
         A merge that another process has under way is taken from it: it may lie idle for as long as that lives.
         """
+
+        def choose(sizes: Sequence[tuple[int, int]]) -> slice | None:
+            return merge.choose_down_to(sizes, max_segments)
+
         with self._lock:
             self._abandon()
-            while self._begin(lambda sizes: merge.choose_down_to(sizes, max_segments), preempt=True):
-                while self._task is not None:
-                    self._step()
+            patience = 0.0
+            while self._is_due(choose):
+                # Two that are at it at once would take each other's merges away for ever: one waits for the other.
+                if self._begin(choose, preempt=time.monotonic() >= patience):
+                    while self._task is not None:
+                        self._step()
+                    patience = time.monotonic() + PATIENCE_S
+                else:
+                    time.sleep(NAP_S)
             while not sweep(self._environment, self._leases):
                 pass
+
+    def _is_due(self, choose: merge.Choice) -> bool:
+        """Whether there is something to merge, be another at it or not."""
+        with self._environment.read() as transaction:
+            return bool(self._due(transaction, choose, preempt=True))
 
     def close(self) -> None:
         """Give up what is not finished; its rows are swept."""

@@ -75,7 +75,6 @@ class SegmentCache:
                 _, (_, freed) = self._entries.popitem(last=False)
                 self.size_bytes -= freed
 
-
     def forget(self, segments: Set[SegmentId]) -> None:
         """Drop what is held of segments that are gone; each key names its segment second."""
         with self._lock:

@@ -48,6 +48,9 @@ GROUP_OPERATIONS = 1_000
 PENDING_OPERATIONS = 1_000
 """Operations acknowledged from memory before they are committed without waiting for the interval."""
 
+LOOK_S = 0.05
+"""How often it is looked whether another process waits for a write lock that is kept."""
+
 DELETE_MEMORY_MS = 60_000
 """How long a deleted id's version is remembered (OpenSearch's index.gc_deletes)."""
 
@@ -75,6 +78,8 @@ class SingleWrites:
         self._pending: Changes | None = None
         self._pending_operations = 0
         self._failed = False
+        self._due = 0.0
+        self._closed = False
         self._tally = threading.Lock()
         self._buried = 0
         self._full = False
@@ -183,6 +188,11 @@ class SingleWrites:
     ) -> list[Applied | QuidditchError]:
         """Settle the operations over those that wait already, and keep the write lock until they are committed."""
         with self._environment.locked(joins=True):
+            if self._closed:
+                raise EnvironmentGone(f"{self._environment.path}: this handle is closed")
+            if self._environment.keeper is None:
+                # Nothing waits, whatever an interruption left behind.
+                self._pending, self._pending_operations, self._due = None, 0, 0.0
             # A commit that failed is tried again before anything more is promised.
             if self._failed or self._pending_operations >= PENDING_OPERATIONS:
                 self._commit_pending()
@@ -199,10 +209,18 @@ class SingleWrites:
                 self._pending = changes
                 self._pending_operations += len(operations)
                 self._environment.keeper = self._commit_pending
-                self._background.ask(self, self.sync, self._durability.sync_interval_s)
-                if self._environment.wanted():
-                    self._commit_pending()
+                self._due = self._due or time.monotonic() + self._durability.sync_interval_s
+                self._background.ask(self, self._look, min(LOOK_S, self._durability.sync_interval_s))
         return results
+
+    def _look(self) -> None:
+        """In the background: commit when the interval is over, or another process waits for the write lock."""
+        if self._pending is None:
+            return
+        if time.monotonic() >= self._due or self._environment.wanted():
+            self.sync()
+        else:
+            self._background.ask(self, self._look, LOOK_S)
 
     def sync(self) -> None:
         """Have everything that was acknowledged on disk. Costs nothing where it is.
@@ -219,6 +237,17 @@ class SingleWrites:
             if self._pending is not None:
                 raise
 
+    def close(self) -> None:
+        """Have everything on disk, and acknowledge nothing from memory any more. raises: as `sync`"""
+        try:
+            with self._environment.locked():
+                self._closed = True
+        except EnvironmentGone:
+            # Of an index that was deleted, or moved.
+            self._closed = True
+            if self._environment.keeper is not None:
+                raise
+
     def _commit_pending(self) -> None:
         """Under the write lock, which is let go of with it."""
         changes = self._pending
@@ -227,14 +256,16 @@ class SingleWrites:
         self._failed = True
         try:
             with self._environment.write() as transaction:
-                self._write(transaction, changes)
+                # Who was interrupted as its commit returned comes here with changes that are on disk already.
+                if next_seq_no(transaction) < changes.next_seq_no:
+                    self._write(transaction, changes)
                 full = is_full(transaction)
         except QuidditchError:
             self._background.ask(self, self.sync, self._durability.sync_interval_s)
             raise
-        self._failed = False
-        self._pending, self._pending_operations = None, 0
         self._environment.keeper = None
+        self._pending, self._pending_operations, self._due = None, 0, 0.0
+        self._failed = False
         self._count(changes, full)
 
 

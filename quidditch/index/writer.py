@@ -322,7 +322,7 @@ class IndexWriter:
         self._merges.stop()
         self._clock.close()
         try:
-            self._singles.sync()
+            self._singles.close()
             if self._is_current():
                 self._upkeep(self._merges.settle)
         finally:

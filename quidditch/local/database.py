@@ -9,17 +9,18 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from quidditch.analysis.registry import ANALYZER_NAMES
-from quidditch.errors import IndexExists, IndexNotFound, RequestError, StorageError
+from quidditch.errors import IndexExists, IndexNotFound, QuidditchError, RequestError, StorageError
 from quidditch.index.catalog import check_name
 from quidditch.index.datafile import is_file
 from quidditch.interface import BulkResult, CheckReport, SearchResult
 from quidditch.local.bulk import carry_out
-from quidditch.local.directory import Directory, acquire, is_open, release
+from quidditch.local.directory import Directory, acquire, apart, release
 from quidditch.local.generations import backup, restore
 from quidditch.local.index import LocalIndex
 from quidditch.local.location import local_path
@@ -51,12 +52,16 @@ def connect(
     path = local_path(location)
     if not verify:
         return LocalDatabase(path, checked, create)
-    known = is_open(path)
-    if not known and is_file(path / "catalog" / "data.mdb"):
-        verify_directory(path, checked)
+    with apart(path, write_timeout_s) as free:
+        if free and is_file(path / "catalog" / "data.mdb"):
+            verify_directory(path, checked)
     database = LocalDatabase(path, checked, create)
-    if known:
-        raise_if_damaged(path, database.check(deep=False).problems)
+    if not free:
+        try:
+            raise_if_damaged(path, database.check(deep=False).problems)
+        except BaseException:
+            database.close()
+            raise
     return database
 
 
@@ -65,17 +70,21 @@ def check_location(location: str | Path, index: str | None, *, deep: bool, progr
     path = local_path(location)
     if not is_file(path / "catalog" / "data.mdb"):
         raise StorageError(f"{path}: no Quidditch directory is there")
-    if is_open(path):
-        with LocalDatabase(path, Options(readonly=True), create=False) as database:
-            checked = database if index is None else database.index(index)
-            return checked.check(deep=deep, progress=progress)
-    with watched("checking", progress) as watch:
-        return check_closed(path, index, deep=deep, progress=watch)
+    with apart(path, Options().write_timeout_s) as free:
+        if free:
+            with watched("checking", progress) as watch:
+                return check_closed(path, index, deep=deep, progress=watch)
+    with LocalDatabase(path, Options(readonly=True), create=False) as database:
+        checked = database if index is None else database.index(index)
+        return checked.check(deep=deep, progress=progress)
 
 
-def _remove_directory(path: str, pid: int) -> None:
+def _remove_directory(directory: Directory, path: str, pid: int) -> None:
+    """Of a temporary database that was dropped, or is there still when the program ends."""
     # A forked child ends too, and the directory is its parent's.
     if pid == os.getpid():
+        with suppress(QuidditchError):
+            release(directory)
         shutil.rmtree(path, ignore_errors=True)
 
 
@@ -91,7 +100,7 @@ class LocalDatabase:
         self._options = options
         self._lock = threading.Lock()
         self._directory: Directory | None = acquire(path, options, create)
-        self._removal: weakref.finalize[[str, int], LocalDatabase] | None = None
+        self._removal: weakref.finalize[[Directory, str, int], LocalDatabase] | None = None
 
     @classmethod
     def _temporary(cls, options: Options) -> LocalDatabase:
@@ -100,7 +109,8 @@ class LocalDatabase:
         path = tempfile.mkdtemp(prefix="quidditch-")
         database = cls(Path(path).resolve(), options)
         # Also when the program ends without close.
-        database._removal = weakref.finalize(database, _remove_directory, path, os.getpid())
+        shared = database.directory
+        database._removal = weakref.finalize(database, _remove_directory, shared, path, os.getpid())
         return database
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -271,10 +281,10 @@ class LocalDatabase:
         """Let go of the directory; the last handle of the process unmaps it, once open snapshots have ended."""
         with self._lock:
             directory, self._directory = self._directory, None
-        if directory is not None:
+        if self._removal is not None:
+            self._removal()
+        elif directory is not None:
             release(directory)
-            if self._removal is not None:
-                self._removal()
 
     def __enter__(self) -> Self:
         return self

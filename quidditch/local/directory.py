@@ -33,7 +33,9 @@ class Directory:
         self.handles = 0
         self.closing = False
         self.pid = os.getpid()
-        self._lock = threading.Lock()
+        # Reentrant: the garbage collector may close an abandoned scan while this thread holds it.
+        self._lock = threading.RLock()
+        self._closed = False
         self._shards: dict[str, LocalShard] = {}
         self._retired: dict[str, LocalShard] = {}
         """Shards of past generations, still open for those that are at work on them: LMDB opens a file once."""
@@ -51,9 +53,13 @@ class Directory:
         )
         self.catalog = Catalog(self._environment, path)
         self.make_id = IdMaker().new
-        if not options.readonly:
-            self._environment.upgrade()
-            self.catalog.remove_orphans()
+        try:
+            if not options.readonly:
+                self._environment.upgrade()
+                self.catalog.remove_orphans()
+        except BaseException:
+            self._environment.close()
+            raise
 
     # ------------------------------------------------------------------------------------------------ shards
 
@@ -78,6 +84,8 @@ class Directory:
         entry = self.catalog.get(name)
         while True:
             with self._lock:
+                if self._closed:
+                    raise StorageError(f"{self.path}: this handle is closed")
                 shard = self._shards.get(entry.generation)
                 if shard is None and entry.generation not in self._retired:
                     shard = self._open_shard(name, entry)
@@ -148,6 +156,7 @@ class Directory:
     def close(self) -> None:
         """Close every shard, and the catalogue; what goes wrong with one is raised when all are closed."""
         with self._lock:
+            self._closed = True
             shards = [*self._shards.values(), *self._retired.values()]
             self._shards = {}
         with ExitStack() as stack:
@@ -184,6 +193,8 @@ def _check_filesystem(path: Path) -> None:
 
 _open: dict[Path, Directory] = {}
 _open_changed = threading.Condition()
+_apart: set[Path] = set()
+"""Directories that are being looked at before LMDB, which opens a file once in a process, may see them."""
 
 
 @atexit.register
@@ -198,6 +209,7 @@ def _unlock_in_child() -> None:
     """Another thread may have held the lock when this process was forked; in the child nobody does."""
     global _open_changed
     _open_changed = threading.Condition()
+    _apart.clear()
 
 
 if hasattr(os, "register_at_fork"):
@@ -211,7 +223,12 @@ def acquire(path: Path, options: Options, create: bool) -> Directory:
     """
     with _open_changed:
         # The last handle's close may still wait for running searches; LMDB cannot open the file before.
-        _open_changed.wait_for(lambda: path not in _open or not _open[path].closing, options.write_timeout_s)
+        _open_changed.wait_for(
+            lambda: path not in _apart and (path not in _open or not _open[path].closing),
+            options.write_timeout_s,
+        )
+        if path in _apart:
+            raise StorageError(f"{path}: is being checked by another thread of this process")
         directory = _open.get(path)
         if directory is not None and directory.closing:
             raise StorageError(f"{path}: is being closed in this process, and a search holds it open")
@@ -231,10 +248,25 @@ def acquire(path: Path, options: Options, create: bool) -> Directory:
         return directory
 
 
-def is_open(path: Path) -> bool:
-    """Whether this process has the directory open."""
+@contextmanager
+def apart(path: Path, timeout_s: float) -> Iterator[bool]:
+    """Whether nobody in this process has the directory open; then nobody opens it before the block ends.
+
+    raises: StorageError   another looks at it for all of `timeout_s`
+    """
     with _open_changed:
-        return path in _open
+        if not _open_changed.wait_for(lambda: path not in _apart, timeout_s):
+            raise StorageError(f"{path}: is being checked by another thread of this process")
+        free = path not in _open
+        if free:
+            _apart.add(path)
+    try:
+        yield free
+    finally:
+        if free:
+            with _open_changed:
+                _apart.discard(path)
+                _open_changed.notify_all()
 
 
 def release(directory: Directory) -> None:

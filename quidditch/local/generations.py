@@ -15,7 +15,7 @@ import msgspec
 from quidditch.errors import StorageError
 from quidditch.index.catalog import CATALOG_TABLES, Catalog, IndexEntry
 from quidditch.index.copying import Progress, ShardCopy, copy_shard, unwatched
-from quidditch.index.environment import Environment
+from quidditch.index.environment import Environment, sync_directory
 from quidditch.index.storage import Transaction
 from quidditch.local.directory import Directory
 from quidditch.local.options import Options
@@ -71,9 +71,15 @@ def backup(directory: Directory, names: Sequence[str], path: Path, progress: Pro
             finally:
                 target.close()
             entries[name] = msgspec.structs.replace(entry, former=[])
-    environment = Environment(path / "catalog", CATALOG_TABLES)
+    making = path / "catalog.making"
+    environment = Environment(making, CATALOG_TABLES)
     try:
         Catalog(environment, path).fill(entries)
+        environment.close()
+        # Only with its last step is it a directory that opens: a catalogue without entries would pass for a backup.
+        with environment.translated():
+            making.rename(path / "catalog")
+            sync_directory(path)
     finally:
         environment.close()
 
@@ -86,7 +92,7 @@ def _one_moment(
     with ExitStack() as locks:
         for _, shard in shards:
             if not directory.options.readonly:
-                locks.enter_context(shard.environment.locked())
+                locks.enter_context(shard.environment.locked(to_write=False))
         # A shard whose index moved before its lock was taken is refused here.
         for _, shard in shards:
             shard.schema.check()

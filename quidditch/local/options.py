@@ -14,6 +14,9 @@ from quidditch.index.writer import DEFAULT_MEMORY_BYTES
 from quidditch.local.views import DEFAULT_KEEP_ALIVE_S
 from quidditch.schema.mapping import nearest
 
+MOST_BYTES = 1 << 46
+MOST_SECONDS = 1e9
+
 _BYTES = ("memory_bytes", "cache_bytes", "map_size_bytes")
 _NAMES = (*_BYTES, "keep_alive_s", "allow_network_files")
 
@@ -46,21 +49,25 @@ class Options:
 
 def check_options(readonly: bool, write_timeout_s: float, given: dict[str, Any]) -> Options:
     """raises: RequestError   naming the option that is unknown, or its value"""
-    if not _is_seconds(write_timeout_s) or write_timeout_s < 0:
+    if not is_seconds(write_timeout_s):
         raise RequestError(
-            f"connect: write_timeout_s: seconds of 0 or more expected, not {write_timeout_s!r}"
+            f"connect: write_timeout_s: seconds from 0 to 1e9 expected, not {write_timeout_s!r}"
         )
     for name, value in given.items():
         if name not in _NAMES:
             raise RequestError(f"connect: unknown option [{name}]{nearest(name, _NAMES)}")
-        if name in _BYTES and (isinstance(value, bool) or not isinstance(value, int) or value < 1 << 20):
-            raise RequestError(f"connect: {name}: a number of bytes from 1 MiB on expected, not {value!r}")
-        if name == "keep_alive_s" and not (_is_seconds(value) and value > 0):
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if name in _BYTES and not (whole and 1 << 20 <= value <= MOST_BYTES):
+            raise RequestError(
+                f"connect: {name}: a number of bytes from 1 MiB to 64 TiB expected, not {value!r}"
+            )
+        if name == "keep_alive_s" and not (is_seconds(value) and value > 0):
             raise RequestError(f"connect: keep_alive_s: seconds above 0 expected, not {value!r}")
         if name == "allow_network_files" and not isinstance(value, bool):
             raise RequestError(f"connect: allow_network_files: True or False expected, not {value!r}")
     return Options(readonly=readonly, write_timeout_s=write_timeout_s, **given)
 
 
-def _is_seconds(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def is_seconds(value: object) -> bool:
+    """A number of seconds that a clock can wait for."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MOST_SECONDS

@@ -31,17 +31,17 @@ class PointInTime(Searches):
         ):
             raise RequestError(f"point_in_time: keep_alive_s: seconds above 0 expected, not {keep_alive_s!r}")
         self.name = index.name
-        self._index = index
         self._held = ExitStack()
         self._open = True
         with ExitStack() as stack:
             shard = stack.enter_context(index._reading())
+            self._mapping_then = shard.schema.current()
             view = stack.enter_context(shard.snapshot(lasting=True, keep_alive_s=keep_alive_s))
             self._shard = _Frozen(view)
             self._held = stack.pop_all()
 
     def _mapping(self) -> Mapping:
-        return self._index._mapping()
+        return self._mapping_then
 
     @contextmanager
     def _shards(self) -> Iterator[Sequence[Shard]]:

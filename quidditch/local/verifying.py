@@ -92,7 +92,7 @@ def _pages(environment: Environment) -> list[Finding]:
     raises: StorageError   opened read-only, and others write without pause
     """
     if not environment.readonly:
-        with environment.locked():
+        with environment.locked(to_write=False):
             return list(check_file(environment.file))
     for _ in range(MOVING_TRIES):
         before = newest_transaction(environment.file)

@@ -89,7 +89,8 @@ class Views:
     """The lasting views of one shard that this process has open."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant: the garbage collector may close an abandoned scan while this thread holds it.
+        self._lock = threading.RLock()
         self._open: set[LastingView] = set()
         self._closing = False
         self._expiry = Background("expiry")
@@ -129,7 +130,7 @@ class Views:
         """How long each has been open, the oldest first."""
         now = time.monotonic()
         with self._lock:
-            return sorted((now - view.opened for view in self._open), reverse=True)
+            return sorted((now - view.opened for view in list(self._open)), reverse=True)
 
     def close(self) -> None:
         """End all of them."""

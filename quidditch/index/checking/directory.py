@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from quidditch.errors import CorruptIndex, FormatTooNew, FormatTooOld, IndexNotFound
+from quidditch.errors import CorruptIndex, FormatTooNew, FormatTooOld, IndexNotFound, StorageError
 from quidditch.index.catalog import CATALOG_TABLES, IndexEntry
 from quidditch.index.checking.entries import check_catalog, read_entries
 from quidditch.index.checking.findings import Finding, Meter, Progress
@@ -18,6 +18,9 @@ from quidditch.index.datafile import is_file
 from quidditch.index.environment import Environment
 from quidditch.index.storage import SHARD_TABLES, Table, Transaction
 from quidditch.schema.mapping import Mapping, nearest
+
+MOVES = 5
+"""How often an index may be rewritten by others while it is checked."""
 
 AtRest = Callable[[Path], AbstractContextManager[object]]
 """Keeps writers away from the environment in a folder, for as long as its pages are read."""
@@ -48,19 +51,56 @@ def check_directory(
         if only not in entries:
             raise IndexNotFound(f"no index [{only}] in {root}{nearest(only, entries)}")
         entries = {only: entries[only]}
-    files = {name: root / entry.generation / "0" / "data.mdb" for name, (entry, _) in entries.items()}
-    sizes = {name: file.stat().st_size if is_file(file) else 0 for name, file in files.items()}
+    sizes = {name: _size_bytes(root, entry) for name, (entry, _) in entries.items()}
     meter = Meter(sum(sizes.values()), progress)
-    for name, (_, mapping) in entries.items():
+    for name, (entry, mapping) in entries.items():
         watch = _Share(meter, sizes[name])
-        yield from _environment(
-            files[name].parent,
-            SHARD_TABLES,
-            f"index [{name}], shard 0",
-            partial(check_rows, mapping=mapping, deep=deep, progress=watch),
-            at_rest,
-        )
+        check = partial(check_rows, mapping=mapping, deep=deep, progress=watch)
+        yield from _index(root, name, entry, check, at_rest)
         watch(1, 1)
+
+
+def _size_bytes(root: Path, entry: IndexEntry) -> int:
+    file = root / entry.generation / "0" / "data.mdb"
+    return file.stat().st_size if is_file(file) else 0
+
+
+def _index(
+    root: Path,
+    name: str,
+    entry: IndexEntry,
+    check: Callable[[Transaction], Iterator[Finding]],
+    at_rest: AtRest,
+) -> Iterator[Finding]:
+    """The findings of one index, in whichever generation it is: others may move or delete it meanwhile."""
+    for _ in range(MOVES):
+        findings: list[Finding] = []
+        failed: StorageError | None = None
+        try:
+            folder = root / entry.generation / "0"
+            findings = list(_environment(folder, SHARD_TABLES, f"index [{name}], shard 0", check, at_rest))
+        except StorageError as error:
+            failed = error
+        now = _entry_now(root, name) if findings or failed else entry
+        if now is None:
+            return
+        if now.generation == entry.generation:
+            if failed is not None:
+                raise failed
+            yield from findings
+            return
+        entry = now
+    raise StorageError(f"{root}: index [{name}] was rewritten {MOVES} times while it was checked")
+
+
+def _entry_now(root: Path, name: str) -> IndexEntry | None:
+    environment = Environment(root / "catalog", CATALOG_TABLES, readonly=True)
+    try:
+        with environment.read() as transaction:
+            found = read_entries(transaction).get(name)
+            return None if found is None else found[0]
+    finally:
+        environment.close()
 
 
 class _Share:

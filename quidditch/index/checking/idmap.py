@@ -171,13 +171,22 @@ def _count_live(transaction: Transaction) -> int:
 
 def _orphans(transaction: Transaction, readers: Sequence[SegmentReader]) -> Iterator[Finding]:
     """Entries that name a document which is neither in a segment, without a tombstone, nor in the buffer."""
-    buffered = [int.from_bytes(key, "big") for key, _ in transaction.rows(Table.BUFFER)]
-    parts = [seq_nos for reader in readers for seq_nos, _ in _live(reader)]
-    live = set(np.concatenate([*parts, np.array(buffered, np.uint64)]).tolist())
+    own = {
+        int.from_bytes(key, "big"): unpack_buffered(value)[0] for key, value in transaction.rows(Table.BUFFER)
+    }
+    for reader in readers:
+        for seq_nos, ids in _live(reader):
+            own.update(zip(seq_nos.tolist(), ids, strict=True))
     for key, value in transaction.rows(Table.IDS):
         seq_no, _, deleted = unpack_id_entry(value)
-        if not deleted and seq_no not in live:
-            yield Finding("id map", place(Table.IDS, key), f"names write {seq_no}, whose document is nowhere")
+        if deleted or (seq_no in own and id_key(own[seq_no]) == key):
+            continue
+        words = (
+            "whose document is nowhere"
+            if seq_no not in own
+            else f"which left the document {own[seq_no].decode()!r}"
+        )
+        yield Finding("id map", place(Table.IDS, key), f"names write {seq_no}, {words}")
 
 
 # ----------------------------------------------------------------------------------------------------- deletes

@@ -31,7 +31,6 @@ _PAGE_BYTES_AT = 40
 _NO_PAGE = (1 << 64) - 1
 _HEADER_BYTES = 16
 _BRANCH, _OVERFLOWS, _IS_TABLE = 0x01, 0x01, 0x02
-_NODE_FLAGS = 0x07
 _DEEPEST = 32
 """Levels of LMDB's deepest tree."""
 
@@ -185,8 +184,10 @@ def check_layout(stream: BinaryIO) -> Iterator[Finding]:
     for tree in file.trees():
         yield from _flags(tree, _FREE_TREE_FLAGS if tree == file.newest.free else 0)
         order = _as_integer if tree == file.newest.free else bytes
+        kinds = (_IS_TABLE,) if tree == file.newest.main else (0, _OVERFLOWS)
         for page in file.pages(tree):
-            yield from _page_findings(page, tree.name, order, file.page_bytes)
+            yield from _nodes(page, tree.name, kinds, file.page_bytes)
+            yield from _bounds(page, tree.name, order)
 
 
 def _flags(tree: Tree, expected: int) -> Iterator[Finding]:
@@ -217,25 +218,31 @@ def _newest_commit(file: PageFile) -> Iterator[Finding]:
         )
 
 
-def _page_findings(page: Page, tree: str, order: Order, page_bytes: int) -> Iterator[Finding]:
+def _nodes(page: Page, tree: str, kinds: tuple[int, ...], page_bytes: int) -> Iterator[Finding]:
+    """Do the nodes lie end to end, and are those of a leaf what its tree holds: tables, or values?"""
     where = f"page {page.number}, tree [{tree}]"
     nodes = sorted(page.nodes, key=lambda node: node.start)
     ends = [page.upper, *(node.end for node in nodes)]
     if ends != [*(node.start for node in nodes), page_bytes] or page.lower % 2:
         yield Finding("page", where, "its nodes do not lie end to end")
-    for node in nodes:
-        if node.flags & ~_NODE_FLAGS:
-            yield Finding("page", where, f"key {node.key.hex()}: flags {node.flags:#x} are unknown")
-    if page.is_branch or not nodes:
+    for node in () if page.is_branch else nodes:
+        if node.flags not in kinds:
+            yield Finding(
+                "page", where, f"key {node.key.hex()}: flags {node.flags:#x}, one of {kinds} expected"
+            )
+
+
+def _bounds(page: Page, tree: str, order: Order) -> Iterator[Finding]:
+    """Do a leaf's keys lie between the separators above them?"""
+    if page.is_branch or not page.nodes:
         return
     first, last = order(page.nodes[0].key), order(page.nodes[-1].key)
-    if (page.low is not None and first < order(page.low)) or (
-        page.high is not None and last >= order(page.high)
-    ):
+    below = page.low is not None and first < order(page.low)
+    if below or (page.high is not None and last >= order(page.high)):
         yield Finding(
             "page",
-            where,
-            f"keys {first.hex()} to {last.hex()} lie outside of the separators above them: "
+            f"page {page.number}, tree [{tree}]",
+            f"keys {page.nodes[0].key.hex()} to {page.nodes[-1].key.hex()} lie outside of the separators above them: "
             f"{_hex(page.low)} to {_hex(page.high)}",
         )
 
