@@ -9,11 +9,12 @@ from typing import Annotated
 import typer
 
 import quidditch
+from quidditch.index.catalog import check_name as check_index_name
 from quidditch.interface import CheckReport
 from quidditch.local import LocalDatabase
 
 from . import render
-from .failures import STORAGE, CommandError
+from .failures import STORAGE, CommandError, NothingFound
 from .opening import AsJson, check_directory, check_name
 
 Directory = Annotated[str, typer.Argument(metavar="DIR", help="The directory of the indices.")]
@@ -60,10 +61,10 @@ def backup(
     """Copy the indices, as of one moment, into a new directory, while reads and writes go on."""
     with _opened(directory, readonly=True) as db:
         if index is None:
-            db.backup(target)
+            db.backup(target, progress=_on_terminal())
         else:
             check_name(db, directory, index)
-            db.index(index).backup(target)
+            db.index(index).backup(target, progress=_on_terminal())
     with quidditch.connect(target, readonly=True) as copy:
         names = copy.indices()
     size_bytes = sum(file.stat().st_size for file in Path(target).expanduser().rglob("data.mdb"))
@@ -87,17 +88,38 @@ def restore(
     as_json: AsJson = False,
 ) -> None:
     """Verify a backup, and bring its indices back, each at once and as a whole."""
-    check_directory(source)
+    if not Path(source).expanduser().is_dir():
+        raise NothingFound(f"there is no backup {source}")
     if name is not None and index is None:
         raise CommandError("--as says what to call one index: say which, by --index")
+    with quidditch.connect(source, readonly=True, create=False) as backed_up:
+        if index is not None:
+            check_name(backed_up, source, index)
+        names = backed_up.indices() if index is None else [name or index]
+    _check_free(directory, names, replace)
     with quidditch.connect(directory) as db:
-        names = db.restore(source, index, name=name, replace=replace)
+        names = db.restore(source, index, name=name, replace=replace, progress=_on_terminal())
         counts = {one: len(db.index(one)) for one in names}
     if as_json:
         render.print_json({"restored": counts})
         return
     for one, count in counts.items():
         render.print_line(f"{one}: {render.counted(count, 'document')} restored")
+
+
+def _check_free(directory: str, names: list[str], replace: bool) -> None:
+    """Nothing when indices may be called so; nothing is made on the way. raises: CommandError, RequestError"""
+    taken: set[str] = set()
+    if (Path(directory).expanduser() / "catalog" / "data.mdb").exists():
+        with quidditch.connect(directory, readonly=True, create=False) as db:
+            taken = set(db.indices())
+    for name in names:
+        check_index_name(name)
+        if name in taken and not replace:
+            raise CommandError(
+                f"index {name!r} is already there in {directory}; --replace takes its place, and --as NAME calls "
+                "one index something else"
+            )
 
 
 def compact(directory: Directory, name: OneIndex = None, as_json: AsJson = False) -> None:
@@ -109,7 +131,7 @@ def compact(directory: Directory, name: OneIndex = None, as_json: AsJson = False
         for one in [name] if name is not None else db.indices():
             index = db.index(one)
             before = index.stats().size_bytes
-            index.compact()
+            index.compact(progress=_on_terminal())
             sizes[one] = (before, index.stats().size_bytes)
     if as_json:
         render.print_json([{"index": one, "before": old, "after": new} for one, (old, new) in sizes.items()])

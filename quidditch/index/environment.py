@@ -41,6 +41,9 @@ MAX_READERS = 1024
 SPARE_BYTES = 1 << 18
 """How far a data file may reach past its last page."""
 
+FULL_BYTES = 1 << 18
+"""Free bytes below which a write that failed is put down to the full disk."""
+
 READS_WAIT_S = 5.0
 """How long a first write waits for this process's running searches, should it have to open the file anew."""
 
@@ -459,6 +462,10 @@ class Environment:
         """Whether another process waits for the write lock."""
         return self._write_lock.wanted()
 
+    def used_bytes(self) -> int:
+        """Bytes up to the last page that is taken, or was."""
+        return int((self._env.info()["last_pgno"] + 1) * self._page_bytes)
+
     def size_bytes(self) -> int:
         """Bytes of the file."""
         return (self.path / "data.mdb").stat().st_size
@@ -570,6 +577,13 @@ def _allocate(lock_file: Path) -> None:
         os.close(handle)
 
 
+def _is_full(path: Path) -> bool:
+    try:
+        return shutil.disk_usage(path).free < FULL_BYTES
+    except OSError:
+        return False
+
+
 @contextlib.contextmanager
 def _translated(path: Path) -> Iterator[None]:
     """LMDB's errors as ours; nothing else sees them."""
@@ -591,7 +605,8 @@ def _translated(path: Path) -> Iterator[None]:
     except lmdb.LockError as error:
         raise StorageError(f"{path}: LMDB's lock file cannot be used: {error}") from error
     except lmdb.Error as error:
-        if "No space left" in str(error):
+        if "No space left" in str(error) or ("Input/output" in str(error) and _is_full(path)):
+            # LMDB takes a write that the full disk cut short for one that failed.
             raise StoreFull(f"{path}: the disk is full; the write was undone") from error
         raise StorageError(f"{path}: {error}") from error
     except QuidditchError:

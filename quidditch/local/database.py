@@ -25,7 +25,7 @@ from quidditch.local.generations import backup, restore
 from quidditch.local.index import LocalIndex
 from quidditch.local.location import local_path
 from quidditch.local.options import Options, check_options
-from quidditch.local.progress import watched
+from quidditch.local.progress import watched, watched_bytes
 from quidditch.local.settings import check_settings
 from quidditch.local.verifying import check_catalogue, check_closed, raise_if_damaged, verify_directory
 from quidditch.schema.mapping import Mapping, nearest
@@ -65,11 +65,15 @@ def connect(
     return database
 
 
-def check_location(location: str | Path, index: str | None, *, deep: bool, progress: bool) -> CheckReport:
-    """What `quidditch.check` says."""
-    path = local_path(location)
+def check_location(
+    location: str | Path, index: str | None, *, deep: bool, progress: bool, what: str = "check"
+) -> CheckReport:
+    """What `quidditch.check` says; `what` is the call, for messages."""
+    path = local_path(location, what)
     if not is_file(path / "catalog" / "data.mdb"):
         raise StorageError(f"{path}: no Quidditch directory is there")
+    if index is not None and not isinstance(index, str):
+        raise RequestError(f"{what}: the name of an index expected, not {index!r}")
     with apart(path, Options().write_timeout_s) as free:
         if free:
             with watched("checking", progress) as watch:
@@ -239,41 +243,78 @@ class LocalDatabase:
         reports = [self.index(name).check(deep=deep, progress=progress) for name in self.indices()]
         return CheckReport(tuple(problem for report in reports for problem in report.problems))
 
-    def backup(self, path: str | Path) -> None:
+    def backup(self, path: str | Path, *, progress: bool = False) -> None:
         """Copy every index, all as of one moment, into a new directory, while reads and writes go on.
 
-        The copy is a directory as any other: `connect` opens it. Every checksum is verified on the way.
-        raises: StorageError   there is something at the path; StoreFull, CorruptIndex
+        The copy is a directory as any other: `connect` opens it. Every checksum is verified on the way. A failure
+        leaves nothing behind.
+        progress:  draw a bar, on a terminal
+        raises: StorageError   there is something at the path; StoreLocked, StoreFull, CorruptIndex
         """
-        backup(self.directory, self.indices(), local_path(path))
+        target = local_path(path, "backup")
+        names = self.indices()
+        with watched_bytes("copying", progress, sum(map(self._size_bytes, names))) as watch:
+            backup(self.directory, names, target, watch)
+
+    def _size_bytes(self, name: str) -> int:
+        with self.directory.use(name) as shard:
+            return shard.environment.size_bytes()
 
     def restore(
-        self, path: str | Path, index: str | None = None, *, name: str | None = None, replace: bool = False
+        self,
+        path: str | Path,
+        index: str | None = None,
+        *,
+        name: str | None = None,
+        replace: bool = False,
+        progress: bool = False,
     ) -> list[str]:
         """Bring indices back from a backup, or from any other directory; the names they have here.
 
-        index:    only this one; without it, all
-        name:     what to call it here; without it, as it is called there
-        replace:  take the place of an index of the same name, whose readers go on with the old one till they end
-        Each is verified whole, copied, and published at once: a failure leaves what was there.
-        raises: IndexExists, IndexNotFound, CorruptIndex (naming what is damaged), StoreFull
+        index:     only this one; without it, all
+        name:      what to call it here; without it, as it is called there
+        replace:   take the place of an index of the same name: its readers go on with the old one till they end, its
+                   writers are told that it is gone
+        progress:  draw a bar, on a terminal
+        Each is verified (see `check`, without `deep`), copied, and published by itself: when one fails, those
+        before it stay, and a note on the error names them.
+        raises: IndexExists, IndexNotFound, CorruptIndex (naming what is damaged), StorageError, StoreFull,
+                StoreLocked
         """
         if name is not None and index is None:
             raise RequestError("restore: name says what to call one index: say which, by index")
+        if not isinstance(replace, bool):
+            raise RequestError(f"restore: replace: True or False expected, not {replace!r}")
         target = self.writable()
-        with connect(path, readonly=True, create=False, verify=True) as source:
+        report = check_location(path, index, deep=False, progress=progress, what="restore")
+        raise_if_damaged(
+            local_path(path, "restore"), report.problems, "restore another backup, or other indices"
+        )
+        with connect(path, readonly=True, create=False) as source:
             wanted = source.indices() if index is None else [source.index(index).name]
-            names = {one: name or one for one in wanted}
-            if not replace:
-                for taken in set(names.values()) & set(self.indices()):
-                    raise IndexExists(
-                        f"index [{taken}] is already there in {self.path}; see replace and name"
-                    )
-            for one, called in names.items():
-                with source.directory.use(one) as shard:
-                    entry = source.directory.catalog.get(one)
-                    restore(target, check_name(called), shard, entry, replace=replace)
+            names = {one: check_name(name or one) for one in wanted}
+            for taken in () if replace else sorted(set(names.values()) & set(self.indices())):
+                raise IndexExists(f"index [{taken}] is already there in {self.path}; see replace and name")
+            done: list[str] = []
+            try:
+                for one, called in names.items():
+                    self._restore(target, source, one, called, replace, progress)
+                    done.append(called)
+            except BaseException as error:
+                if done:
+                    error.add_note(f"restore: {', '.join(done)} had been restored before")
+                raise
         return sorted(names.values())
+
+    def _restore(
+        self, target: Directory, source: LocalDatabase, one: str, called: str, replace: bool, progress: bool
+    ) -> None:
+        with (
+            source.directory.use(one) as shard,
+            watched_bytes(f"restoring {called}", progress, shard.environment.size_bytes()) as watch,
+        ):
+            entry = source.directory.catalog.get(one)
+            restore(target, called, shard, entry, in_place=replace, progress=watch)
 
     # ------------------------------------------------------------------------------------------------- life
 

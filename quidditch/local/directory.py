@@ -73,11 +73,16 @@ class Directory:
         try:
             yield shard
         finally:
-            with self._lock:
-                shard.users -= 1
-                last = shard.generation in self._retired and not shard.users
-            if last:
-                self._close_retired(shard)
+            # A forked child leaves alone what is its parent's; another thread may have held the lock.
+            if self.pid == os.getpid():
+                self._give_back(shard)
+
+    def _give_back(self, shard: LocalShard) -> None:
+        with self._lock:
+            shard.users -= 1
+            last = shard.generation in self._retired and not shard.users
+        if last:
+            self._close_retired(shard)
 
     def _take(self, name: str) -> LocalShard:
         self._retire_gone()
@@ -171,7 +176,7 @@ class Directory:
                 if not self.options.readonly:
                     shard.writer.close()
             except QuidditchError as error:
-                logger.error("%s: writes acknowledged from memory are lost: %s", self.path, error)
+                logger.error("%s: not everything could be settled at the end: %s", self.path, error)
 
 
 def _check_new(path: Path, may_create: bool) -> None:

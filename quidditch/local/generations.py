@@ -6,8 +6,10 @@ into a new directory. Nothing is ever changed in place: readers go on, and whoev
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -18,8 +20,10 @@ from quidditch.index.copying import Progress, ShardCopy, copy_shard, unwatched
 from quidditch.index.environment import Environment, sync_directory
 from quidditch.index.storage import Transaction
 from quidditch.local.directory import Directory
-from quidditch.local.options import Options
 from quidditch.local.shard import LocalShard
+
+MOMENT_TRIES = 50
+"""How often a reader looks for a moment in which nobody commits."""
 
 CATCH_UP_ROUNDS = 5
 """How often a compaction copies what came meanwhile before it stops the writers for the rest."""
@@ -57,15 +61,30 @@ def compact(directory: Directory, name: str, shard: LocalShard, progress: Progre
 def backup(directory: Directory, names: Sequence[str], path: Path, progress: Progress = unwatched) -> None:
     """Copy indices, as of one moment, into a new directory that can be opened like any other.
 
-    The catalogue is written last: a backup that was cut short is no Quidditch directory.
+    The catalogue gets its name last: a backup that was cut short is no Quidditch directory.
     raises: StorageError   there is something at the path; StoreFull; CorruptIndex   a checksum does not fit
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise StorageError(f"{path}: is there already; a backup makes a directory of its own")
+    if path.is_relative_to(directory.path):
+        raise StorageError(f"{path}: lies inside the directory that is to be copied")
+    there = path.exists()
+    try:
+        _copy_all(directory, names, path, progress)
+    except BaseException:
+        for part in path.iterdir() if path.exists() else ():
+            shutil.rmtree(part, ignore_errors=True)
+        if not there:
+            shutil.rmtree(path, ignore_errors=True)
+        raise
+
+
+def _copy_all(directory: Directory, names: Sequence[str], path: Path, progress: Progress) -> None:
+    options = replace(directory.options, readonly=False)
     entries: dict[str, IndexEntry] = {}
     with ExitStack() as stack:
         for name, entry, transaction in _one_moment(directory, names, stack):
-            target = Options().environment(path / entry.generation / "0", create=True)
+            target = options.environment(path / entry.generation / "0", create=True)
             try:
                 copy_shard(transaction, target, progress)
             finally:
@@ -87,19 +106,30 @@ def backup(directory: Directory, names: Sequence[str], path: Path, progress: Pro
 def _one_moment(
     directory: Directory, names: Sequence[str], stack: ExitStack
 ) -> list[tuple[str, IndexEntry, Transaction]]:
-    """A read transaction of each index, begun while nobody may write to any of them."""
-    shards = [(name, stack.enter_context(directory.use(name))) for name in sorted(names)]
-    with ExitStack() as locks:
-        for _, shard in shards:
-            if not directory.options.readonly:
-                locks.enter_context(shard.environment.locked(to_write=False))
-        # A shard whose index moved before its lock was taken is refused here.
-        for _, shard in shards:
-            shard.schema.check()
-        return [
-            (name, directory.catalog.get(name), stack.enter_context(shard.environment.read()))
-            for name, shard in shards
-        ]
+    """A read transaction of each index, all as of one moment.
+
+    raises: StorageError   opened read-only, and others write without pause
+    """
+    for _ in range(MOMENT_TRIES):
+        with ExitStack() as tried:
+            shards = [(name, tried.enter_context(directory.use(name))) for name in sorted(names)]
+            with ExitStack() as locks:
+                for _, shard in shards:
+                    if not directory.options.readonly:
+                        locks.enter_context(shard.environment.locked(to_write=False))
+                found = []
+                for name, shard in shards:
+                    shard.schema.check()
+                    transaction = tried.enter_context(shard.environment.read())
+                    found.append((name, directory.catalog.get(name), transaction))
+                # A reader takes no lock: if nobody committed since, it saw one moment all the same.
+                commits = zip(shards, found, strict=True)
+                if all(shard.environment.last_commit() == one[2].id for (_, shard), one in commits):
+                    stack.enter_context(tried.pop_all())
+                    return found
+    raise StorageError(
+        f"{directory.path}: is being written without pause; back it up from a handle that may write"
+    )
 
 
 def restore(
@@ -108,10 +138,10 @@ def restore(
     source: LocalShard,
     entry: IndexEntry,
     *,
-    replace: bool,
+    in_place: bool,
     progress: Progress = unwatched,
 ) -> None:
-    """Make a copy of another directory's shard the index `name`, in place of the one of that name if `replace`.
+    """Make a copy of another directory's shard the index `name`, if `in_place` instead of the one of that name.
 
     raises: IndexExists, StoreFull, CorruptIndex, StoreLocked   what was there is as it was
     """
@@ -123,7 +153,7 @@ def restore(
         finally:
             target.close()
         made = msgspec.structs.replace(entry, generation=generation, former=[])
-        if not (replace and name in directory.catalog.entries()):
+        if not (in_place and name in directory.catalog.entries()):
             directory.catalog.create(name, made)
             return
         with directory.use(name) as old, old.writer.at_rest():

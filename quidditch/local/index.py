@@ -36,11 +36,10 @@ from quidditch.local.bulk import carry_out
 from quidditch.local.generations import backup, compact
 from quidditch.local.location import local_path
 from quidditch.local.point_in_time import PointInTime
-from quidditch.local.progress import watched, watched_stream
+from quidditch.local.progress import watched, watched_bytes, watched_stream
 from quidditch.local.searches import Searches
 from quidditch.local.shard import LocalShard
 from quidditch.local.verifying import check_index
-from quidditch.local.views import DEFAULT_KEEP_ALIVE_S
 from quidditch.local.writing import CurrentWriter, records, update_operation
 from quidditch.schema.fields import TextField, spell
 from quidditch.schema.mapping import Mapping, nearest
@@ -48,6 +47,10 @@ from quidditch.types import Json
 
 if TYPE_CHECKING:
     from quidditch.local.database import LocalDatabase
+
+
+FIXED_BYTES = 4 * 4096
+"""What LMDB's two meta pages and its own two tables take of an environment."""
 
 
 class LocalIndex(Searches):
@@ -72,10 +75,10 @@ class LocalIndex(Searches):
         with self._reading() as shard:
             yield [shard]
 
-    def point_in_time(self, keep_alive_s: float = DEFAULT_KEEP_ALIVE_S) -> PointInTime:
+    def point_in_time(self, keep_alive_s: float | None = None) -> PointInTime:
         """The index as it is now, to search again and again whatever is written meanwhile; close it soon.
 
-        keep_alive_s:  how long it may lie unused before it is ended
+        keep_alive_s:  how long it may lie unused before it is ended; without it, `keep_alive_s` of `connect`
         cost: the disk space of what is replaced meanwhile is reused only after its end; see `stats`
         raises: LimitExceeded   when too many scans and points in time are open
         """
@@ -123,7 +126,7 @@ class LocalIndex(Searches):
         if_seq_no: int | None = None,
         if_primary_term: int | None = None,
     ) -> WriteResult:
-        """Add or replace one document; it is on disk when this returns.
+        """Add or replace one document; it is on disk when this returns, or within `sync_interval` with "async".
 
         Without `id` the document's own `_id` counts, or one is made. `op="create"` refuses to replace.
         raises: DocumentError, VersionConflict, RequestError (the id), StorageError
@@ -234,7 +237,7 @@ class LocalIndex(Searches):
             pass
 
     def flush(self) -> None:
-        """Turn buffered documents into a segment. They were on disk before."""
+        """Have everything acknowledged on disk, and make a segment of buffered documents."""
         self._writer().on_shard(lambda shard: shard.writer.flush())
 
     def force_merge(self, max_segments: int = 1) -> None:
@@ -243,17 +246,21 @@ class LocalIndex(Searches):
             raise RequestError(f"force_merge: max_segments: 1 or more expected, not {max_segments!r}")
         self._writer().on_shard(lambda shard: shard.writer.force_merge(max_segments))
 
-    def compact(self) -> None:
+    def compact(self, *, progress: bool = False) -> None:
         """Write the index anew without the pages that deletes and merges freed; its file is as small as can be.
 
         Readers go on, and writers for most of the time. Documents that are only marked as deleted stay:
         `force_merge` drops those.
+        progress:  draw a bar, on a terminal
         cost: reads and writes the whole index; the disk holds both copies until the old one's readers have ended
         raises: StoreFull, CorruptIndex, StoreLocked   the index is as it was
         """
-        self._writer().on_shard(
-            lambda shard: compact(self._database.writable(), self.name, shard),
-        )
+
+        def rewrite(shard: LocalShard) -> None:
+            with watched_bytes("compacting", progress, shard.environment.size_bytes()) as watch:
+                compact(self._database.writable(), self.name, shard, watch)
+
+        self._writer().on_shard(rewrite)
 
     def check(self, *, deep: bool = True, progress: bool = False) -> CheckReport:
         """Verify every page, checksum and structure on disk, each against the others; nothing is changed.
@@ -265,9 +272,11 @@ class LocalIndex(Searches):
         with watched("checking", progress) as watch:
             return check_index(self._database.directory, self.name, deep, watch)
 
-    def backup(self, path: str | Path) -> None:
+    def backup(self, path: str | Path, *, progress: bool = False) -> None:
         """Copy this index alone into a new directory; see `Database.backup`."""
-        backup(self._database.directory, [self.name], local_path(path))
+        target = local_path(path, "backup")
+        with watched_bytes("copying", progress, self.stats().size_bytes) as watch:
+            backup(self._database.directory, [self.name], target, watch)
 
     # ------------------------------------------------------------------------------------------ by document
 
@@ -362,6 +371,7 @@ class LocalIndex(Searches):
             buffered = transaction.count(Table.BUFFER)
             structures = {str(table): transaction.size_bytes(table) for table in SHARD_TABLES}
             size_bytes = shard.environment.size_bytes()
+            free_bytes = shard.environment.used_bytes() - sum(structures.values())
             views_s = shard.views.ages_s()
         fields: dict[str, int] = {}
         for state in states:
@@ -375,7 +385,7 @@ class LocalIndex(Searches):
             size_bytes=size_bytes,
             fields=fields,
             structures=structures,
-            free_bytes=max(0, size_bytes - sum(structures.values())),
+            free_bytes=max(0, free_bytes - FIXED_BYTES),
             open_views=len(views_s),
             oldest_view_s=max(views_s, default=0.0),
         )

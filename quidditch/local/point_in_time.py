@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 from quidditch.errors import RequestError, StorageError
 from quidditch.interface import Shard, ShardSnapshot
+from quidditch.local.options import is_seconds
 from quidditch.local.searches import Searches
 from quidditch.schema.mapping import Mapping
 
@@ -23,12 +24,8 @@ class PointInTime(Searches):
     raises: SnapshotExpired   from each call, once it has lain unused for longer than it was to be kept alive
     """
 
-    def __init__(self, index: LocalIndex, keep_alive_s: float) -> None:
-        if (
-            isinstance(keep_alive_s, bool)
-            or not isinstance(keep_alive_s, int | float)
-            or not keep_alive_s > 0
-        ):
+    def __init__(self, index: LocalIndex, keep_alive_s: float | None) -> None:
+        if keep_alive_s is not None and not (is_seconds(keep_alive_s) and keep_alive_s > 0):
             raise RequestError(f"point_in_time: keep_alive_s: seconds above 0 expected, not {keep_alive_s!r}")
         self.name = index.name
         self._held = ExitStack()
@@ -48,6 +45,9 @@ class PointInTime(Searches):
         if not self._open:
             raise StorageError(f"this point in time of index [{self.name}] is closed")
         yield [self._shard]
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a point in time belongs to its process and cannot be pickled")
 
     def close(self) -> None:
         """Let go of the snapshot."""

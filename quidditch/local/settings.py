@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from quidditch.errors import RequestError
@@ -28,13 +28,7 @@ def check_settings(settings: dict[str, Json] | None) -> dict[str, Json]:
         return {}
     if not isinstance(settings, dict):
         raise RequestError(f"settings: an object expected, not {settings!r}")
-    flat: dict[str, Json] = {}
-    for key, value in settings.items():
-        if not isinstance(key, str):
-            raise RequestError(f"settings: a name expected, not {key!r}")
-        inner = value if key == "index" and isinstance(value, dict) else {key: value}
-        for name, each in inner.items():
-            flat[name.removeprefix("index.").removeprefix("translog.")] = each
+    flat = dict(_flat(settings))
     for name, value in flat.items():
         if name not in NAMES:
             raise RequestError(f"settings: unknown setting [{name}]{nearest(name, NAMES)}")
@@ -47,6 +41,17 @@ def check_settings(settings: dict[str, Json] | None) -> dict[str, Json]:
         if name == "sync_interval":
             seconds_of(value)
     return flat
+
+
+def _flat(settings: dict[Any, Json]) -> Iterator[tuple[str, Json]]:
+    """Names without OpenSearch's `index` and `translog` above them, be those spelt by dots or by nesting."""
+    for key, value in settings.items():
+        if not isinstance(key, str):
+            raise RequestError(f"settings: a name expected, not {key!r}")
+        if key in ("index", "translog", "index.translog") and isinstance(value, dict):
+            yield from _flat(value)
+        else:
+            yield key.removeprefix("index.").removeprefix("translog."), value
 
 
 def seconds_of(value: Json) -> float:

@@ -78,12 +78,14 @@ def verify_directory(path: Path, options: Options) -> None:
     raise_if_damaged(path, _problems("", check_directory(path, deep=False, at_rest=at_rest)))
 
 
-def raise_if_damaged(path: Path, problems: Iterable[Problem]) -> None:
+def raise_if_damaged(
+    path: Path, problems: Iterable[Problem], advice: str = "restore it from a backup"
+) -> None:
     """raises: CorruptIndex   naming the first problem, and how many more there are"""
     found = list(problems)
     if found:
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        raise CorruptIndex(f"{path}: {found[0]}{more}; restore it from a backup")
+        raise CorruptIndex(f"{path}: {found[0]}{more}; {advice}")
 
 
 def _pages(environment: Environment) -> list[Finding]:

@@ -5,6 +5,7 @@ While one is open the pages that it sees are not reused, and the file grows with
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -93,6 +94,7 @@ class Views:
         self._lock = threading.RLock()
         self._open: set[LastingView] = set()
         self._closing = False
+        self._pid = os.getpid()
         self._expiry = Background("expiry")
 
     @contextmanager
@@ -114,15 +116,20 @@ class Views:
             self._watch(view, keep_alive_s)
             yield view
         finally:
-            self._expiry.forget(view)
-            with self._lock:
-                self._open.discard(view)
+            if self._pid == os.getpid():
+                self._expiry.forget(view)
+                with self._lock:
+                    self._open.discard(view)
 
     def _watch(self, view: LastingView, delay_s: float) -> None:
         def look() -> None:
             left_s = view.idle_left_s()
             if left_s > 0:
                 self._watch(view, left_s)
+                return
+            # Whoever forgot it shall not be locked out by it.
+            with self._lock:
+                self._open.discard(view)
 
         self._expiry.ask(view, look, delay_s)
 

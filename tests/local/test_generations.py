@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -281,7 +282,10 @@ def test_a_backup_overwrites_nothing(folder: Path, database: LocalDatabase, inde
     assert (taken / "letter").read_text() == "keep"
 
 
-def test_a_backup_is_of_one_moment_while_writes_go_on(database: LocalDatabase, folder: Path) -> None:
+@pytest.mark.parametrize("readonly", [False, True])
+def test_a_backup_is_of_one_moment_while_writes_go_on(
+    database: LocalDatabase, folder: Path, readonly: bool
+) -> None:
     """Each number goes to the first index, then to the second: no copy may hold one in the second alone."""
     first, second = database.create_index("first"), database.create_index("second")
     done = threading.Event()
@@ -291,13 +295,15 @@ def test_a_backup_is_of_one_moment_while_writes_go_on(database: LocalDatabase, f
         while not done.is_set():
             for index in (first, second):
                 index.add({"n": number}, id=str(number))
+                time.sleep(0.002)
             number += 1
 
     thread = threading.Thread(target=write)
     thread.start()
     try:
         for turn in range(5):
-            database.backup(folder.parent / f"copy-{turn}")
+            with quidditch.connect(folder, readonly=readonly) as handle:
+                handle.backup(folder.parent / f"copy-{turn}")
     finally:
         done.set()
         thread.join()
@@ -316,8 +322,34 @@ def test_a_backup_cut_short_is_no_directory(
         full.setattr(copying.ShardCopy, "finish", broken)
         with pytest.raises(quidditch.StoreFull):
             database.backup(folder.parent / "half")
-    with pytest.raises(StorageError, match="no Quidditch directory"):
-        quidditch.connect(folder.parent / "half", create=False)
+    assert not (folder.parent / "half").exists()
+    database.backup(folder.parent / "half")
+
+
+def test_a_backup_inside_what_it_copies_is_refused(folder: Path, database: LocalDatabase) -> None:
+    with pytest.raises(StorageError, match="inside"):
+        database.backup(folder / "inner")
+    with pytest.raises(RequestError, match="backup"):
+        database.backup(":memory:")
+
+
+def test_damage_to_one_index_of_a_backup_hinders_no_other(
+    folder: Path, database: LocalDatabase, index: LocalIndex
+) -> None:
+    database.create_index("good").add({"n": 1}, id="1")
+    target = folder.parent / "backup"
+    database.backup(target)
+    with quidditch.connect(target, readonly=True) as copy:
+        generation = copy.directory.catalog.get("books").generation
+    data = target / generation / "0" / "data.mdb"
+    page_bytes, last_page, _ = _newest_meta(data)
+    with data.open("r+b") as file:
+        file.seek(last_page // 2 * page_bytes)
+        file.write(bytes(page_bytes))
+    with pytest.raises(CorruptIndex, match=r"\[books\]"):
+        database.restore(target, replace=True)
+    assert database.restore(target, "good", name="better") == ["better"]
+    assert database["better"]["1"]["n"] == 1
 
 
 def test_restoring_brings_an_index_back_as_it_was(

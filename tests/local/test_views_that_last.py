@@ -74,6 +74,25 @@ def test_one_that_lies_unused_is_ended(index: LocalIndex) -> None:
     assert index.stats().open_views == 0
 
 
+def test_those_that_were_forgotten_do_not_count(index: LocalIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views, "MAX_VIEWS", 3)
+    forgotten = [index.point_in_time(keep_alive_s=0.05) for _ in range(3)]
+    wait_until(lambda: index.stats().open_views == 0)
+    with index.point_in_time() as then:
+        assert then.count() == 1_500
+    for one in forgotten:
+        one.close()
+
+
+def test_the_time_of_the_connection_holds_for_points_in_time(tmp_path: Path) -> None:
+    with quidditch.connect(tmp_path / "short", keep_alive_s=0.05) as database:
+        then = database.create_index("books").point_in_time()
+        wait_until(lambda: database["books"].stats().open_views == 0)
+        with pytest.raises(SnapshotExpired):
+            then.count()
+        then.close()
+
+
 def test_one_that_is_used_stays(index: LocalIndex) -> None:
     with index.point_in_time(keep_alive_s=0.5) as then:
         end = time.monotonic() + 1.5
@@ -143,7 +162,7 @@ def test_what_it_keeps_is_reused_after_its_end(index: LocalIndex) -> None:
     assert index.stats().free_bytes > 0
 
 
-@pytest.mark.parametrize("keep_alive_s", [0, -1, "long", None, True, float("nan")])
+@pytest.mark.parametrize("keep_alive_s", [0, -1, "long", True, float("nan"), float("inf")])
 def test_a_bad_time_is_refused(index: LocalIndex, keep_alive_s: object) -> None:
     with pytest.raises(RequestError, match="keep_alive_s"):
         index.point_in_time(keep_alive_s)  # type: ignore[arg-type]
