@@ -47,9 +47,18 @@ class Background:
                 return
             self._due[key] = (when, work)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=f"quidditch-{self._name}", daemon=True)
-                self._thread.start()
+                self._thread = self._started()
             self._state.notify_all()
+
+    def _started(self) -> threading.Thread | None:
+        """A thread at work; None where the system gives no more: the next call tries again."""
+        thread = threading.Thread(target=self._run, name=f"quidditch-{self._name}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            logger.warning("upkeep in the background cannot begin: %s", error)
+            return None
+        return thread
 
     def forget(self, key: Hashable) -> None:
         """Do not begin what was asked under this key; if it has begun, wait until it is done."""

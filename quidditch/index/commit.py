@@ -22,7 +22,7 @@ from quidditch.index.postings import Row
 from quidditch.index.storage import SEGMENT_TABLES, Table, Transaction
 from quidditch.types import SegmentId, SeqNo
 
-PIECE_BYTES = 16 << 20
+PIECE_BYTES = 4 << 20
 """Bytes of rows in one transaction: how long the write lock is held, and what a writer keeps in memory."""
 
 SWEEP_ROWS = 20_000

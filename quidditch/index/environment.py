@@ -82,7 +82,9 @@ class Environment:
         self._can_write = False
         self._draining = False
         self._reads: set[Transaction] = set()
-        self._state = threading.Condition()
+        # Entered by itself, not through the condition, whose methods a signal can interrupt halfway.
+        self._state_lock = threading.RLock()
+        self._state = threading.Condition(self._state_lock)
         self._thread_lock = threading.RLock()
         self._seals = SealMemory()
         self._env: Any = None
@@ -198,7 +200,7 @@ class Environment:
 
         raises: StorageError   while a read of this process lasts: LMDB opens a file once in a process
         """
-        with self._state:
+        with self._state_lock:
             if self._can_write and not self._lost:
                 return
             self._draining = True
@@ -230,7 +232,7 @@ class Environment:
         """Unmap the file, once every open read and write has ended; waits for them."""
         if self._pid != os.getpid():
             return
-        with self._state:
+        with self._state_lock:
             if self._closed:
                 return
             self._closed = True
@@ -249,7 +251,8 @@ class Environment:
         for inherited in (self._env, *(read.handle for read in self._reads)):
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))
         self._reads = set()
-        self._state = threading.Condition()
+        self._state_lock = threading.RLock()
+        self._state = threading.Condition(self._state_lock)
         self._thread_lock = threading.RLock()
 
     def _guard(self) -> None:
@@ -275,7 +278,7 @@ class Environment:
             return self._begin_read()
 
     def _begin_read(self) -> Transaction:
-        with self._state:
+        with self._state_lock:
             self._state.wait_for(lambda: not self._draining, READS_WAIT_S)
             self._guard()
             if self._lost:
@@ -293,13 +296,13 @@ class Environment:
 
     def clear_dead_readers(self) -> int:
         """Free the slots of readers whose process has died: until then they pin the pages that they saw. How many."""
-        with self._state:
+        with self._state_lock:
             return 0 if self._lost else int(self._env.reader_check())
 
     def end_read(self, transaction: Transaction) -> None:
         if self._pid != os.getpid():
             return
-        with self._state:
+        with self._state_lock:
             if transaction in self._reads:
                 transaction.handle.abort()
                 self._reads.discard(transaction)
@@ -411,18 +414,24 @@ class Environment:
         deadline = time.monotonic() + patience_s
         if not self._thread_lock.acquire(timeout=patience_s):
             raise self._still_locked(patience_s, "another thread of this process")
-        self._depth += 1
+        # So that a signal that raises, wherever it does, leaves no lock behind.
+        before = -1
         try:
-            if self._depth == 1:
+            before = self._depth
+            self._depth = before + 1
+            if before == 0:
                 self._take_lock(deadline, patience_s, to_write)
                 if self.keeper is not None and not joins:
                     self.keeper()
             yield
         finally:
-            self._depth -= 1
-            if self._depth == 0 and self.keeper is None:
-                self._write_lock.release()
-            self._thread_lock.release()
+            try:
+                if before == 0 and self.keeper is None:
+                    self._write_lock.release()
+            finally:
+                if before >= 0:
+                    self._depth = before
+                self._thread_lock.release()
 
     def _take_lock(self, deadline: float, patience_s: float, to_write: bool) -> None:
         if self._write_lock.held:

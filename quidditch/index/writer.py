@@ -319,8 +319,13 @@ class IndexWriter:
 
         raises: StoreFull, ...   writes with durability "async" that could not be committed are lost
         """
-        self._merges.stop()
-        self._clock.close()
+        try:
+            self._merges.stop()
+            self._clock.close()
+        finally:
+            self._settle()
+
+    def _settle(self) -> None:
         try:
             self._singles.close()
             if self._is_current():

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from quidditch.bulk import Action, parse_actions
-from quidditch.errors import DocumentError, QuidditchError, RequestError, StorageError
+from quidditch.errors import DocumentError, IndexNotFound, QuidditchError, RequestError, StorageError
 from quidditch.index.document import encode_source
 from quidditch.index.operations import Applied, Operation, check_id, without_id
 from quidditch.interface import BulkItem, BulkResult
@@ -121,7 +121,11 @@ class BulkWriter:
         """Carry out what is waiting."""
         if not self._operations:
             return []
-        results = self._writer.apply(self._operations)
+        try:
+            results = self._writer.apply(self._operations)
+        except IndexNotFound as error:
+            # Deleted meanwhile: an error of these items, as it would have been from the start.
+            results = [error] * len(self._operations)
         items = [
             self._item(position, action, result)
             for (position, action), result in zip(self._actions, results, strict=True)

@@ -30,6 +30,10 @@ def check_settings(settings: dict[str, Json] | None) -> dict[str, Json]:
         raise RequestError(f"settings: an object expected, not {settings!r}")
     flat = dict(_flat(settings))
     for name, value in flat.items():
+        if not isinstance(value, str | int | float | bool | None) or value != value:
+            raise RequestError(f"settings: {name}: a string, number or boolean expected, not {value!r}")
+        if isinstance(value, str) and not value.isascii():
+            raise RequestError(f"settings: {name}: {value!a} is no value of a setting")
         if name not in NAMES:
             raise RequestError(f"settings: unknown setting [{name}]{nearest(name, NAMES)}")
         if name == "number_of_shards" and (value is True or value not in (1, "1")):

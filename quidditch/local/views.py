@@ -40,6 +40,7 @@ class LastingView(ShardSnapshot):
         self._searcher = searcher
         self._keep_alive_s = keep_alive_s
         self._end: Callable[[], Exception] | None = None
+        self._pid = os.getpid()
         self._lock = threading.Lock()
         self.opened = self._used = time.monotonic()
 
@@ -65,6 +66,10 @@ class LastingView(ShardSnapshot):
 
     @contextmanager
     def _at_work(self) -> Iterator[SnapshotSearcher]:
+        if self._pid != os.getpid():
+            raise StorageError(
+                f"a scan or point in time of process {self._pid} cannot be read in a process that it forked"
+            )
         with self._lock:
             if self._end is not None:
                 raise self._end()
