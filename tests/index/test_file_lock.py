@@ -108,9 +108,9 @@ def test_a_forked_child_holds_nothing_of_its_parents(tmp_path: Path) -> None:
         assert lock.try_acquire()
         child = os.fork()
         if child == 0:
-            os.write(1, f"child holds {lock.held}\n".encode())
+            os.write(1, f"child holds {lock.held}\\n".encode())
             time.sleep(60)
-        os.write(1, f"parent {child}\n".encode())
+        os.write(1, f"parent {child}\\n".encode())
         sys.stdin.readline()
     """
     with program(script, tmp_path) as parent:
