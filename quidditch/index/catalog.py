@@ -29,8 +29,9 @@ from quidditch.errors import (
     StoreLocked,
 )
 from quidditch.index.codecs import decodes
-from quidditch.index.environment import Environment, sync_directory
+from quidditch.index.environment import Environment
 from quidditch.index.file_lock import FileLock, is_held
+from quidditch.index.opening import sync_directory
 from quidditch.index.storage import Table, Transaction
 from quidditch.schema.mapping import Mapping, nearest
 from quidditch.types import Json

@@ -1,13 +1,12 @@
 """The LMDB environment of one shard or of the catalogue: its life, its transactions and its locks.
 
-Nothing else imports `lmdb`.
+Nothing but this and `opening.py` imports `lmdb`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import os
 import shutil
 import threading
@@ -20,29 +19,21 @@ from typing import Any
 import lmdb
 
 from quidditch.errors import (
-    CorruptIndex,
-    FormatTooNew,
-    QuidditchError,
     StorageError,
-    StoreFull,
     StoreLocked,
 )
 from quidditch.index.codecs import FORMAT_VERSION
 from quidditch.index.datafile import check_file_size, check_format, format_record, is_file
 from quidditch.index.file_lock import WriteLock
+from quidditch.index.opening import make_directory, open_lmdb, open_table, sync_directory, translated
 from quidditch.index.seals import SEALED_SINCE, SealMemory
 from quidditch.index.storage import FORMAT_KEY, Table, Transaction
 
 DEFAULT_MAP_BYTES = 64 << 30
 """Addresses reserved for one environment. On POSIX this takes neither memory nor disk."""
 
-MAX_READERS = 1024
-
 SPARE_BYTES = 1 << 18
 """How far a data file may reach past its last page."""
-
-FULL_BYTES = 1 << 18
-"""Free bytes below which a write that failed is put down to the full disk."""
 
 READS_WAIT_S = 5.0
 """How long a first write waits for this process's running searches, should it have to open the file anew."""
@@ -91,7 +82,7 @@ class Environment:
         self._lost = False
         self.format = 0
         if not readonly and create:
-            _make_directory(path)
+            make_directory(path)
         self._create = create
         self._write_lock = WriteLock(path)
         self._depth = 0
@@ -135,7 +126,7 @@ class Environment:
             if not self._create:
                 raise EnvironmentGone(f"{self.path}: was removed")
             self._create_file()
-        with _translated(self.path):
+        with translated(self.path):
             # Also when somebody else made it: a process that was killed in between left a name that is not on disk.
             for folder in (self.path, *self.path.parents[:2]):
                 sync_directory(folder)
@@ -145,7 +136,7 @@ class Environment:
             # or less: nothing may be built on it before they agree.
             env.sync(True)
             with env.begin(write=True) as txn:
-                meta = _open_table(env, self.path, Table.META, txn, create=False)
+                meta = open_table(env, self.path, Table.META, txn, create=False)
                 self.format = check_format(self.path, txn.get(FORMAT_KEY, db=meta))
                 self._tables = {table: env.open_db(str(table).encode(), txn) for table in self._names}
         self._can_write = True
@@ -154,9 +145,9 @@ class Environment:
         """An empty environment: made aside and renamed, so that a kill leaves it whole or not there."""
         aside = self.path / "new"
         shutil.rmtree(aside, ignore_errors=True)
-        with _translated(self.path):
+        with translated(self.path):
             aside.mkdir()
-            env = _open_lmdb(aside, len(self._names), False, self._map_bytes)
+            env = open_lmdb(aside, len(self._names), False, self._map_bytes)
             with env.begin(write=True) as txn:
                 tables = {table: env.open_db(str(table).encode(), txn) for table in self._names}
                 txn.put(FORMAT_KEY, format_record(), db=tables[Table.META])
@@ -169,24 +160,24 @@ class Environment:
             raise EnvironmentGone(f"{self.path}: there is no index to open read-only")
         check_file_size(self.file)
         with self._opened(readonly=True) as env:
-            meta = _open_table(env, self.path, Table.META, None, create=False)
+            meta = open_table(env, self.path, Table.META, None, create=False)
             with env.begin() as txn:
                 self.format = check_format(self.path, txn.get(FORMAT_KEY, db=meta))
             self._tables = {
-                table: _open_table(env, self.path, table, None, create=False) for table in self._names
+                table: open_table(env, self.path, table, None, create=False) for table in self._names
             }
 
     @contextlib.contextmanager
     def _opened(self, *, readonly: bool) -> Iterator[Any]:
         """LMDB's environment, closed again if the block fails."""
         try:
-            with _translated(self.path):
-                env = _open_lmdb(self.path, len(self._names), readonly, self._map_bytes)
+            with translated(self.path):
+                env = open_lmdb(self.path, len(self._names), readonly, self._map_bytes)
         except StorageError as error:
             if not is_file(self.file):
                 raise EnvironmentGone(f"{self.path}: was removed while it was being opened") from error
             raise
-        with _translated(self.path):
+        with translated(self.path):
             try:
                 yield env
             except BaseException:
@@ -218,7 +209,7 @@ class Environment:
 
     def sync(self) -> None:
         """Have on disk what is in the file, whoever wrote it."""
-        with self.locked(joins=True), _translated(self.path):
+        with self.locked(joins=True), translated(self.path):
             self._env.sync(True)
 
     def prepare_to_write(self) -> None:
@@ -268,7 +259,7 @@ class Environment:
 
     def begin_read(self) -> Transaction:
         """A read transaction that the caller ends with `end_read`."""
-        with _translated(self.path):
+        with translated(self.path):
             try:
                 return self._begin_read()
             except lmdb.PanicError:
@@ -330,7 +321,7 @@ class Environment:
 
     def translated(self) -> contextlib.AbstractContextManager[None]:
         """LMDB's errors inside the block as ours."""
-        return _translated(self.path)
+        return translated(self.path)
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Transaction]:
@@ -342,7 +333,7 @@ class Environment:
         self._guard()
         if self.readonly:
             raise StorageError(f"{self.path}: opened read-only; connect without readonly=True to write")
-        with self.locked(), _translated(self.path):
+        with self.locked(), translated(self.path):
             self._guard()
             with self._begin_lmdb_write() as txn:
                 yield self._transaction(txn)
@@ -458,7 +449,7 @@ class Environment:
         if self._env is None or self.readonly:
             return
         self._guard()
-        with _translated(self.path):
+        with translated(self.path):
             self._begin_lmdb_write().abort()
 
     def _still_locked(self, patience_s: float, holder: str) -> StoreLocked:
@@ -480,37 +471,6 @@ class Environment:
         return (self.path / "data.mdb").stat().st_size
 
 
-# ------------------------------------------------------------------------------------------------ opening
-
-
-def _open_table(env: Any, path: Path, table: Table, txn: Any, *, create: bool) -> Any:
-    try:
-        return env.open_db(str(table).encode(), txn, create=create)
-    except lmdb.NotFoundError as error:
-        raise CorruptIndex(
-            f"{path}: data.mdb is no Quidditch environment: it has no table {table}"
-        ) from error
-
-
-def sync_directory(path: Path) -> None:
-    """Have the names inside it survive a loss of power, where directories can be synced at all.
-
-    raises: OSError   the disk failed: the names may be lost
-    """
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except PermissionError:
-        # Of a parent that this process may pass through and not read.
-        return
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(handle)
-
-
 class _Forks:
     """The environments of this process, told when they find themselves in a forked child."""
 
@@ -530,97 +490,3 @@ class _Forks:
 
 
 _forks = _Forks()
-
-
-def _make_directory(path: Path) -> None:
-    """Make the directory, and have it and its new parents survive a loss of power."""
-    try:
-        new = [folder for folder in (path, *path.parents) if not folder.exists()]
-        path.mkdir(parents=True, exist_ok=True)
-        for folder in new:
-            sync_directory(folder.parent)
-    except FileExistsError as error:
-        raise StorageError(f"{path}: a file is where the index's directory should be") from error
-    except OSError as error:
-        raise StorageError(f"{path}: cannot make the directory: {error.strerror}") from error
-
-
-def _open_lmdb(path: Path, tables: int, readonly: bool, map_bytes: int) -> Any:
-    lock_file = path / "lock.mdb"
-    can_lock = os.access(lock_file if lock_file.exists() else path, os.W_OK)
-    with _translated(path):
-        if can_lock:
-            _allocate(lock_file)
-        env = lmdb.open(
-            str(path),
-            map_size=map_bytes,
-            max_dbs=tables + 1,
-            max_readers=MAX_READERS,
-            readonly=readonly,
-            # A reader takes its slot in lock.mdb. Where it may not, the files must be at rest: `connect` says so.
-            lock=can_lock or not readonly,
-            readahead=False,
-            create=not readonly,
-            max_spare_txns=4,
-        )
-        # The slot of a reader that was killed pins the pages that it saw, until somebody looks.
-        env.reader_check()
-        return env
-
-
-def _allocate(lock_file: Path) -> None:
-    """Give LMDB's table of readers its room on the disk. LMDB makes the file without and writes to it in memory:
-    on a disk that is full then, the process would be killed (SIGBUS). Before LMDB opens the file, because closing
-    any handle of it lets go of this process's locks on it."""
-    if not hasattr(os, "posix_fallocate"):
-        return
-    handle = os.open(lock_file, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
-    try:
-        found = os.fstat(handle)
-        # As large as LMDB makes its table: two lines of a processor's cache, and one for each reader.
-        size = found.st_size or 128 + 64 * MAX_READERS
-        # Not touched again once it has its room: other processes write to it.
-        if found.st_blocks * 512 < size:
-            os.posix_fallocate(handle, 0, size)
-    finally:
-        os.close(handle)
-
-
-def _is_full(path: Path) -> bool:
-    try:
-        return shutil.disk_usage(path).free < FULL_BYTES
-    except OSError:
-        return False
-
-
-@contextlib.contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """LMDB's errors as ours; nothing else sees them."""
-    try:
-        yield
-    except (lmdb.MapFullError, lmdb.DiskError) as error:
-        raise StoreFull(f"{path}: no room to write: {error}; the write was undone") from error
-    except lmdb.ReadersFullError as error:
-        raise StorageError(
-            f"{path}: as many readers are open already as this environment holds (there were to be {MAX_READERS}, "
-            "unless an older lock.mdb says otherwise); close scans, or threads that read"
-        ) from error
-    except (lmdb.CorruptedError, lmdb.InvalidError, lmdb.PageNotFoundError) as error:
-        raise CorruptIndex(f"{path}: LMDB cannot read its pages: {error}") from error
-    except lmdb.VersionMismatchError as error:
-        raise FormatTooNew(f"{path}: written by another version of LMDB: {error}") from error
-    except lmdb.ReadonlyError as error:
-        raise StorageError(f"{path}: the directory is read-only") from error
-    except lmdb.LockError as error:
-        raise StorageError(f"{path}: LMDB's lock file cannot be used: {error}") from error
-    except lmdb.Error as error:
-        if "No space left" in str(error) or ("Input/output" in str(error) and _is_full(path)):
-            # LMDB takes a write that the full disk cut short for one that failed.
-            raise StoreFull(f"{path}: the disk is full; the write was undone") from error
-        raise StorageError(f"{path}: {error}") from error
-    except QuidditchError:
-        raise
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreFull(f"{path}: the disk is full: {error}") from error
-        raise StorageError(f"{path}: {error}") from error

@@ -17,7 +17,8 @@ import msgspec
 from quidditch.errors import StorageError
 from quidditch.index.catalog import CATALOG_TABLES, Catalog, IndexEntry
 from quidditch.index.copying import Progress, ShardCopy, copy_shard, unwatched
-from quidditch.index.environment import Environment, sync_directory
+from quidditch.index.environment import Environment
+from quidditch.index.opening import sync_directory
 from quidditch.index.storage import Transaction
 from quidditch.local.directory import Directory
 from quidditch.local.shard import LocalShard

@@ -350,7 +350,7 @@ def test_a_reader_sees_the_commit_it_began_with(environment: Environment) -> Non
 
 def test_all_reader_slots_taken_is_a_clear_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "lock.mdb").unlink()
-    monkeypatch.setattr("quidditch.index.environment.MAX_READERS", 3)
+    monkeypatch.setattr("quidditch.index.opening.MAX_READERS", 3)
     environment = reopened(folder)
     held = [environment.begin_read() for _ in range(3)]
     with pytest.raises(StorageError, match="as many readers"):
@@ -376,7 +376,7 @@ READ_AND_WAIT = """
 
 def test_the_slot_of_a_killed_reader_is_cleared(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "lock.mdb").unlink()
-    monkeypatch.setattr("quidditch.index.environment.MAX_READERS", 3)
+    monkeypatch.setattr("quidditch.index.opening.MAX_READERS", 3)
     environment = reopened(folder)
     for _ in range(4):
         reader = python(READ_AND_WAIT, folder)

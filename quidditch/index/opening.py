@@ -1,0 +1,143 @@
+"""Opening an environment's files, and LMDB's errors as ours."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import lmdb
+
+from quidditch.errors import CorruptIndex, FormatTooNew, QuidditchError, StorageError, StoreFull
+from quidditch.index.storage import Table
+
+MAX_READERS = 1024
+
+FULL_BYTES = 1 << 18
+"""Free bytes below which a write that failed is put down to the full disk."""
+
+
+def open_table(env: Any, path: Path, table: Table, txn: Any, *, create: bool) -> Any:
+    try:
+        return env.open_db(str(table).encode(), txn, create=create)
+    except lmdb.NotFoundError as error:
+        raise CorruptIndex(
+            f"{path}: data.mdb is no Quidditch environment: it has no table {table}"
+        ) from error
+
+
+def sync_directory(path: Path) -> None:
+    """Have the names inside it survive a loss of power, where directories can be synced at all.
+
+    raises: OSError   the disk failed: the names may be lost
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except PermissionError:
+        # Of a parent that this process may pass through and not read.
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)
+
+
+def make_directory(path: Path) -> None:
+    """Make the directory, and have it and its new parents survive a loss of power."""
+    try:
+        new = [folder for folder in (path, *path.parents) if not folder.exists()]
+        path.mkdir(parents=True, exist_ok=True)
+        for folder in new:
+            sync_directory(folder.parent)
+    except FileExistsError as error:
+        raise StorageError(f"{path}: a file is where the index's directory should be") from error
+    except OSError as error:
+        raise StorageError(f"{path}: cannot make the directory: {error.strerror}") from error
+
+
+def open_lmdb(path: Path, tables: int, readonly: bool, map_bytes: int) -> Any:
+    lock_file = path / "lock.mdb"
+    can_lock = os.access(lock_file if lock_file.exists() else path, os.W_OK)
+    with translated(path):
+        if can_lock:
+            _allocate(lock_file)
+        env = lmdb.open(
+            str(path),
+            map_size=map_bytes,
+            max_dbs=tables + 1,
+            max_readers=MAX_READERS,
+            readonly=readonly,
+            # A reader takes its slot in lock.mdb. Where it may not, the files must be at rest: `connect` says so.
+            lock=can_lock or not readonly,
+            readahead=False,
+            create=not readonly,
+            max_spare_txns=4,
+        )
+        # The slot of a reader that was killed pins the pages that it saw, until somebody looks.
+        env.reader_check()
+        return env
+
+
+def _allocate(lock_file: Path) -> None:
+    """Give LMDB's table of readers its room on the disk. LMDB makes the file without and writes to it in memory:
+    on a disk that is full then, the process would be killed (SIGBUS). Before LMDB opens the file, because closing
+    any handle of it lets go of this process's locks on it."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    handle = os.open(lock_file, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
+    try:
+        found = os.fstat(handle)
+        # As large as LMDB makes its table: two lines of a processor's cache, and one for each reader.
+        size = found.st_size or 128 + 64 * MAX_READERS
+        # Not touched again once it has its room: other processes write to it.
+        if found.st_blocks * 512 < size:
+            os.posix_fallocate(handle, 0, size)
+    finally:
+        os.close(handle)
+
+
+def _is_full(path: Path) -> bool:
+    try:
+        return shutil.disk_usage(path).free < FULL_BYTES
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """LMDB's errors as ours; nothing else sees them."""
+    try:
+        yield
+    except (lmdb.MapFullError, lmdb.DiskError) as error:
+        raise StoreFull(f"{path}: no room to write: {error}; the write was undone") from error
+    except lmdb.ReadersFullError as error:
+        raise StorageError(
+            f"{path}: as many readers are open already as this environment holds (there were to be {MAX_READERS}, "
+            "unless an older lock.mdb says otherwise); close scans, or threads that read"
+        ) from error
+    except (lmdb.CorruptedError, lmdb.InvalidError, lmdb.PageNotFoundError) as error:
+        raise CorruptIndex(f"{path}: LMDB cannot read its pages: {error}") from error
+    except lmdb.VersionMismatchError as error:
+        raise FormatTooNew(f"{path}: written by another version of LMDB: {error}") from error
+    except lmdb.ReadonlyError as error:
+        raise StorageError(f"{path}: the directory is read-only") from error
+    except lmdb.LockError as error:
+        raise StorageError(f"{path}: LMDB's lock file cannot be used: {error}") from error
+    except lmdb.Error as error:
+        if "No space left" in str(error) or ("Input/output" in str(error) and _is_full(path)):
+            # LMDB takes a write that the full disk cut short for one that failed.
+            raise StoreFull(f"{path}: the disk is full; the write was undone") from error
+        raise StorageError(f"{path}: {error}") from error
+    except QuidditchError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreFull(f"{path}: the disk is full: {error}") from error
+        raise StorageError(f"{path}: {error}") from error
