@@ -25,7 +25,14 @@ from quidditch.errors import (
 from quidditch.index.codecs import FORMAT_VERSION
 from quidditch.index.datafile import check_file_size, check_format, format_record, is_file
 from quidditch.index.file_lock import WriteLock
-from quidditch.index.opening import make_directory, open_lmdb, open_table, sync_directory, translated
+from quidditch.index.opening import (
+    close_lmdb,
+    make_directory,
+    open_lmdb,
+    open_table,
+    sync_directory,
+    translated,
+)
 from quidditch.index.seals import SEALED_SINCE, SealMemory
 from quidditch.index.storage import FORMAT_KEY, Table, Transaction
 
@@ -138,7 +145,10 @@ class Environment:
             with env.begin(write=True) as txn:
                 meta = open_table(env, self.path, Table.META, txn, create=False)
                 self.format = check_format(self.path, txn.get(FORMAT_KEY, db=meta))
-                self._tables = {table: env.open_db(str(table).encode(), txn) for table in self._names}
+                # Never made here: a table whose name was damaged would come back empty, and nothing would say so.
+                self._tables = {
+                    table: open_table(env, self.path, table, txn, create=False) for table in self._names
+                }
         self._can_write = True
 
     def _create_file(self) -> None:
@@ -151,7 +161,7 @@ class Environment:
             with env.begin(write=True) as txn:
                 tables = {table: env.open_db(str(table).encode(), txn) for table in self._names}
                 txn.put(FORMAT_KEY, format_record(), db=tables[Table.META])
-            env.close()
+            close_lmdb(env)
             os.replace(aside / "data.mdb", self.file)
         shutil.rmtree(aside, ignore_errors=True)
 
@@ -181,7 +191,7 @@ class Environment:
             try:
                 yield env
             except BaseException:
-                env.close()
+                close_lmdb(env)
                 raise
         self._env = env
         self._page_bytes = int(self._env.stat()["psize"])
@@ -202,7 +212,7 @@ class Environment:
                 raise StorageError(
                     f"{self.path}: cannot write while a scan of this process is open; end it first"
                 )
-            self._env.close()
+            close_lmdb(self._env)
             self._lost = True
             self._open_for_writing()
             self._lost = False
@@ -229,7 +239,7 @@ class Environment:
             self._closed = True
             self._state.wait_for(lambda: not self._reads)
         with self._thread_lock:
-            self._env.close()
+            close_lmdb(self._env)
             self._write_lock.close()
 
     @property

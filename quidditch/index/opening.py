@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -68,21 +69,46 @@ def open_lmdb(path: Path, tables: int, readonly: bool, map_bytes: int) -> Any:
     with translated(path):
         if can_lock:
             _allocate(lock_file)
-        env = lmdb.open(
-            str(path),
-            map_size=map_bytes,
-            max_dbs=tables + 1,
-            max_readers=MAX_READERS,
-            readonly=readonly,
-            # A reader takes its slot in lock.mdb. Where it may not, the files must be at rest: `connect` says so.
-            lock=can_lock or not readonly,
-            readahead=False,
-            create=not readonly,
-            max_spare_txns=4,
-        )
+        with _turns.lock:
+            env = lmdb.open(
+                str(path),
+                map_size=map_bytes,
+                max_dbs=tables + 1,
+                max_readers=MAX_READERS,
+                readonly=readonly,
+                # A reader takes its slot in lock.mdb. Where it may not, the files must be at rest: `connect` says so.
+                lock=can_lock or not readonly,
+                readahead=False,
+                create=not readonly,
+                max_spare_txns=4,
+            )
         # The slot of a reader that was killed pins the pages that it saw, until somebody looks.
         env.reader_check()
         return env
+
+
+def close_lmdb(env: Any) -> None:
+    """Unmap an environment's file and let go of it."""
+    with _turns.lock:
+        env.close()
+
+
+class _Turns:
+    """Opening and closing take turns in a process. LMDB's binding knows open files by their inodes, and forgets one
+    only after its file is closed: of a file that had been removed the system may have given the inode to a new one by
+    then, which would look as if it were open already."""
+
+    def __init__(self) -> None:
+        # Reentrant: the garbage collector may close an environment while this thread opens another.
+        self.lock = threading.RLock()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._anew)
+
+    def _anew(self) -> None:
+        self.lock = threading.RLock()
+
+
+_turns = _Turns()
 
 
 def _allocate(lock_file: Path) -> None:

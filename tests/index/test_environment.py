@@ -121,6 +121,16 @@ def test_a_truncated_file_is_refused_before_it_is_mapped(folder: Path, kept: int
         reopened(folder, readonly=readonly)
 
 
+@pytest.mark.parametrize("readonly", [True, False])
+def test_a_table_that_is_missing_is_damage_and_not_made_anew(folder: Path, readonly: bool) -> None:
+    with lmdb.open(str(folder), max_dbs=30, map_size=1 << 30) as env, env.begin(write=True) as txn:
+        txn.drop(env.open_db(b"ids", txn, create=False))
+    before = (folder / "data.mdb").read_bytes()
+    with pytest.raises(CorruptIndex, match="no table ids"):
+        reopened(folder, readonly=readonly)
+    assert (folder / "data.mdb").read_bytes() == before
+
+
 def test_a_file_that_is_no_lmdb_file_is_refused(folder: Path) -> None:
     (folder / "data.mdb").write_bytes(b"magic" * 5000)
     with pytest.raises(CorruptIndex, match="not an LMDB file"):
