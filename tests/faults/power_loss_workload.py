@@ -35,8 +35,9 @@ SUCCESSOR = "after"
 SLOTS = 30
 """Ids of a lane that single writes go to."""
 
-TRIES = 8
-"""How often a patient program tries a call on a disk that fails now and then."""
+TRIES = 60
+"""How often a patient program tries a call on a disk that fails now and then: a merge syncs about as often as the
+disk goes without a fault, beside other lanes more often than not across one, and begins anew each time."""
 
 STREAM_DOCS = 1_000
 """Documents that a chunk must have to become a segment at once instead of going through the buffer."""
