@@ -525,7 +525,7 @@ class QueryRequest:
 
     `fields` maps each scored field to its similarity: "bm25" (norms and frequencies), "bm25_no_norms",
     "keyword", or one of these after "legacy_". `size` counts the hits wanted, offset included. Without `sort` the
-    order is by score.
+    order is by score. Without `total` nobody asks how many match, and the answer may say anything.
     """
 
     query: Primitive
@@ -536,6 +536,7 @@ class QueryRequest:
     search_after: tuple[Json, ...] | None = None
     min_score: float | None = None
     timeout_s: float | None = None
+    total: bool = True
 
 
 @dataclass(frozen=True, slots=True)

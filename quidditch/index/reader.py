@@ -114,6 +114,15 @@ class SegmentReader:
     def field(self, name: str) -> FieldRecord | None:
         return self._fields.get(name)
 
+    def cached(self, key: tuple[Any, ...]) -> Any:
+        """What `cache` keeps under this key, or None."""
+        return self._cache.get((key[0], self.segment_id, *key[1:]))
+
+    def cache(self, key: tuple[Any, ...], value: Any, size_bytes: int) -> None:
+        """Keep what was made of the segment's rows, for as long as there is room. It must hold copies alone, and stay
+        true whatever is deleted."""
+        self._cache.put((key[0], self.segment_id, *key[1:]), value, size_bytes)
+
     # ---------------------------------------------------------------------------------------- dictionary
 
     def _term_index(self, field: FieldRecord) -> TermIndex | None:
@@ -310,6 +319,14 @@ class SegmentReader:
             record.doc_count - int(np.count_nonzero(gone)),
             record.sum_length_tokens - int(gone.sum(dtype=np.uint64)),
         )
+
+    def average_length(self, field: str) -> float:
+        """Tokens in the field per document that has any, deleted ones included: fixed when the segment was written.
+        1 where there are none."""
+        record = self._fields.get(field)
+        if record is None or not record.doc_count or not record.sum_length_tokens:
+            return 1.0
+        return record.sum_length_tokens / record.doc_count
 
     def lengths(self, field: str) -> NDArray[np.unsignedinteger[Any]] | None:
         """Tokens of each document, `doc_count` of them, in the narrowest unsigned type. Shared: do not write.

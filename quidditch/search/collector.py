@@ -3,6 +3,7 @@ page."""
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
@@ -10,12 +11,16 @@ import numpy as np
 
 from quidditch.index.codecs import ids_of
 from quidditch.interface import QueryRequest, QueryResult, ShardHit, SortKey
+from quidditch.search.pruning import TermSumSearch, plan_of
 from quidditch.search.scorers import SegmentContext
-from quidditch.search.scorers.context import NO_DOCS
+from quidditch.search.scorers.context import NO_DOCS, TimeIsUp
 from quidditch.search.sort import order_key, select_sorted
 from quidditch.search.topk import best
 from quidditch.search.weight import Weight
 from quidditch.types import DocAddress, F32s, Ints
+
+SMALL_SEGMENT = 1024
+"""Segments of fewer documents are scored whole."""
 
 
 def needs_scores(request: QueryRequest) -> bool:
@@ -24,7 +29,52 @@ def needs_scores(request: QueryRequest) -> bool:
     return by_score or request.min_score is not None
 
 
-def collect(
+class Collector:
+    """The best documents of a shard, gathered segment by segment: what is found raises the bar for the next."""
+
+    def __init__(self, request: QueryRequest, weight: Weight, shard: int) -> None:
+        self._request = request
+        self._weight = weight
+        self._shard = shard
+        self._parts: list[QueryResult] = []
+        self._best: list[float] = []
+        # Pruning is for pages of the best; where every match is asked for, it would only cost.
+        prunes = bool(request.size) and not request.sort and request.min_score is None
+        self._plan = plan_of(weight) if prunes else None
+
+    def take(self, place: int, context: SegmentContext) -> bool:
+        """Search one more segment; whether there was time for it."""
+        try:
+            part = self._pruned(place, context) or _collect(
+                context, self._weight, self._request, (self._shard, place)
+            )
+        except TimeIsUp:
+            part = QueryResult((), 0, timed_out=True)
+        self._parts.append(part)
+        return not part.timed_out
+
+    def _pruned(self, place: int, context: SegmentContext) -> QueryResult | None:
+        """The segment's best by bounds; None where that is not the way."""
+        if self._plan is None or context.doc_count < SMALL_SEGMENT:
+            return None
+        search, size = TermSumSearch(self._plan, context), self._request.size
+        floor = self._best[0] if len(self._best) == size else 0.0
+        found = search.top(size, floor)
+        if found is None:
+            return None
+        hits, highest = _best_hits(found.docs, _rounded(found.scores), size, (self._shard, place))
+        for hit in hits:
+            if len(self._best) < size:
+                heapq.heappush(self._best, hit.score)
+            elif hit.score > self._best[0]:
+                heapq.heapreplace(self._best, hit.score)
+        return QueryResult(hits, search.total() if self._request.total else 0, highest)
+
+    def result(self) -> QueryResult:
+        return reduce(self._parts, self._request.size, self._request.sort)
+
+
+def _collect(
     context: SegmentContext, weight: Weight, request: QueryRequest, where: tuple[int, int]
 ) -> QueryResult:
     """A segment's best documents, how many match, and the highest score. `where`: (shard, place in it)."""
@@ -35,13 +85,22 @@ def collect(
     docs, scores = _scored(context, weight, request)
     if request.sort:
         return _sorted_hits(context, docs, scores, len(docs), request, where)
-    total, highest = len(docs), float(scores.max()) if len(docs) else None
-    places = best(scores, request.size)
+    hits, highest = _best_hits(docs, scores, request.size, where)
+    return QueryResult(hits, len(docs), highest)
+
+
+def _best_hits(
+    docs: Ints, scores: F32s, size: int, where: tuple[int, int]
+) -> tuple[list[ShardHit], float | None]:
+    """The best of these, and the highest score of all."""
+    places = best(scores, size)
     hits = [
         ShardHit(DocAddress(*where, doc), score)
         for doc, score in zip(docs[places].tolist(), scores[places].tolist(), strict=True)
     ]
-    return QueryResult(hits, total, highest)
+    if hits:
+        return hits, hits[0].score
+    return hits, float(scores.max()) if len(docs) else None
 
 
 def _scored(context: SegmentContext, weight: Weight, request: QueryRequest) -> tuple[Ints, F32s]:

@@ -173,6 +173,7 @@ def _query_request(
         sort=request.sort,
         search_after=request.search_after,
         min_score=request.min_score,
+        total=request.track_total_hits is not False,
     )
     if not request.explain and not needs_scores(asked):
         return asked

@@ -22,13 +22,12 @@ from quidditch.interface import (
     Source,
 )
 from quidditch.schema.mapping import Mapping
-from quidditch.search.collector import collect, reduce
+from quidditch.search.collector import Collector
 from quidditch.search.explain import explain
 from quidditch.search.fetch import filter_source
 from quidditch.search.highlight.highlighter import Highlighter
 from quidditch.search.readers import SegmentReader, Snapshot
 from quidditch.search.scorers import SegmentContext, open_segment
-from quidditch.search.scorers.context import TimeIsUp
 from quidditch.search.weight import Weight, bind
 from quidditch.types import DocAddress, DocId
 
@@ -76,16 +75,12 @@ class SnapshotSearcher:
     def query(self, request: QueryRequest) -> QueryResult:
         """The shard's best documents, best first; of the segments it got through, when the time is up."""
         deadline = math.inf if request.timeout_s is None else time.monotonic() + request.timeout_s
-        weight = bind(request.query, request.stats, request.similarities)
-        parts = []
+        collector = Collector(request, bind(request.query, request.stats, request.similarities), self._shard)
         for place, context in enumerate(self._contexts):
             context.deadline = deadline
-            try:
-                parts.append(collect(context, weight, request, (self._shard, place)))
-            except TimeIsUp:
-                parts.append(QueryResult((), 0, timed_out=True))
+            if not collector.take(place, context):
                 break
-        return reduce(parts, request.size, request.sort)
+        return collector.result()
 
     def fetch(self, addresses: Sequence[DocAddress], request: FetchRequest) -> list[Fetched]:
         """The documents in the order asked. The time limit is the query's: what it found is shown."""

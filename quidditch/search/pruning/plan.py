@@ -1,0 +1,79 @@
+"""Which queries are sums of terms' scores over documents that bitmaps can name: the ones that bounds can prune."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from pyroaring import BitMap
+
+from quidditch.query.primitive import Boolean, Primitive
+from quidditch.search.scorers.compound import needed_should
+from quidditch.search.scorers.context import SegmentContext
+from quidditch.search.weight import BooleanWeight, TermWeight, Weight
+
+
+@dataclass(frozen=True, slots=True)
+class TermSum:
+    """A document's score is the sum over `terms`, in this order.
+
+    any_term:  a document must hold at least one of the terms
+    required:  clauses that it must match besides, terms that must be there among them; None for none
+    excluded:  clauses that it must not match
+    """
+
+    terms: tuple[TermWeight, ...]
+    any_term: bool
+    required: Boolean | None = None
+    excluded: tuple[Primitive, ...] = ()
+
+    @property
+    def holds_terms(self) -> bool:
+        """Whether each match holds one of the terms, and so has a score above 0."""
+        needed = () if self.required is None else self.required.filter
+        return self.any_term or any(term.primitive in needed for term in self.terms)
+
+    def allowed(self, context: SegmentContext) -> BitMap | None:
+        """The documents that match `required`, deleted ones perhaps among them; None for all."""
+        return None if self.required is None else context.matches(self.required)
+
+    def denied(self, context: SegmentContext) -> BitMap:
+        """The documents that are deleted or match an excluded clause."""
+        if not self.excluded:
+            return context.deleted
+        return BitMap.union(context.deleted, *(context.matches(clause) for clause in self.excluded))
+
+
+def plan_of(weight: Weight) -> TermSum | None:
+    """The query as a sum of terms; None for queries of another shape."""
+    if isinstance(weight, TermWeight):
+        return TermSum((weight,), any_term=True) if weight.value > 0 else None
+    if not isinstance(weight, BooleanWeight):
+        return None
+    query = weight.primitive
+    if len(weight.must) == 1 and not weight.should and isinstance(weight.must[0], BooleanWeight):
+        inner = plan_of(weight.must[0])
+        return None if inner is None else _narrowed(inner, query.filter, query.must_not)
+    return _of_terms(weight)
+
+
+def _of_terms(weight: BooleanWeight) -> TermSum | None:
+    query = weight.primitive
+    clauses = (*weight.must, *weight.should)
+    terms = tuple(each for each in clauses if isinstance(each, TermWeight) and each.value > 0)
+    if not terms or len(terms) < len(clauses):
+        return None
+    needed, must = needed_should(query), query.must
+    if needed == len(query.should):
+        needed, must = 0, (*must, *query.should)
+    # Where a term must be there and one of some others too, the others would have to be told apart.
+    if needed > 1 or (needed and must):
+        return None
+    plan = TermSum(terms, any_term=needed == 1)
+    return _narrowed(plan, (*query.filter, *must), query.must_not)
+
+
+def _narrowed(plan: TermSum, more: tuple[Primitive, ...], excluded: tuple[Primitive, ...]) -> TermSum:
+    required = plan.required
+    if more:
+        required = Boolean(filter=more if required is None else (*required.filter, *more))
+    return replace(plan, required=required, excluded=(*plan.excluded, *excluded))

@@ -1,0 +1,104 @@
+"""The best documents for a sum of terms, scored exactly; and how many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from pyroaring import BitMap
+
+from quidditch.index.codecs import ids_of
+from quidditch.search.pruning.bounds import Narrowing, Part, Scale, Sums
+from quidditch.search.pruning.impacts import Impacts, impacts_of, stretch
+from quidditch.search.pruning.plan import TermSum
+from quidditch.search.scorers.context import Scored, SegmentContext
+from quidditch.search.similarity import FieldSimilarity, saturated
+from quidditch.search.weight import TermWeight
+from quidditch.types import F64s, Ints
+
+FEW = 2048
+"""Up to so many documents are scored without a look at bounds."""
+
+Held = tuple[TermWeight, Impacts]
+"""A term and its list in this segment."""
+
+
+class TermSumSearch:
+    """One such query in one segment."""
+
+    def __init__(self, plan: TermSum, context: SegmentContext) -> None:
+        self._plan = plan
+        self._context = context
+        self._held: list[Held] = []
+        for term in plan.terms:
+            context.check_time()
+            found = impacts_of(context.segment, term.primitive.field, term.primitive.term, term.similarity)
+            if found is not None:
+                self._held.append((term, found))
+        self._narrowing = Narrowing(plan.allowed(context), plan.denied(context))
+
+    def total(self) -> int:
+        """How many live documents match."""
+        allowed = self._narrowing.allowed
+        if not self._plan.any_term:
+            return 0 if allowed is None else len(self._narrowing.of(allowed))
+        if len(self._held) == 1 and self._narrowing.leaves_all:
+            return self._held[0][1].doc_freq
+        return len(self._narrowing.of(self._any_term()))
+
+    def top(self, count: int, floor: float) -> Scored | None:
+        """Ascending documents and their scores: the best `count` are among them, if they score `floor` or more.
+
+        None where the query is not one for bounds: documents match that hold no term, or terms are too many.
+        """
+        docs = self._all_if_few()
+        if docs is None:
+            docs = self._candidates(count, floor)
+            if docs is None or (len(docs) < count and not self._plan.holds_terms):
+                return None
+        self._context.check_time()
+        return Scored(docs, _summed(self._held, self._context, docs))
+
+    def _any_term(self) -> BitMap:
+        return BitMap.union(*(held.bitmap for _, held in self._held)) if self._held else BitMap()
+
+    def _all_if_few(self) -> Ints | None:
+        """Every live match, where these are easily seen to be few."""
+        allowed, _ = self._narrowing
+        if allowed is not None and len(allowed) <= FEW:
+            found = self._narrowing.of(allowed)
+            return ids_of(found & self._any_term() if self._plan.any_term else found)
+        if self._plan.holds_terms and sum(held.doc_freq for _, held in self._held) <= FEW:
+            return ids_of(self._narrowing.of(self._any_term()))
+        return None
+
+    def _candidates(self, count: int, floor: float) -> Ints | None:
+        if not self._held:
+            return None
+        stretches = [
+            stretch(self._context.segment, term.primitive.field, term.similarity) for term, _ in self._held
+        ]
+        parts = [
+            Part(held, term.value * own.most) for (term, held), own in zip(self._held, stretches, strict=True)
+        ]
+        scale = Scale(parts, min(own.least / own.most for own in stretches))
+        if not scale.fits:
+            return None
+        return Sums(parts, scale, self._context.doc_count, self._narrowing).candidates(count, floor)
+
+
+def _summed(held: Sequence[Held], context: SegmentContext, docs: Ints) -> F64s:
+    """float64[n]: the scores, added in the order of the terms; a term that is not there adds 0.0."""
+    norms: dict[str, F64s | float] = {}
+    total = np.zeros(len(docs))
+    for term, impacts in held:
+        field, similarity = term.primitive.field, term.similarity
+        if field not in norms:
+            norms[field] = _norms(field, similarity, context, docs)
+        total += saturated(term.value, impacts.frequencies(docs), norms[field])
+    return total
+
+
+def _norms(field: str, similarity: FieldSimilarity, context: SegmentContext, docs: Ints) -> F64s | float:
+    lengths = context.lengths(field) if similarity.uses_lengths else None
+    return similarity.norms(None if lengths is None else lengths.take(docs), len(docs))
