@@ -18,6 +18,7 @@ SeqNo: TypeAlias = int
 
 Bools: TypeAlias = NDArray[np.bool_]
 U8s: TypeAlias = NDArray[np.uint8]
+U16s: TypeAlias = NDArray[np.uint16]
 U32s: TypeAlias = NDArray[np.uint32]
 U64s: TypeAlias = NDArray[np.uint64]
 I64s: TypeAlias = NDArray[np.int64]

@@ -9,13 +9,15 @@ import numpy as np
 
 from quidditch.analysis import word_break as wb
 from quidditch.analysis.filters import Filter, lowercase
-from quidditch.analysis.tokenizers import Cut, Tokenizer
+from quidditch.analysis.tokenizers import Cut, Tokenizer, standard
 from quidditch.analysis.vocabulary import TokenBatch, Vocabulary
 from quidditch.types import Bools, I64s
 
 __all__ = ["Analyzer", "Token", "TokenBatch", "Vocabulary"]
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
+_SIMPLE = re.compile("[A-Za-z0-9 ]{0,250}")
+_WORD = re.compile("[A-Za-z0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,19 @@ class Analyzer:
 
     def analyze_query(self, text: str) -> list[Token]:
         """The tokens to search for: of characters that come in pairs, the pairs only."""
+        if self.tokenizer is standard and _SIMPLE.fullmatch(text):
+            return self._simple_tokens(text)
         return self._tokens(text, query=True)
+
+    def _simple_tokens(self, text: str) -> list[Token]:
+        """`analyze_query` for a few words and nothing else, without arrays, which would cost more than the words."""
+        tokens = []
+        for position, word in enumerate(_WORD.finditer(text)):
+            term = self.normalize(word[0])
+            if term is not None:
+                kind = "<NUM>" if word[0].isdigit() else "<ALPHANUM>"
+                tokens.append(Token(term, position, word.start(), word.end(), kind))
+        return tokens
 
     def vocabulary(self) -> Vocabulary:
         """A new, empty vocabulary, which turns batches of values to terms."""

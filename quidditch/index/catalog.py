@@ -12,6 +12,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,7 @@ class Catalog:
         self._root = root
         self._lock = threading.Lock()
         self._seen: tuple[int, dict[str, IndexEntry]] = (-1, {})
+        self._generations: tuple[dict[str, IndexEntry], frozenset[str]] = ({}, frozenset())
         self._raw: dict[bytes, tuple[bytes, IndexEntry]] = {}
         self._mappings: dict[str, tuple[IndexEntry, Mapping]] = {}
 
@@ -120,9 +122,14 @@ class Catalog:
         self._mappings = {name: kept for name, kept in self._mappings.items() if name in found}
         return found
 
-    def generations(self) -> set[str]:
+    def generations(self) -> frozenset[str]:
         """The folders that indices have."""
-        return {entry.generation for entry in self.entries().values()}
+        entries = self.entries()
+        known, generations = self._generations
+        if known is not entries:
+            generations = frozenset(entry.generation for entry in entries.values())
+            self._generations = (entries, generations)
+        return generations
 
     def get(self, name: str) -> IndexEntry:
         """raises: IndexNotFound   naming the nearest index there is"""
@@ -287,7 +294,7 @@ class Catalog:
                 else:
                     shutil.rmtree(path, ignore_errors=True)
 
-    def _is_suspect(self, path: Path, known: set[str]) -> bool:
+    def _is_suspect(self, path: Path, known: AbstractSet[str]) -> bool:
         return bool(_GENERATION.fullmatch(path.name.removesuffix(".making"))) and path.name not in known
 
 

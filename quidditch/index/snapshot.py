@@ -112,8 +112,14 @@ class Snapshot:
     """A read transaction of one shard and its segments, oldest documents first. Close it soon: it pins pages."""
 
     def __init__(
-        self, environment: Environment, transaction: Transaction, segments: tuple[SegmentReader, ...]
+        self,
+        environment: Environment,
+        transaction: Transaction,
+        segments: tuple[SegmentReader, ...],
+        mapping: Mapping,
     ) -> None:
+        """`mapping` has every field of the documents."""
+        self.mapping = mapping
         self._environment = environment
         self._transaction: Transaction | None = transaction
         self.segments = segments
@@ -174,8 +180,9 @@ class Snapshots:
             states = self.segment_list.read(transaction)
             self._forget_gone(states)
             stored = [self.reader(transaction, state) for state in states]
-            frozen = self._freezer.freeze(transaction, mapping())
-            return Snapshot(self.environment, transaction, (*stored, *frozen))
+            known = mapping()
+            frozen = self._freezer.freeze(transaction, known)
+            return Snapshot(self.environment, transaction, (*stored, *frozen), known)
         except BaseException:
             self.environment.end_read(transaction)
             raise

@@ -68,7 +68,7 @@ class Searches:
             explain=explain,
             timeout_s=timeout_s,
         )
-        return self.run(query, request, filter)
+        return self._run(query, request, filter, mapping)
 
     def run(
         self,
@@ -77,7 +77,11 @@ class Searches:
         filter: FilterLike = None,
     ) -> SearchResult:
         """Carry out a search that has been checked already. `filter`: one query, or several that must all match."""
-        mapping = self._mapping()
+        return self._run(query, request, filter, self._mapping())
+
+    def _run(
+        self, query: QueryLike, request: SearchRequest, filter: FilterLike, mapping: Mapping
+    ) -> SearchResult:
         resolved, notes = _resolve(query, mapping)
         if filter is not None:
             narrowing, more = _resolve_filter(filter, mapping)

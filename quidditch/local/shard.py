@@ -75,7 +75,7 @@ class LocalShard:
         if lasting:
             self.environment.prepare_to_write()
         with self.environment.translated(), self.snapshots.open(self.schema.current) as snapshot:
-            searcher = SnapshotSearcher(snapshot, self.number, self.schema.current())
+            searcher = SnapshotSearcher(snapshot, self.number, snapshot.mapping)
             if not lasting:
                 yield searcher
                 return

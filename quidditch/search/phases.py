@@ -236,6 +236,8 @@ def _hit(
 
 
 def _all_shown(sort: Sequence[SortKey], values: Sequence[Json]) -> tuple[Json, ...]:
+    if not sort:
+        return ()
     return tuple(_shown(key, value) for key, value in zip(sort, values, strict=True))
 
 

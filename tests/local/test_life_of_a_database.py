@@ -52,7 +52,7 @@ def test_an_index_created_while_another_is_used_stays_open(
         used = database.create_index("used")
         created: list[Any] = []
 
-        def late(self: Catalog) -> set[str]:
+        def late(self: Catalog) -> frozenset[str]:
             before = generations(self)
             if not created:
                 created.append(None)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from pyroaring import BitMap
 
-from quidditch.query.primitive import Boolean, Primitive
+from quidditch.query.primitive import Primitive
 from quidditch.search.scorers.compound import needed_should
 from quidditch.search.scorers.context import SegmentContext
 from quidditch.search.weight import BooleanWeight, TermWeight, Weight
@@ -17,24 +17,19 @@ class TermSum:
     """A document's score is the sum over `terms`, in this order.
 
     any_term:  a document must hold at least one of the terms
-    required:  clauses that it must match besides, terms that must be there among them; None for none
+    required:  clauses that it must match besides, terms that must be there among them
     excluded:  clauses that it must not match
     """
 
     terms: tuple[TermWeight, ...]
     any_term: bool
-    required: Boolean | None = None
+    required: tuple[Primitive, ...] = ()
     excluded: tuple[Primitive, ...] = ()
 
     @property
     def holds_terms(self) -> bool:
         """Whether each match holds one of the terms, and so has a score above 0."""
-        needed = () if self.required is None else self.required.filter
-        return self.any_term or any(term.primitive in needed for term in self.terms)
-
-    def allowed(self, context: SegmentContext) -> BitMap | None:
-        """The documents that match `required`, deleted ones perhaps among them; None for all."""
-        return None if self.required is None else context.matches(self.required)
+        return self.any_term or any(term.primitive in self.required for term in self.terms)
 
     def denied(self, context: SegmentContext) -> BitMap:
         """The documents that are deleted or match an excluded clause."""
@@ -73,7 +68,4 @@ def _of_terms(weight: BooleanWeight) -> TermSum | None:
 
 
 def _narrowed(plan: TermSum, more: tuple[Primitive, ...], excluded: tuple[Primitive, ...]) -> TermSum:
-    required = plan.required
-    if more:
-        required = Boolean(filter=more if required is None else (*required.filter, *more))
-    return replace(plan, required=required, excluded=(*plan.excluded, *excluded))
+    return replace(plan, required=(*plan.required, *more), excluded=(*plan.excluded, *excluded))

@@ -8,8 +8,9 @@ import numpy as np
 from pyroaring import BitMap
 
 from quidditch.index.codecs import ids_of
-from quidditch.search.pruning.bounds import Narrowing, Part, Scale, Sums
-from quidditch.search.pruning.impacts import Impacts, impacts_of, stretch
+from quidditch.query.primitive import Primitive
+from quidditch.search.pruning.bounds import Candidates, Narrowing, Part, Scale
+from quidditch.search.pruning.impacts import Impacts, Listed, impacts_of, stretch
 from quidditch.search.pruning.plan import TermSum
 from quidditch.search.scorers.context import Scored, SegmentContext
 from quidditch.search.similarity import FieldSimilarity, saturated
@@ -19,7 +20,7 @@ from quidditch.types import F64s, Ints
 FEW = 2048
 """Up to so many documents are scored without a look at bounds."""
 
-Held = tuple[TermWeight, Impacts]
+Held = tuple[TermWeight, Listed]
 """A term and its list in this segment."""
 
 
@@ -30,12 +31,30 @@ class TermSumSearch:
         self._plan = plan
         self._context = context
         self._held: list[Held] = []
+        self._lists: dict[Primitive, Impacts | None] = {}
         for term in plan.terms:
             context.check_time()
-            found = impacts_of(context.segment, term.primitive.field, term.primitive.term, term.similarity)
+            wanted = term.primitive
+            found = impacts_of(context.segment, wanted.field, wanted.term, term.similarity)
+            self._lists[wanted] = found
             if found is not None:
-                self._held.append((term, found))
-        self._narrowing = Narrowing(plan.allowed(context), plan.denied(context))
+                self._held.append((term, Listed(found)))
+        self._narrowing = Narrowing(self._allowed(), plan.denied(context))
+
+    def _allowed(self) -> BitMap | None:
+        """The documents that match all that is required: by the lists at hand first, rarest first."""
+        if not self._plan.required:
+            return None
+        own = [self._lists[each] for each in self._plan.required if each in self._lists]
+        bitmaps = [BitMap() if each is None else each.bitmap for each in own]
+        found: BitMap | None = None
+        for bitmap in sorted(bitmaps, key=len):
+            found = bitmap if found is None else found & bitmap
+        for clause in self._plan.required:
+            if clause not in self._lists:
+                matched = self._context.matches(clause, found)
+                found = matched if found is None else found & matched
+        return found
 
     def total(self) -> int:
         """How many live documents match."""
@@ -43,7 +62,7 @@ class TermSumSearch:
         if not self._plan.any_term:
             return 0 if allowed is None else len(self._narrowing.of(allowed))
         if len(self._held) == 1 and self._narrowing.leaves_all:
-            return self._held[0][1].doc_freq
+            return self._held[0][1].impacts.doc_freq
         return len(self._narrowing.of(self._any_term()))
 
     def top(self, count: int, floor: float) -> Scored | None:
@@ -60,42 +79,43 @@ class TermSumSearch:
         return Scored(docs, _summed(self._held, self._context, docs))
 
     def _any_term(self) -> BitMap:
-        return BitMap.union(*(held.bitmap for _, held in self._held)) if self._held else BitMap()
+        bitmaps = [listed.impacts.bitmap for _, listed in self._held]
+        return bitmaps[0] if len(bitmaps) == 1 else BitMap.union(*bitmaps) if bitmaps else BitMap()
 
     def _all_if_few(self) -> Ints | None:
         """Every live match, where these are easily seen to be few."""
-        allowed, _ = self._narrowing
+        allowed = self._narrowing.allowed
         if allowed is not None and len(allowed) <= FEW:
             found = self._narrowing.of(allowed)
             return ids_of(found & self._any_term() if self._plan.any_term else found)
-        if self._plan.holds_terms and sum(held.doc_freq for _, held in self._held) <= FEW:
+        if self._plan.holds_terms and sum(listed.impacts.doc_freq for _, listed in self._held) <= FEW:
             return ids_of(self._narrowing.of(self._any_term()))
         return None
 
     def _candidates(self, count: int, floor: float) -> Ints | None:
         if not self._held:
             return None
-        stretches = [
-            stretch(self._context.segment, term.primitive.field, term.similarity) for term, _ in self._held
-        ]
+        segment = self._context.segment
+        stretches = [stretch(segment, term.primitive.field, term.similarity) for term, _ in self._held]
         parts = [
-            Part(held, term.value * own.most) for (term, held), own in zip(self._held, stretches, strict=True)
+            Part(listed, term.value * own.most)
+            for (term, listed), own in zip(self._held, stretches, strict=True)
         ]
         scale = Scale(parts, min(own.least / own.most for own in stretches))
         if not scale.fits:
             return None
-        return Sums(parts, scale, self._context.doc_count, self._narrowing).candidates(count, floor)
+        return Candidates(parts, scale, self._context.doc_count, self._narrowing, count).find(floor)
 
 
 def _summed(held: Sequence[Held], context: SegmentContext, docs: Ints) -> F64s:
     """float64[n]: the scores, added in the order of the terms; a term that is not there adds 0.0."""
     norms: dict[str, F64s | float] = {}
     total = np.zeros(len(docs))
-    for term, impacts in held:
+    for term, listed in held:
         field, similarity = term.primitive.field, term.similarity
         if field not in norms:
             norms[field] = _norms(field, similarity, context, docs)
-        total += saturated(term.value, impacts.frequencies(docs), norms[field])
+        total += saturated(term.value, listed.frequencies(docs), norms[field])
     return total
 
 
