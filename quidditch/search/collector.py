@@ -11,7 +11,7 @@ import numpy as np
 
 from quidditch.index.codecs import ids_of
 from quidditch.interface import QueryRequest, QueryResult, ShardHit, SortKey
-from quidditch.search.pruning import TermSumSearch, plan_of
+from quidditch.search.pruning import BoundedSearch, TermSumSearch, plan_of, terms_of
 from quidditch.search.scorers import SegmentContext
 from quidditch.search.scorers.context import NO_DOCS, TimeIsUp
 from quidditch.search.sort import order_key, select_sorted
@@ -41,6 +41,7 @@ class Collector:
         # Pruning is for pages of the best; where every match is asked for, it would only cost.
         prunes = bool(request.size) and not request.sort and request.min_score is None
         self._plan = plan_of(weight) if prunes else None
+        self._terms = terms_of(weight) if prunes and self._plan is None else None
 
     def take(self, place: int, context: SegmentContext) -> bool:
         """Search one more segment; whether there was time for it."""
@@ -55,9 +56,10 @@ class Collector:
 
     def _pruned(self, place: int, context: SegmentContext) -> QueryResult | None:
         """The segment's best by bounds; None where that is not the way."""
-        if self._plan is None or context.doc_count < SMALL_SEGMENT:
+        search = self._bounds(context)
+        if search is None:
             return None
-        search, size = TermSumSearch(self._plan, context), self._request.size
+        size = self._request.size
         floor = self._best[0] if len(self._best) == size else 0.0
         found = search.top(size, floor)
         if found is None:
@@ -69,6 +71,13 @@ class Collector:
             elif hit.score > self._best[0]:
                 heapq.heapreplace(self._best, hit.score)
         return QueryResult(hits, search.total() if self._request.total else 0, highest)
+
+    def _bounds(self, context: SegmentContext) -> TermSumSearch | BoundedSearch | None:
+        if context.doc_count < SMALL_SEGMENT:
+            return None
+        if self._plan is not None:
+            return TermSumSearch(self._plan, context)
+        return None if self._terms is None else BoundedSearch(self._weight, self._terms, context)
 
     def result(self) -> QueryResult:
         return reduce(self._parts, self._request.size, self._request.sort)

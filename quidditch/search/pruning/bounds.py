@@ -97,7 +97,7 @@ class Candidates:
         self, parts: Sequence[Part], scale: Scale, doc_count: int, narrowing: Narrowing, count: int
     ) -> None:
         order = sorted(range(len(parts)), key=lambda place: parts[place].listed.impacts.doc_freq)
-        self._lists = [_Weighted(parts[place].listed, scale.weights[place]) for place in order]
+        self._lists = [Weighted(parts[place].listed, scale.weights[place]) for place in order]
         self._scale = scale
         self._doc_count = doc_count
         self._narrowing = narrowing
@@ -115,7 +115,7 @@ class Candidates:
         ]
         return spans[0] if len(spans) == 1 else np.concatenate(spans)
 
-    def _of_one(self, only: _Weighted) -> Ints:
+    def _of_one(self, only: Weighted) -> Ints:
         """A list by itself is its own sums, place by place."""
         values = np.multiply(only.listed.impacts.impacts, np.uint16(only.weight), dtype=np.uint16)
         return only.listed.docs.take(self._best(Sums(values, 0)))
@@ -132,7 +132,7 @@ class Candidates:
             each.add(sums)
         return self._best(sums)
 
-    def _open(self, sums: Sums, rest: Sequence[_Weighted]) -> Ints | None:
+    def _open(self, sums: Sums, rest: Sequence[Weighted]) -> Ints | None:
         """The documents that may still reach the best with what the rest adds; None where these are many."""
         reach = sum(each.weight * each.listed.impacts.largest for each in rest)
         self._best(sums)
@@ -141,7 +141,7 @@ class Candidates:
         docs = sums.reaching(self._least - reach)
         return docs if len(docs) * FEW_SHARE < sums.size else None
 
-    def _looked_up(self, sums: Sums, docs: Ints, rest: Sequence[_Weighted]) -> Ints:
+    def _looked_up(self, sums: Sums, docs: Ints, rest: Sequence[Weighted]) -> Ints:
         values = sums.of(docs)
         for each in rest:
             values += each.look_up(docs)
@@ -174,7 +174,7 @@ class Candidates:
         return docs[values >= self._least]
 
 
-class _Weighted(NamedTuple):
+class Weighted(NamedTuple):
     """A list, and what one unit of its impacts is worth in the sums."""
 
     listed: Listed

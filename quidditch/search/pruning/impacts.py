@@ -126,6 +126,7 @@ def impacts_of(
         average = segment.average_length(field)
         found = Impacts(postings, _impacts(postings, freqs, lengths, average), freqs, segment.doc_count)
         segment.cache(key, found, found.size_bytes)
+        segment.cache(("bitmap", field, term), found.bitmap, 0)
     return found
 
 

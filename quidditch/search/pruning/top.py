@@ -10,10 +10,11 @@ from pyroaring import BitMap
 from quidditch.index.codecs import ids_of
 from quidditch.query.primitive import Primitive
 from quidditch.search.pruning.bounds import Candidates, Narrowing, Part, Scale
+from quidditch.search.pruning.exact import norms_of
 from quidditch.search.pruning.impacts import Impacts, Listed, impacts_of, stretch
 from quidditch.search.pruning.plan import TermSum
 from quidditch.search.scorers.context import Scored, SegmentContext
-from quidditch.search.similarity import FieldSimilarity, saturated
+from quidditch.search.similarity import saturated
 from quidditch.search.weight import TermWeight
 from quidditch.types import F64s, Ints
 
@@ -114,11 +115,6 @@ def _summed(held: Sequence[Held], context: SegmentContext, docs: Ints) -> F64s:
     for term, listed in held:
         field, similarity = term.primitive.field, term.similarity
         if field not in norms:
-            norms[field] = _norms(field, similarity, context, docs)
+            norms[field] = norms_of(field, similarity, context, docs)
         total += saturated(term.value, listed.frequencies(docs), norms[field])
     return total
-
-
-def _norms(field: str, similarity: FieldSimilarity, context: SegmentContext, docs: Ints) -> F64s | float:
-    lengths = context.lengths(field) if similarity.uses_lengths else None
-    return similarity.norms(None if lengths is None else lengths.take(docs), len(docs))

@@ -177,6 +177,18 @@ class SegmentContext:
             found = self._postings[key] = self.segment.postings(field, term)
             return found
 
+    def bitmap(self, field: str, term: bytes) -> BitMap:
+        """The documents that hold a term; shared by searches for as long as there is room."""
+        found: BitMap | None = self.segment.cached(("bitmap", field, term))
+        if found is None:
+            postings = self.postings(field, term)
+            if postings is None:
+                return BitMap()
+            found = postings.bitmap()
+            size_bytes = min(2 * postings.doc_freq, self.doc_count // 8)
+            self.segment.cache(("bitmap", field, term), found, size_bytes)
+        return found
+
     def lengths(self, field: str) -> Ints | None:
         try:
             return self._lengths[field]

@@ -15,8 +15,7 @@ from quidditch.types import F64s, Ints, U32s
 
 
 def match_term(query: ScoredTerm, context: SegmentContext, within: BitMap | None) -> BitMap:
-    postings = context.postings(query.field, query.term)
-    return BitMap() if postings is None else postings.bitmap()
+    return context.bitmap(query.field, query.term)
 
 
 def score_term(weight: TermWeight, context: SegmentContext, within: BitMap | None) -> Scored:
