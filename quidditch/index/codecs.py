@@ -149,12 +149,6 @@ def pack_uints(values: Ints) -> bytes:
 
 def unpack_narrow(data: Buffer, start: int, count: int) -> tuple[NDArray[np.unsignedinteger], int]:
     """`count` values packed at `start`, an owned array in the width they were packed in, and where they end."""
-    values, end = view_narrow(data, start, count)
-    return values.copy(), end
-
-
-def view_narrow(data: Buffer, start: int, count: int) -> tuple[NDArray[np.unsignedinteger], int]:
-    """As `unpack_narrow`, but a view: never hand it on."""
     if not 0 <= start < len(data):
         raise CorruptIndex(
             f"packed integers: expected a width at byte {start} of a value of {len(data)} bytes"
@@ -168,7 +162,7 @@ def view_narrow(data: Buffer, start: int, count: int) -> tuple[NDArray[np.unsign
             f"packed integers: width {width} for {count} values at byte {start} does not fit a value of "
             f"{len(data)} bytes"
         )
-    return np.frombuffer(data, _DTYPES[width], count, start + 1), end
+    return np.frombuffer(data, _DTYPES[width], count, start + 1).copy(), end
 
 
 def unpack_uints(data: Buffer, start: int, count: int) -> tuple[U32s, int]:

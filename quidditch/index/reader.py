@@ -16,6 +16,7 @@ from pyroaring import BitMap
 from quidditch.errors import CorruptIndex
 from quidditch.index.codecs import (
     COLUMN_CHUNK_DOCS,
+    ID_CHUNK_DOCS,
     WINDOW_DOCS,
     bitmap_of,
     field_chunk_key,
@@ -28,7 +29,7 @@ from quidditch.index.doc_values import Column, read_column, read_lengths, read_p
 from quidditch.index.postings import Postings, TermBlock, TermIndex, read_frequent
 from quidditch.index.segment import FieldRecord, SegmentRecord
 from quidditch.index.storage import Rows, Table
-from quidditch.index.stored_fields import read_ids, read_sources
+from quidditch.index.stored_fields import IdChunk, read_id_chunk, read_sources
 from quidditch.types import DocId, Ints, SegmentId, SeqNo, U32s, U64s
 
 DEFAULT_CACHE_BYTES = 256 << 20
@@ -370,7 +371,23 @@ class SegmentReader:
             raise CorruptIndex(f"segment {self.segment_id}: an id is no UTF-8 ({error})") from error
 
     def id_bytes(self, docs: Ints) -> list[bytes]:
-        return read_ids(self._rows, self.segment_id, docs, self.doc_count)
+        """As `ids`, in UTF-8. Some microseconds for each chunk of 1,024 documents that is not in the cache."""
+        chunks: dict[int, IdChunk] = {}
+        found = []
+        for doc in docs.tolist():
+            number, place = divmod(doc, ID_CHUNK_DOCS)
+            if number not in chunks:
+                chunks[number] = self._id_chunk(number)
+            found.append(chunks[number][place])
+        return found
+
+    def _id_chunk(self, number: int) -> IdChunk:
+        key = ("ids", self.segment_id, number)
+        found: IdChunk | None = self._cache.get(key)
+        if found is None:
+            found = read_id_chunk(self._rows, self.segment_id, number, self.doc_count)
+            self._cache.put(key, found, found.size_bytes)
+        return found
 
     def sources(self, docs: U32s) -> list[bytes]:
         """The JSON of each document, in the order asked. Some 20 microseconds for each block touched."""

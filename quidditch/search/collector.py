@@ -152,6 +152,8 @@ def reduce(parts: Iterable[QueryResult], size: int, sort: Sequence[SortKey] = ()
     Segments reduce to a shard and shards to an index by this one function.
     """
     results = list(parts)
+    if len(results) == 1 and len(results[0].hits) <= size:
+        return results[0]
     key = order_key(sort)
     # A stable sort of a few ordered runs is a merge, and keeps earlier parts first among equals.
     hits = sorted(chain.from_iterable(part.hits for part in results), key=key)[:size]

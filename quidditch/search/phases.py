@@ -203,10 +203,12 @@ def _fetch_phase(
     snapshots: Sequence[ShardSnapshot], page: Sequence[ShardHit], request: SearchRequest, asked: QueryRequest
 ) -> list[Fetched]:
     """The documents of the page, each shard asked once."""
+    details = FetchRequest(request.source, request.highlight, request.explain, asked)
+    if len(snapshots) == 1:
+        return snapshots[0].fetch([hit.address for hit in page], details)
     wanted: dict[int, list[DocAddress]] = {}
     for hit in page:
         wanted.setdefault(hit.address.shard, []).append(hit.address)
-    details = FetchRequest(request.source, request.highlight, request.explain, asked)
     found: Dict[DocAddress, Fetched] = {
         address: fetched
         for shard, addresses in wanted.items()

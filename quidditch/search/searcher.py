@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -13,7 +12,6 @@ from quidditch.errors import InternalError
 from quidditch.index.document import decode_source
 from quidditch.interface import (
     CollectionStats,
-    Explanation,
     Fetched,
     FetchRequest,
     FieldStats,
@@ -29,7 +27,7 @@ from quidditch.search.highlight.highlighter import Highlighter
 from quidditch.search.readers import SegmentReader, Snapshot
 from quidditch.search.scorers import SegmentContext, open_segment
 from quidditch.search.weight import Weight, bind
-from quidditch.types import DocAddress, DocId
+from quidditch.types import DocAddress, DocId, U32s
 
 
 class SnapshotSearcher:
@@ -92,12 +90,16 @@ class SnapshotSearcher:
         weight = None
         if request.explain and request.query is not None:
             weight = bind(request.query.query, request.query.stats, request.query.similarities)
-        found: dict[DocAddress, Fetched] = {}
-        by_segment = sorted(set(addresses), key=lambda address: address.segment)
-        for place, group in itertools.groupby(by_segment, key=lambda address: address.segment):
-            context = self._context(place)
-            found.update(self._fetch_segment(context, sorted(group), request, highlighter, weight))
-        return [found[address] for address in addresses]
+        found: list[Fetched | None] = [None] * len(addresses)
+        places: dict[int, list[int]] = {}
+        for place, address in enumerate(addresses):
+            places.setdefault(address.segment, []).append(place)
+        for segment, own in places.items():
+            docs = np.array([addresses[place].doc for place in own], np.uint32)
+            fetched = self._fetch_segment(self._context(segment), docs, request, highlighter, weight)
+            for place, each in zip(own, fetched, strict=True):
+                found[place] = each
+        return [each for each in found if each is not None]
 
     def _context(self, place: int) -> SegmentContext:
         if not 0 <= place < len(self._contexts):
@@ -107,22 +109,25 @@ class SnapshotSearcher:
     def _fetch_segment(
         self,
         context: SegmentContext,
-        addresses: Sequence[DocAddress],
+        docs: U32s,
         request: FetchRequest,
         highlighter: Highlighter | None,
         weight: Weight | None,
-    ) -> Iterable[tuple[DocAddress, Fetched]]:
-        segment = context.segment
-        docs = np.array([address.doc for address in addresses], np.uint32)
+    ) -> Iterator[Fetched]:
+        """The documents of one segment, in the order asked."""
+        ids = context.segment.ids(docs)
+        if request.source is False and highlighter is None and weight is None:
+            yield from (Fetched(id, {}) for id in ids)
+            return
         wants_source = request.source is not False or highlighter is not None
-        sources = read_sources(segment, docs) if wants_source else [{} for _ in addresses]
-        for address, id, source in zip(addresses, segment.ids(docs), sources, strict=True):
-            explanation: Explanation | None = None
-            if weight is not None:
-                explanation = explain(weight, context, address.doc)
+        sources: Sequence[Source] = [{} for _ in ids]
+        if wants_source:
+            sources = read_sources(context.segment, docs)
+        for doc, id, source in zip(docs.tolist(), ids, sources, strict=True):
+            explanation = None if weight is None else explain(weight, context, doc)
             highlight = {} if highlighter is None else highlighter.highlight(source)
-            yield address, Fetched(id, filter_source(source, request.source), highlight, explanation)
+            yield Fetched(id, filter_source(source, request.source), highlight, explanation)
 
 
-def read_sources(segment: SegmentReader, docs: np.ndarray[tuple[int], np.dtype[np.uint32]]) -> list[Source]:
+def read_sources(segment: SegmentReader, docs: U32s) -> list[Source]:
     return [decode_source(text) for text in segment.sources(docs)]
