@@ -45,7 +45,8 @@ def plan_of(weight: Weight) -> TermSum | None:
     if not isinstance(weight, BooleanWeight):
         return None
     query = weight.primitive
-    if len(weight.must) == 1 and not weight.should and isinstance(weight.must[0], BooleanWeight):
+    wraps = len(query.must) == 1 and not query.should and not query.minimum_should_match
+    if wraps and isinstance(weight.must[0], BooleanWeight):
         inner = plan_of(weight.must[0])
         return None if inner is None else _narrowed(inner, query.filter, query.must_not)
     return _of_terms(weight)
