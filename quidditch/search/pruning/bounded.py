@@ -74,7 +74,7 @@ class BoundedSearch:
     def top(self, count: int, floor: float) -> Scored | None:
         """Ascending documents and their scores: the best `count` are among them, if they score `floor` or more.
 
-        None where bounds save nothing, or fewer documents than `count` hold any of the terms.
+        None where bounds save nothing, or fewer documents than `count` score above 0: others may match with 0.
         """
         scale = Scale(self._parts, 1.0) if self._parts else None
         if scale is None or not scale.fits:
@@ -94,7 +94,7 @@ class BoundedSearch:
                     return None
                 found.append(self._scored(docs))
                 best.add(found[-1])
-        return _joined(found) if len(best) == count or floor else None
+        return _joined(found) if best.bar > 0 else None
 
     def _candidates(self, sums: Sums, scale: Scale, best: _Best) -> Iterator[Ints]:
         """Documents that may be among the best of all: those with the highest sums, then what else may reach them."""
