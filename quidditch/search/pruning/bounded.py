@@ -16,6 +16,7 @@ from quidditch.query.primitive import Primitive
 from quidditch.search.pruning.bounds import Narrowing, Part, Scale, Weighted
 from quidditch.search.pruning.exact import ChosenDocs
 from quidditch.search.pruning.impacts import Listed, impacts_of, stretch
+from quidditch.search.pruning.plan import has_bounds
 from quidditch.search.pruning.sums import SPAN, Sums, take_sums
 from quidditch.search.scorers.context import NOTHING_SCORED, Scored, SegmentContext
 from quidditch.search.weight import BestOfWeight, BooleanWeight, TermWeight, Weight
@@ -31,7 +32,7 @@ FIRST = 64
 def terms_of(weight: Weight) -> tuple[TermWeight, ...] | None:
     """Every scored term of a query whose score their sum bounds; None for any other query."""
     if isinstance(weight, TermWeight):
-        return (weight,) if weight.value > 0 else None
+        return (weight,) if has_bounds(weight) else None
     clauses: Sequence[Weight]
     if isinstance(weight, BooleanWeight):
         clauses = (*weight.must, *weight.should)

@@ -11,6 +11,10 @@ from quidditch.search.scorers.compound import needed_should
 from quidditch.search.scorers.context import SegmentContext
 from quidditch.search.weight import BooleanWeight, TermWeight, Weight
 
+LEAST_VALUE = 1e-25
+"""Of a term worth less, float32 may lose much of a score or all: the longest document leaves it 1e-10 of its value,
+and below 1e-38 rounding is no longer relative, as bounds count on."""
+
 
 @dataclass(frozen=True, slots=True)
 class TermSum:
@@ -38,10 +42,15 @@ class TermSum:
         return BitMap.union(context.deleted, *(context.matches(clause) for clause in self.excluded))
 
 
+def has_bounds(weight: TermWeight) -> bool:
+    """Whether the term adds to the score of each document that holds it, and float32 keeps what it adds."""
+    return weight.value >= LEAST_VALUE
+
+
 def plan_of(weight: Weight) -> TermSum | None:
     """The query as a sum of terms; None for queries of another shape."""
     if isinstance(weight, TermWeight):
-        return TermSum((weight,), any_term=True) if weight.value > 0 else None
+        return TermSum((weight,), any_term=True) if has_bounds(weight) else None
     if not isinstance(weight, BooleanWeight):
         return None
     query = weight.primitive
@@ -55,7 +64,7 @@ def plan_of(weight: Weight) -> TermSum | None:
 def _of_terms(weight: BooleanWeight) -> TermSum | None:
     query = weight.primitive
     clauses = (*weight.must, *weight.should)
-    terms = tuple(each for each in clauses if isinstance(each, TermWeight) and each.value > 0)
+    terms = tuple(each for each in clauses if isinstance(each, TermWeight) and has_bounds(each))
     if not terms or len(terms) < len(clauses):
         return None
     needed, must = needed_should(query), query.must
