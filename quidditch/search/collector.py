@@ -37,7 +37,6 @@ class Collector:
         self._weight = weight
         self._shard = shard
         self._parts: list[QueryResult] = []
-        self._best: list[float] = []
         # Pruning is for pages of the best; where every match is asked for, it would only cost.
         prunes = bool(request.size) and not request.sort and request.min_score is None
         self._plan = plan_of(weight) if prunes else None
@@ -60,17 +59,17 @@ class Collector:
         if search is None:
             return None
         size = self._request.size
-        floor = self._best[0] if len(self._best) == size else 0.0
-        found = search.top(size, floor)
+        found = search.top(size, self._floor())
         if found is None:
             return None
         hits, highest = _best_hits(found.docs, _rounded(found.scores), size, (self._shard, place))
-        for hit in hits:
-            if len(self._best) < size:
-                heapq.heappush(self._best, hit.score)
-            elif hit.score > self._best[0]:
-                heapq.heapreplace(self._best, hit.score)
         return QueryResult(hits, search.total() if self._request.total else 0, highest)
+
+    def _floor(self) -> float:
+        """What a document must score to be among the best, by the segments so far."""
+        scores = [hit.score for part in self._parts for hit in part.hits]
+        size = self._request.size
+        return heapq.nlargest(size, scores)[-1] if len(scores) >= size else 0.0
 
     def _bounds(self, context: SegmentContext) -> TermSumSearch | BoundedSearch | None:
         if context.doc_count < SMALL_SEGMENT:

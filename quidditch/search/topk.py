@@ -1,9 +1,4 @@
-"""Which documents reach the top: the best k of an array of scores, ties by position.
-
-This is the place for pruning. Today every match is scored and the best are selected here. MaxScore and block
-bounds will enter as a step before scoring that shrinks the candidates: bounds rounded up, documents kept
-while `bound >= threshold` (ties included), survivors scored by the same scorers, and selection left as it is.
-"""
+"""The best k of an array of scores, ties by position."""
 
 from __future__ import annotations
 
@@ -18,6 +13,9 @@ BLOCK = 64
 """Maxima of blocks this long stand for the array when a threshold is sought (measured: 32 to 128 are
 alike)."""
 
+FEW = 512
+"""Up to so many scores are simply sorted."""
+
 SMALL = 4096
 
 
@@ -31,6 +29,8 @@ def best(scores: NDArray[Any], count: int) -> Ints:
         return np.empty(0, np.intp)
     if scores.strides == (0,):
         return np.arange(min(count, size))
+    if size <= FEW:
+        return np.argsort(-scores, kind="stable")[:count]
     chosen = np.arange(size) if size <= count else top_places(scores, count)
     order = np.argsort(-scores[chosen], kind="stable")
     return chosen.take(order)

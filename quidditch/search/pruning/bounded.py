@@ -15,7 +15,7 @@ import numpy as np
 from quidditch.query.primitive import Primitive
 from quidditch.search.pruning.bounds import Narrowing, Part, Scale, Weighted
 from quidditch.search.pruning.exact import ChosenDocs
-from quidditch.search.pruning.impacts import Listed, impacts_of, stretch
+from quidditch.search.pruning.impacts import Impacts, impacts_of, stretch
 from quidditch.search.pruning.plan import has_bounds
 from quidditch.search.pruning.sums import SPAN, Sums, take_sums
 from quidditch.search.scorers.context import NOTHING_SCORED, Scored, SegmentContext
@@ -55,18 +55,18 @@ class BoundedSearch:
     def __init__(self, weight: Weight, terms: Sequence[TermWeight], context: SegmentContext) -> None:
         self._weight = weight
         self._context = context
-        self._lists: dict[Primitive, Listed | None] = {}
+        self._lists: dict[Primitive, Impacts | None] = {}
         self._parts: list[Part] = []
         for term in terms:
             context.check_time()
             wanted = term.primitive
             if wanted not in self._lists:
                 found = impacts_of(context.segment, wanted.field, wanted.term, term.similarity)
-                self._lists[wanted] = None if found is None else Listed(found)
-            listed = self._lists[wanted]
-            if listed is not None:
+                self._lists[wanted] = found
+            impacts = self._lists[wanted]
+            if impacts is not None:
                 most = stretch(context.segment, wanted.field, term.similarity).most
-                self._parts.append(Part(listed, term.value * most))
+                self._parts.append(Part(impacts, term.value * most))
 
     def total(self) -> int:
         """How many live documents match."""
@@ -80,9 +80,7 @@ class BoundedSearch:
         scale = Scale(self._parts, 1.0) if self._parts else None
         if scale is None or not scale.fits:
             return None
-        lists = [
-            Weighted(part.listed, weight) for part, weight in zip(self._parts, scale.weights, strict=True)
-        ]
+        lists = [Weighted(part.held, weight) for part, weight in zip(self._parts, scale.weights, strict=True)]
         best = _Best(count, floor)
         found: list[Scored] = []
         for start in range(0, self._context.doc_count, SPAN):

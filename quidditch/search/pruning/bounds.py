@@ -16,8 +16,8 @@ import numpy as np
 from pyroaring import BitMap
 
 from quidditch.index.codecs import bitmap_of, ids_of
-from quidditch.search.pruning.impacts import UNITS, Listed
-from quidditch.search.pruning.sums import MOST, SPAN, Sums, take_sums
+from quidditch.search.pruning.impacts import UNITS, Impacts
+from quidditch.search.pruning.sums import MOST, SPAN, Sums, list_sums, take_sums
 from quidditch.types import Ints, U16s
 
 ROUNDING = 2e-6
@@ -33,7 +33,7 @@ LEAST_LEVELS = 1 << 15
 class Part(NamedTuple):
     """A term of the query in this segment, and the most that a whole impact adds to a score."""
 
-    listed: Listed
+    held: Impacts
     value: float
 
 
@@ -42,7 +42,7 @@ class Scale:
 
     def __init__(self, parts: Sequence[Part], ratio: float) -> None:
         """`ratio`: the least share of its stretched impact that a posting may really have."""
-        largest = [part.listed.impacts.largest for part in parts]
+        largest = [part.held.largest for part in parts]
         room = MOST - sum(largest)
         self.fits = room >= LEAST_LEVELS
         self._levels = max(1, room) / sum(
@@ -96,8 +96,8 @@ class Candidates:
     def __init__(
         self, parts: Sequence[Part], scale: Scale, doc_count: int, narrowing: Narrowing, count: int
     ) -> None:
-        order = sorted(range(len(parts)), key=lambda place: parts[place].listed.impacts.doc_freq)
-        self._lists = [Weighted(parts[place].listed, scale.weights[place]) for place in order]
+        order = sorted(range(len(parts)), key=lambda place: parts[place].held.doc_freq)
+        self._lists = [Weighted(parts[place].held, scale.weights[place]) for place in order]
         self._scale = scale
         self._doc_count = doc_count
         self._narrowing = narrowing
@@ -107,7 +107,7 @@ class Candidates:
     def find(self, floor: float) -> Ints:
         """Ascending documents: every one that may be among the best with a score of at least `floor`."""
         self._least = self._scale.least_sum(floor)
-        if len(self._lists) == 1 and self._narrowing.leaves_all and not self._lists[0].listed.impacts.dense:
+        if len(self._lists) == 1 and self._narrowing.leaves_all and not self._lists[0].held.dense:
             return self._of_one(self._lists[0])
         spans = [
             self._of_span(start, min(SPAN, self._doc_count - start))
@@ -117,14 +117,13 @@ class Candidates:
 
     def _of_one(self, only: Weighted) -> Ints:
         """A list by itself is its own sums, place by place."""
-        values = np.multiply(only.listed.impacts.impacts, np.uint16(only.weight), dtype=np.uint16)
-        return only.listed.docs.take(self._best(Sums(values, 0)))
+        return only.held.docs.take(self._best(list_sums(only.held.impacts, only.weight)))
 
     def _of_span(self, start: int, size: int) -> Ints:
         """Those of a span of documents; what is found there raises `_least` for the next."""
         sums = take_sums(start, size)
         for place, each in enumerate(self._lists):
-            if each.listed.impacts.dense and place:
+            if each.held.dense and place:
                 rest = self._lists[place:]
                 docs = self._open(sums, rest)
                 if docs is not None:
@@ -134,7 +133,7 @@ class Candidates:
 
     def _open(self, sums: Sums, rest: Sequence[Weighted]) -> Ints | None:
         """The documents that may still reach the best with what the rest adds; None where these are many."""
-        reach = sum(each.weight * each.listed.impacts.largest for each in rest)
+        reach = sum(each.weight * each.held.largest for each in rest)
         self._best(sums)
         if self._least <= reach:
             return None
@@ -177,21 +176,20 @@ class Candidates:
 class Weighted(NamedTuple):
     """A list, and what one unit of its impacts is worth in the sums."""
 
-    listed: Listed
+    held: Impacts
     weight: int
 
     def add(self, sums: Sums) -> None:
         """Add the list's part of the span to its sums."""
-        weight, impacts = np.uint16(self.weight), self.listed.impacts.impacts
-        if self.listed.impacts.dense:
-            sums.add_all(np.multiply(impacts[sums.start : sums.stop], weight, dtype=np.uint16))
+        impacts = self.held.impacts
+        if self.held.dense:
+            sums.add_to_all(impacts, self.weight)
             return
-        docs = self.listed.docs
+        docs = self.held.docs
         if sums.start or sums.stop <= int(docs[-1]):
             part = slice(*docs.searchsorted((sums.start, sums.stop)).tolist())
             docs, impacts = docs[part], impacts[part]
-        sums.add(docs, np.multiply(impacts, weight, dtype=np.uint16))
+        sums.add(docs, impacts, self.weight)
 
     def look_up(self, docs: Ints) -> U16s:
-        impacts = self.listed.impacts.impacts
-        return np.multiply(impacts.take(docs), np.uint16(self.weight), dtype=np.uint16)
+        return np.multiply(self.held.impacts.take(docs), np.uint16(self.weight), dtype=np.uint16)

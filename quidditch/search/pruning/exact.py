@@ -9,10 +9,10 @@ import numpy as np
 
 from quidditch.index.codecs import bitmap_of
 from quidditch.query.primitive import Primitive
-from quidditch.search.pruning.impacts import Listed
+from quidditch.search.pruning.impacts import Impacts
 from quidditch.search.scorers.compound import needed_should
 from quidditch.search.scorers.context import SegmentContext
-from quidditch.search.similarity import FieldSimilarity, saturated
+from quidditch.search.similarity import K1, FieldSimilarity, length_norms, saturated
 from quidditch.search.weight import BestOfWeight, BooleanWeight, ConstantWeight, TermWeight, Weight
 from quidditch.types import Bools, F64s, Ints
 
@@ -27,7 +27,7 @@ class Judged(NamedTuple):
 class ChosenDocs:
     """Some documents of a segment, to be scored."""
 
-    def __init__(self, docs: Ints, context: SegmentContext, lists: dict[Primitive, Listed | None]) -> None:
+    def __init__(self, docs: Ints, context: SegmentContext, lists: dict[Primitive, Impacts | None]) -> None:
         """`docs` ascends; `lists` has every scored term of the query."""
         self._docs = docs
         self._bitmap = bitmap_of(docs)
@@ -49,10 +49,10 @@ class ChosenDocs:
         raise TypeError(f"a weight that bounds do not cover: {type(weight).__name__}")
 
     def _term(self, weight: TermWeight) -> Judged:
-        listed = self._lists[weight.primitive]
-        if listed is None:
+        impacts = self._lists[weight.primitive]
+        if impacts is None:
             return self._nothing()
-        frequencies = listed.frequencies(self._docs)
+        frequencies = impacts.frequencies(self._docs)
         field = weight.primitive.field
         if field not in self._norms:
             self._norms[field] = norms_of(field, weight.similarity, self._context, self._docs)
@@ -98,6 +98,8 @@ class ChosenDocs:
 
 
 def norms_of(field: str, similarity: FieldSimilarity, context: SegmentContext, docs: Ints) -> F64s | float:
-    """The length normalisers of these documents in a field."""
+    """The length normalisers of some documents in a field: by the formula alone, as they are few."""
     lengths = context.lengths(field) if similarity.uses_lengths else None
-    return similarity.norms(None if lengths is None else lengths.take(docs), len(docs))
+    if lengths is None:
+        return K1
+    return length_norms(lengths.take(docs).astype(np.float64), similarity.average_length)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from quidditch.search.readers import Postings, SegmentReader
-from quidditch.search.scorers.context import chunks
+from quidditch.search.scorers.context import NO_DOCS, chunks
 from quidditch.search.similarity import K1, FieldSimilarity, length_norms
 from quidditch.types import Bools, F64s, Ints, U8s, U32s
 
@@ -38,57 +38,40 @@ class Stretch(NamedTuple):
 
 
 class Impacts:
-    """One term of one segment. Arrays are by place in the list, or with `dense` by document, 0 where it is not.
+    """One term of one segment. Arrays are by place in the list, or with `dense` by document, 0 where the term is not.
 
+    docs:     uint32, ascending; empty with `dense`
     impacts:  uint8, upper bounds in units of 1/255
     freqs:    the frequencies in the narrowest type; None where each is 1
     """
 
-    __slots__ = ("bitmap", "dense", "doc_freq", "freqs", "impacts", "largest", "size_bytes")
+    __slots__ = ("bitmap", "dense", "doc_freq", "docs", "freqs", "impacts", "largest", "size_bytes")
 
     def __init__(self, postings: Postings, impacts: U8s, freqs: U32s | None, doc_count: int) -> None:
         self.doc_freq = postings.doc_freq
         self.bitmap: BitMap = postings.bitmap()
         self.largest = int(impacts.max()) if len(impacts) else 0
         self.dense = self.doc_freq * DENSE_SHARE > doc_count
-        narrow = None if freqs is None else _narrowed(freqs)
+        self.docs = postings.docs()
+        self.impacts = impacts
+        self.freqs: NDArray[np.unsignedinteger[Any]] | None = None if freqs is None else _narrowed(freqs)
         if self.dense:
-            docs = postings.docs()
-            impacts = _spread(impacts, docs, doc_count)
-            narrow = None if narrow is None else _spread(narrow, docs, doc_count)
-        self.impacts = impacts
-        self.freqs: NDArray[np.unsignedinteger[Any]] | None = narrow
-        held = impacts.nbytes + (0 if narrow is None else narrow.nbytes)
+            self.impacts = _spread(impacts, self.docs, doc_count)
+            self.freqs = None if self.freqs is None else _spread(self.freqs, self.docs, doc_count)
+            self.docs = NO_DOCS
+        held = self.docs.nbytes + self.impacts.nbytes + (0 if self.freqs is None else self.freqs.nbytes)
         self.size_bytes = held + min(2 * self.doc_freq, doc_count // 8) + _COST_BYTES
-
-
-class Listed:
-    """A term's list in one search: its documents are decoded once, when they are asked for."""
-
-    __slots__ = ("_docs", "impacts")
-
-    def __init__(self, impacts: Impacts) -> None:
-        self.impacts = impacts
-        self._docs: U32s | None = None
-
-    @property
-    def docs(self) -> U32s:
-        """uint32[doc_freq], ascending. Cost: a pass over the bitmap, 0.1 to 0.2 ns a document."""
-        if self._docs is None:
-            self._docs = np.frombuffer(self.impacts.bitmap.to_array(), np.uint32)
-        return self._docs
 
     def frequencies(self, docs: Ints) -> F64s:
         """float64[n]: how often each of these documents holds the term, 0 for never."""
-        own = self.impacts
-        if own.dense:
-            held = own.impacts.take(docs) > 0
-            return _times(None if own.freqs is None else own.freqs.take(docs), held)
-        listed = self.docs
-        places = listed.searchsorted(docs)
+        if self.dense:
+            held = self.impacts.take(docs) > 0
+            return _times(None if self.freqs is None else self.freqs.take(docs), held)
+        places = self.docs.searchsorted(docs)
         # A place past the end is that of no document; the last one stands in for it.
-        places[places == len(listed)] = len(listed) - 1
-        return _times(None if own.freqs is None else own.freqs.take(places), listed.take(places) == docs)
+        np.minimum(places, len(self.docs) - 1, out=places)
+        held = self.docs.take(places) == docs
+        return _times(None if self.freqs is None else self.freqs.take(places), held)
 
 
 def _times(freqs: NDArray[Any] | None, held: Bools) -> F64s:

@@ -11,7 +11,8 @@ import threading
 
 import numpy as np
 
-from quidditch.types import Ints, U16s
+from quidditch.search.scorers.context import CHUNK, chunks
+from quidditch.types import Ints, U8s, U16s, U32s
 
 SPAN = 1 << 20
 """Documents added up at once: 2 MiB of sums, about what a core's cache holds."""
@@ -21,14 +22,16 @@ MOST = (1 << 16) - 1
 COLUMNS = 2048
 """Columns at least; more where more documents are wanted, or two of those would often share one."""
 
-_scratch = threading.local()
+_local = threading.local()
 
 
 class Sums:
     """The sums of documents `start` to `stop`. All documents in and out are the segment's, ascending."""
 
-    def __init__(self, room: U16s, start: int) -> None:
+    def __init__(self, room: U16s, start: int, scratch: Scratch) -> None:
         self._room = room
+        self._places = scratch.places
+        self._values = scratch.values
         self.start = start
         self.stop = start + len(room)
         self._highest: U16s | None = None
@@ -37,19 +40,27 @@ class Sums:
     def size(self) -> int:
         return len(self._room)
 
-    def add(self, docs: Ints, values: U16s) -> None:
-        """Add to documents that are listed once each."""
+    def add(self, docs: U32s, impacts: U8s, weight: int) -> None:
+        """Add `weight` times its impact to each of these documents, which are all different."""
         self._highest = None
-        places = docs.astype(np.intp)
-        if self.start:
-            places -= self.start
-        # `at` is the faster road although no document comes twice.
-        np.add.at(self._room, places, values)
+        for part in chunks(len(docs)):
+            some = docs[part]
+            places, values = self._places[: len(some)], self._values[: len(some)]
+            np.copyto(places, some)
+            if self.start:
+                places -= self.start
+            np.multiply(impacts[part], np.uint16(weight), out=values)
+            # `at` is the faster road although no document comes twice.
+            np.add.at(self._room, places, values)
 
-    def add_all(self, values: U16s) -> None:
-        """Add to every document."""
+    def add_to_all(self, impacts: U8s, weight: int) -> None:
+        """Add `weight` times its impact to every document; `impacts` are those of the whole segment."""
         self._highest = None
-        self._room += values
+        for part in chunks(self.size):
+            some = impacts[self.start + part.start : min(self.start + part.stop, self.stop)]
+            values = self._values[: len(some)]
+            np.multiply(some, np.uint16(weight), out=values)
+            self._room[part] += values
 
     def of(self, docs: Ints) -> U16s:
         return self._room.take(docs - self.start if self.start else docs)
@@ -80,13 +91,13 @@ class Sums:
         return found + self.start if self.start else found
 
     def _in_columns(self, some: Ints, columns: int, bound: np.uint16) -> Ints:
-        rows = self.size // columns
-        table = self._room[: rows * columns].reshape(rows, columns)
-        row, place = np.nonzero(table.take(some, axis=1) >= bound)
-        last = np.flatnonzero(self._room[rows * columns :] >= bound)
+        whole = self.size // columns * columns
         # Row after row, and columns ascending in each: the documents ascend.
-        found = np.concatenate((row * columns + some.take(place), last + rows * columns))
-        return found + self.start
+        places = np.add.outer(np.arange(0, whole, columns), some).ravel()
+        found = places[self._room.take(places) >= bound]
+        if whole < self.size:
+            found = np.concatenate((found, np.flatnonzero(self._room[whole:] >= bound) + whole))
+        return found + self.start if self.start else found
 
     def _highest_of(self, columns: int) -> U16s:
         if self._highest is None or len(self._highest) != columns:
@@ -95,11 +106,32 @@ class Sums:
         return self._highest
 
 
+class Scratch:
+    """Arrays that one search after another of a thread works in: fresh memory would cost more than the arithmetic."""
+
+    def __init__(self) -> None:
+        self.room = np.empty(1 << 16, np.uint16)
+        self.places = np.empty(CHUNK, np.intp)
+        self.values = np.empty(CHUNK, np.uint16)
+
+
+def _of_thread() -> Scratch:
+    if not hasattr(_local, "scratch"):
+        _local.scratch = Scratch()
+    return _local.scratch  # type: ignore[no-any-return]
+
+
 def take_sums(start: int, size: int) -> Sums:
     """Sums of zero for the span that begins at `start`, this thread's until it takes the next."""
-    whole: U16s | None = getattr(_scratch, "room", None)
-    if whole is None or len(whole) < size:
-        whole = _scratch.room = np.empty(max(size, 1 << 16), np.uint16)
-    room = whole[:size]
+    scratch = _of_thread()
+    if len(scratch.room) < size:
+        scratch.room = np.empty(size, np.uint16)
+    room = scratch.room[:size]
     room.fill(0)
-    return Sums(room, start)
+    return Sums(room, start, scratch)
+
+
+def list_sums(impacts: U8s, weight: int) -> Sums:
+    """The sums of a single list, place by place: `documents` are places."""
+    scratch = _of_thread()
+    return Sums(np.multiply(impacts, np.uint16(weight), dtype=np.uint16), 0, scratch)

@@ -11,7 +11,7 @@ from quidditch.index.codecs import ids_of
 from quidditch.query.primitive import Primitive
 from quidditch.search.pruning.bounds import Candidates, Narrowing, Part, Scale
 from quidditch.search.pruning.exact import norms_of
-from quidditch.search.pruning.impacts import Impacts, Listed, impacts_of, stretch
+from quidditch.search.pruning.impacts import Impacts, impacts_of, stretch
 from quidditch.search.pruning.plan import TermSum
 from quidditch.search.scorers.context import Scored, SegmentContext
 from quidditch.search.similarity import saturated
@@ -21,7 +21,7 @@ from quidditch.types import F64s, Ints
 FEW = 2048
 """Up to so many documents are scored without a look at bounds."""
 
-Held = tuple[TermWeight, Listed]
+Held = tuple[TermWeight, Impacts]
 """A term and its list in this segment."""
 
 
@@ -39,7 +39,7 @@ class TermSumSearch:
             found = impacts_of(context.segment, wanted.field, wanted.term, term.similarity)
             self._lists[wanted] = found
             if found is not None:
-                self._held.append((term, Listed(found)))
+                self._held.append((term, found))
         self._narrowing = Narrowing(self._allowed(), plan.denied(context))
 
     def _allowed(self) -> BitMap | None:
@@ -63,7 +63,7 @@ class TermSumSearch:
         if not self._plan.any_term:
             return 0 if allowed is None else len(self._narrowing.of(allowed))
         if len(self._held) == 1 and self._narrowing.leaves_all:
-            return self._held[0][1].impacts.doc_freq
+            return self._held[0][1].doc_freq
         return len(self._narrowing.of(self._any_term()))
 
     def top(self, count: int, floor: float) -> Scored | None:
@@ -80,7 +80,7 @@ class TermSumSearch:
         return Scored(docs, _summed(self._held, self._context, docs))
 
     def _any_term(self) -> BitMap:
-        bitmaps = [listed.impacts.bitmap for _, listed in self._held]
+        bitmaps = [impacts.bitmap for _, impacts in self._held]
         return bitmaps[0] if len(bitmaps) == 1 else BitMap.union(*bitmaps) if bitmaps else BitMap()
 
     def _all_if_few(self) -> Ints | None:
@@ -89,7 +89,7 @@ class TermSumSearch:
         if allowed is not None and len(allowed) <= FEW:
             found = self._narrowing.of(allowed)
             return ids_of(found & self._any_term() if self._plan.any_term else found)
-        if self._plan.holds_terms and sum(listed.impacts.doc_freq for _, listed in self._held) <= FEW:
+        if self._plan.holds_terms and sum(impacts.doc_freq for _, impacts in self._held) <= FEW:
             return ids_of(self._narrowing.of(self._any_term()))
         return None
 
@@ -99,8 +99,8 @@ class TermSumSearch:
         segment = self._context.segment
         stretches = [stretch(segment, term.primitive.field, term.similarity) for term, _ in self._held]
         parts = [
-            Part(listed, term.value * own.most)
-            for (term, listed), own in zip(self._held, stretches, strict=True)
+            Part(impacts, term.value * own.most)
+            for (term, impacts), own in zip(self._held, stretches, strict=True)
         ]
         scale = Scale(parts, min(own.least / own.most for own in stretches))
         if not scale.fits:
@@ -112,9 +112,9 @@ def _summed(held: Sequence[Held], context: SegmentContext, docs: Ints) -> F64s:
     """float64[n]: the scores, added in the order of the terms; a term that is not there adds 0.0."""
     norms: dict[str, F64s | float] = {}
     total = np.zeros(len(docs))
-    for term, listed in held:
+    for term, impacts in held:
         field, similarity = term.primitive.field, term.similarity
         if field not in norms:
             norms[field] = norms_of(field, similarity, context, docs)
-        total += saturated(term.value, listed.frequencies(docs), norms[field])
+        total += saturated(term.value, impacts.frequencies(docs), norms[field])
     return total
