@@ -195,37 +195,33 @@ class Postings:
 
         (offsets uint32[len(places) + 1], positions uint32[total]); None where the field keeps none
         of what is asked for.
-        cost: the positions asked for and one pass over the frequencies; of the term's rows only those of
-        windows with a chosen posting are read
+        cost: the positions asked for, and of windows with a chosen posting one pass over the frequencies; no
+        other row is read
         """
         if self._freqs is None:
             return None
-        tokens = ascending_offsets(self._freqs)
         freqs = self._freqs[places]
-        distances = self._distances_at(tokens, places, freqs)
+        distances = self._distances_at(self._freqs, places, freqs)
         if distances is None:
             return None
         offsets = ascending_offsets(freqs)
         return offsets.astype(np.uint32), _absolute(distances, offsets, freqs)
 
-    def _distances_at(self, tokens: Ints, places: Ints, freqs: U32s) -> U32s | None:
-        """What `distances()` holds of the chosen postings; `tokens` are where each posting's begin."""
-        wanted = runs_to_indices(tokens[places], freqs)
+    def _distances_at(self, freqs: U32s, places: Ints, chosen_freqs: U32s) -> U32s | None:
+        """What `distances()` holds of the chosen postings."""
         if self._rows is None:
+            wanted = runs_to_indices(ascending_offsets(freqs)[places], chosen_freqs)
             return None if self._inline_positions is None else self._inline_positions[wanted]
-        found = np.empty(len(wanted), np.uint32)
-        read = ascending_offsets(freqs)
+        found = []
         for window, chosen in split_by(self._docs[places], WINDOW_DOCS):
-            key = self._keys[0][:-2] + window.to_bytes(2, "big")
-            value = self._rows.get(Table.POSITIONS, key)
+            value = self._rows.get(Table.POSITIONS, self._keys[0][:-2] + window.to_bytes(2, "big"))
             if value is None:
                 return None
             postings = self._postings_of(window)
-            first_token, last_token = int(tokens[postings.start]), int(tokens[postings.stop])
-            chosen_tokens = slice(int(read[chosen.start]), int(read[chosen.stop]))
-            own = wanted[chosen_tokens] - first_token
-            found[chosen_tokens] = pick_uints(value, 0, last_token - first_token, own)
-        return found
+            tokens = ascending_offsets(freqs[postings])
+            wanted = runs_to_indices(tokens[places[chosen] - postings.start], chosen_freqs[chosen])
+            found.append(pick_uints(value, 0, int(tokens[-1]), wanted))
+        return np.concatenate(found) if found else np.empty(0, np.uint32)
 
     def _postings_of(self, window: int) -> slice:
         """Where the postings of a window's documents lie."""

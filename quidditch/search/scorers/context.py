@@ -109,13 +109,13 @@ class SegmentContext:
         With `within`, only documents in it need be looked at; the result may hold others all the same, so the
         caller intersects.
         """
-        self._check_time()
+        self.check_time()
         matcher = self._matchers[type(query)]
         found: BitMap = self.remembered("match", query, within, lambda: matcher(query, self, within))
         return found
 
-    def _check_time(self) -> None:
-        """raises: TimeIsUp   asked before each clause: a clause is the longest that a search overruns by"""
+    def check_time(self) -> None:
+        """raises: TimeIsUp   asked before each clause, and inside the long ones"""
         if time.monotonic() > self.deadline:
             raise TimeIsUp
 
@@ -127,14 +127,14 @@ class SegmentContext:
     def score(self, weight: Weight, within: BitMap | None = None) -> Scored:
         """Matching documents and scores, exactly those in `within` where it is given; else some may be
         deleted."""
-        self._check_time()
+        self.check_time()
         return self._scorers[type(weight)](weight, self, within)
 
     def add_scores(self, weight: Weight, within: BitMap | None, total: F64s) -> None:
         """Add what `score` gives to an accumulator."""
         adder = self._adders.get(type(weight)) if within is None else None
         if adder is not None:
-            self._check_time()
+            self.check_time()
             adder(weight, self, total)
             return
         docs, scores = self.score(weight, within)
