@@ -225,9 +225,9 @@ class Postings:
 
     def _postings_of(self, window: int) -> slice:
         """Where the postings of a window's documents lie."""
-        edges = np.array([window, window + 1], np.uint64) * np.uint64(WINDOW_DOCS)
-        low, high = np.searchsorted(self._docs, edges).tolist()
-        return slice(low, high)
+        # Number by number: an array of edges would have every document converted to its type.
+        low = bisect_left(self._docs, window * WINDOW_DOCS)
+        return slice(low, bisect_left(self._docs, (window + 1) * WINDOW_DOCS, low))
 
     def distances(self) -> U32s | None:
         """Positions as they are stored: inside a posting the first from 0, each later from its predecessor."""

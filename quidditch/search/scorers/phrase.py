@@ -6,6 +6,7 @@ place in the phrase, so an exact match is a position that all slots share.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from pyroaring import BitMap
 from quidditch.index.codecs import bitmap_of, ids_of
 from quidditch.query.primitive import ScoredPhrase
 from quidditch.search.readers import Postings
-from quidditch.search.scorers.context import NO_DOCS, NOTHING_SCORED, Scored, SegmentContext
+from quidditch.search.scorers.context import NO_DOCS, NOTHING_SCORED, Scored, SegmentContext, chunks
 from quidditch.search.scorers.positions import Occurrences, in_both, locate, row_keys, spots_of
 from quidditch.search.scorers.sloppy import distinct_token_frequencies, window_frequencies
 from quidditch.search.topk import best, top_places
@@ -26,10 +27,10 @@ CANDIDATES_AT_ONCE = 16_384
 """Candidates whose positions are read together: what is in between stays in the cache, and the deadline is
 asked in between."""
 
-FIRST_VERIFIED = 512
+FIRST_VERIFIED = 2048
 """Candidates looked at before there is a threshold; each later batch is `GROWTH` times larger."""
 
-GROWTH = 4
+GROWTH = 8
 
 ROUNDED_UP = 1 + 2.0**-50
 """A score under a frequency's upper bound, times this, is no lower than the score itself whatever the
@@ -128,8 +129,17 @@ def _pieces(rows: Ints, context: SegmentContext) -> Iterator[Ints]:
 # --------------------------------------------------------------------------------------------- the best alone
 
 
-def top_phrase(weight: PhraseWeight, context: SegmentContext, count: int, within: BitMap | None) -> Scored:
+def top_phrase(
+    weight: PhraseWeight,
+    context: SegmentContext,
+    count: int,
+    within: BitMap | None,
+    above: float = -math.inf,
+) -> Scored:
     """The best `count` live documents, those that all scores and a stable selection would give, bit by bit.
+
+    Documents that score less than `above`, as float32, may be missing: where other segments have `count`
+    that reach it, these cannot be among the best.
 
     Ascending, with float64 scores; they are compared as float32, and of equal ones the first documents are
     kept. A phrase is no more frequent than its rarest term, which bounds a document's score before any
@@ -141,7 +151,7 @@ def top_phrase(weight: PhraseWeight, context: SegmentContext, count: int, within
         return NOTHING_SCORED
     bounds = _bounds(weight, context, candidates)
     verified = _Verified(count)
-    left: Ints = np.arange(len(bounds))
+    left: Ints = np.flatnonzero(bounds >= np.float32(above))
     size = max(FIRST_VERIFIED, 2 * count)
     while len(left):
         batch, left = _highest(left, bounds, size)
@@ -159,8 +169,9 @@ def top_phrase(weight: PhraseWeight, context: SegmentContext, count: int, within
 def _bounds(weight: PhraseWeight, context: SegmentContext, candidates: Candidates) -> F32s:
     """float32[n]: no candidate scores more, once its score is rounded too."""
     most = candidates.most(weight.primitive)
-    exact = _scores(weight, context, candidates.docs, most)
-    bounds: F32s = (exact * ROUNDED_UP).astype(np.float32)
+    bounds = np.empty(len(most), np.float32)
+    for part in chunks(len(most)):
+        bounds[part] = _scores(weight, context, candidates.docs[part], most[part]) * ROUNDED_UP
     return bounds
 
 
