@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from quidditch.errors import DocumentError, QuidditchError
 from quidditch.index.document import Schema, encode_source, parse_and_learn
 from quidditch.index.operations import Applied, Operation, check_id, without_id
-from quidditch.index.segment import SegmentBuilder, Vocabularies
+from quidditch.index.segment import SegmentBuilder, Unsorted, Vocabularies
 from quidditch.index.single_writes import BUFFER_DOCS
 from quidditch.index.stored_fields import SourceWriter
 from quidditch.schema.fields import spell
@@ -57,8 +57,9 @@ class ChunkWriter(Protocol):
 class StreamLoader:
     """Takes documents one by one and writes them chunk by chunk. Use by one thread; end with `finish`.
 
-    The caller's thread reads documents into typed values and compresses their sources, a second analyses and sorts
-    them, a third writes the chunk before: array code and compression let go of the interpreter, so they overlap.
+    The caller's thread reads documents into typed values and looks their words up; a second sorts them and
+    compresses the sources, in few long calls that let go of the interpreter, so that neither waits for the other; a
+    third writes the chunk before.
     A chunk is atomic: after a crash all of it is there, or nothing. When a chunk fails, what came before it is
     in, and nothing that came after.
     """
@@ -79,13 +80,12 @@ class StreamLoader:
         self._id_field = id_field
         self._builder = SegmentBuilder(vocabularies)
         self._taken = 0
-        self._analysis = _Stage("analysis")
+        self._sorting = _Stage("sorting")
         self._publishing = _Stage("publishing")
         self._to_publish: list[tuple[SegmentBuilder, int]] = []
         self._docs: list[Dict[str, Any]] = []
         self._ids: list[bytes] = []
         self._sources: list[bytes] = []
-        self._stored = SourceWriter()
         self._positions: list[int] = []
         self._batch_bytes = 0
         self._position = 0
@@ -117,9 +117,6 @@ class StreamLoader:
         self._docs.append(doc)
         self._ids.append(id_bytes)
         self._sources.append(source)
-        # Compressed as they come: compression lets go of the interpreter, and the other threads need it for a
-        # moment many times a millisecond. Longer stretches of Python would leave them waiting at each.
-        self._stored.add((source,))
         self._positions.append(position)
         self._batch_bytes += len(source)
         if self._chunk_docs is not None and self._taken + len(self._docs) >= self._chunk_docs:
@@ -147,7 +144,7 @@ class StreamLoader:
 
     def abandon(self) -> None:
         """End the other threads; what was taken since the last chunk is dropped."""
-        self._analysis.end()
+        self._sorting.end()
         self._publishing.end()
 
     def _commit(self) -> None:
@@ -158,7 +155,7 @@ class StreamLoader:
             return
         self._analyse()
         if self._taken:
-            self._analysis.wait()
+            self._sorting.wait()
             builder, self._builder = self._builder, SegmentBuilder(self._vocabularies)
             self._taken = 0
             self._vocabularies.trim()
@@ -178,21 +175,17 @@ class StreamLoader:
         self._clear_batch()
 
     def _analyse(self) -> None:
-        """Parse the batch, and have it analysed into the builder."""
+        """Parse the batch, look its words up, and have it sorted into the builder."""
         if not self._docs:
             return
         batch = parse_and_learn(self._docs, self._schema, self._sources)
         for place, error in sorted(batch.errors.items()):
             self._reject(place, error)
         ids = [self._ids[place] for place in batch.accepted]
-        stored = self._stored
-        if batch.errors:
-            stored = SourceWriter()
-            stored.add(batch.sources)
         self._clear_batch()
         builder = self._builder
-        self._analysis.start(lambda: builder.add_values(batch, ids))
-        builder.add_sources(stored)
+        unsorted = builder.look_up(batch, ids)
+        self._sorting.start(lambda: _sort(builder, unsorted, batch.sources))
         self._taken += len(ids)
 
     def _reject(self, place: int, error: QuidditchError) -> None:
@@ -200,7 +193,6 @@ class StreamLoader:
 
     def _clear_batch(self) -> None:
         self._docs, self._ids, self._sources, self._positions = [], [], [], []
-        self._stored = SourceWriter()
         self._batch_bytes = 0
 
     def _publish(self) -> None:
@@ -211,6 +203,14 @@ class StreamLoader:
         # Nothing holds the builder any more while segments are merged, which takes memory of its own.
         del builder
         self._writer.merge_due(size_bytes)
+
+
+def _sort(builder: SegmentBuilder, unsorted: Unsorted, sources: Sequence[bytes]) -> None:
+    """What is left to do of a batch."""
+    builder.sort(unsorted)
+    stored = SourceWriter()
+    stored.add(sources)
+    builder.add_sources(stored)
 
 
 class _Stage:

@@ -21,11 +21,12 @@ from quidditch.index.doc_values import (
     length_rows,
     presence_rows,
 )
-from quidditch.index.document import FieldValues, ParsedBatch
-from quidditch.index.inversion import KeywordInversion, TextInversion
+from quidditch.index.document import ParsedBatch
+from quidditch.index.inversion import KeywordInversion
 from quidditch.index.postings import PostingsWriter, Row
 from quidditch.index.storage import Table
 from quidditch.index.stored_fields import SourceWriter, id_rows
+from quidditch.index.text_inversion import TextInversion, Tokens
 from quidditch.schema.fields import Field, KeywordField, TextField
 from quidditch.types import Ints, U32s
 
@@ -127,8 +128,11 @@ class _TextBuilder:
     def size_bytes(self) -> int:
         return self._inversion.size_bytes
 
-    def add(self, docs: U32s, values: Sequence[str]) -> None:
-        self._inversion.add(docs, values)
+    def look_up(self, docs: U32s, values: Sequence[str]) -> Tokens:
+        return self._inversion.look_up(docs, values)
+
+    def sort(self, tokens: Tokens) -> None:
+        self._inversion.sort(tokens)
 
     def rows(self, segment: int, number: int, doc_count: int) -> Iterator[Row | FieldRecord]:
         field, inversion = self._field, self._inversion
@@ -137,11 +141,11 @@ class _TextBuilder:
         lengths = inversion.lengths(doc_count if field.index else 0)
         terms = 0
         if field.index:
-            inverted = inversion.finish()
             writer = PostingsWriter(
                 segment, number, with_freqs=field.has_freqs, with_positions=field.has_positions
             )
-            yield from writer.add(inverted)
+            for part in inversion.finish():
+                yield from writer.add(part)
             yield from writer.finish()
             terms = writer.term_count
         if terms:
@@ -224,6 +228,8 @@ class _NumberBuilder:
 
 
 _Builder = _TextBuilder | _KeywordBuilder | _NumberBuilder
+Unsorted = list[tuple[_TextBuilder, Tokens]]
+"""A batch's text as terms, in the order of the text."""
 
 
 def _builder_for(field: Field, vocabularies: Vocabularies) -> _Builder | None:
@@ -269,25 +275,38 @@ class SegmentBuilder:
         self.add_values(batch, ids)
 
     def add_sources(self, sources: SourceWriter) -> None:
-        """The half of `add` that takes the sources, compressed by now. The two halves share nothing: each may have
-        a thread of its own, if both take the batches in the same order."""
+        """The part of `add` that takes the sources, compressed by now. The parts share nothing: each may have a
+        thread of its own, if all take the batches in the same order."""
         self._sources.join(sources)
 
     def add_values(self, batch: ParsedBatch, ids: Sequence[bytes]) -> None:
-        """The half of `add` that analyses and sorts."""
+        """The part of `add` that analyses and sorts."""
+        self.sort(self.look_up(batch, ids))
+
+    def look_up(self, batch: ParsedBatch, ids: Sequence[bytes]) -> Unsorted:
+        """The first half of `add_values`: all but the sorting of the text, which `sort` does."""
         first_doc = np.uint32(len(self.ids))
+        unsorted: Unsorted = []
         for part in batch.values:
-            self._add_values(part, first_doc)
+            builder = self._builder(part.field)
+            docs = part.docs + first_doc
+            if isinstance(builder, _TextBuilder):
+                unsorted.append((builder, builder.look_up(docs, part.values)))
+            elif builder is not None:
+                builder.add(docs, part.values)
         self.ids.extend(ids)
         self._id_bytes += sum(map(len, ids)) + 50 * len(ids)
+        return unsorted
 
-    def _add_values(self, part: FieldValues, first_doc: np.uint32) -> None:
-        path = part.field.path
-        if path not in self._builders:
-            self._builders[path] = _builder_for(part.field, self._vocabularies)
-        builder = self._builders[path]
-        if builder is not None:
-            builder.add(part.docs + first_doc, part.values)
+    def sort(self, unsorted: Unsorted) -> None:
+        """The second half; array code, and nearly all of it lets go of the interpreter."""
+        for builder, tokens in unsorted:
+            builder.sort(tokens)
+
+    def _builder(self, field: Field) -> _Builder | None:
+        if field.path not in self._builders:
+            self._builders[field.path] = _builder_for(field, self._vocabularies)
+        return self._builders[field.path]
 
     def rows(self, segment: int) -> Iterator[Row | FieldRecord]:
         """Every row of the segment, ascending inside each table, and a record for each field."""
