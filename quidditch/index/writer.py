@@ -61,7 +61,7 @@ DEFAULT_MEMORY_BYTES = 512 << 20
 BASE_BYTES = 128 << 20
 """What the interpreter, the libraries and a batch on its way take of that."""
 
-CHUNKS_HELD = 6
+CHUNKS_HELD = 4
 """Times a chunk's arrays are held at most: one being gathered, one being written, what writing makes of it, and a
 merge's slice."""
 
