@@ -169,6 +169,10 @@ class Vocabulary:
             self._text_bytes += len(encoded)
         return number
 
+    def numbers(self, terms: Sequence[bytes]) -> U32s:
+        """Term ids of terms that were analysed elsewhere, new ones for those never met."""
+        return np.fromiter(map(self._number, terms), np.uint32, len(terms))
+
     def _reserve(self, rows: int) -> None:
         if rows > self._term_of.size:
             longer = np.full(max(rows, 2 * self._term_of.size), _DROPPED, np.uint32)

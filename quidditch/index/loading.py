@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from collections.abc import Mapping as Dict
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from quidditch.errors import DocumentError, QuidditchError
+from quidditch.index.batches import Analysis, Stage
 from quidditch.index.document import Schema, encode_source, parse_and_learn
 from quidditch.index.operations import Applied, Operation, check_id, without_id
-from quidditch.index.segment import SegmentBuilder, Unsorted, Vocabularies
+from quidditch.index.segment import SegmentBuilder, Vocabularies
 from quidditch.index.single_writes import BUFFER_DOCS
-from quidditch.index.stored_fields import SourceWriter
 from quidditch.schema.fields import spell
 
 BATCH_DOCS = 4_000
@@ -57,9 +56,8 @@ class ChunkWriter(Protocol):
 class StreamLoader:
     """Takes documents one by one and writes them chunk by chunk. Use by one thread; end with `finish`.
 
-    The caller's thread reads documents into typed values and looks their words up; a second sorts them and
-    compresses the sources, in few long calls that let go of the interpreter, so that neither waits for the other; a
-    third writes the chunk before.
+    The caller's thread reads documents into typed values, `analysis` brings them into a segment, and a thread of
+    its own writes the chunk before.
     A chunk is atomic: after a crash all of it is there, or nothing. When a chunk fails, what came before it is
     in, and nothing that came after.
     """
@@ -71,6 +69,7 @@ class StreamLoader:
         vocabularies: Vocabularies,
         chunk_docs: int | None,
         id_field: str | None,
+        analysis: Analysis,
     ) -> None:
         self._writer = writer
         self._chunk_bytes = writer.chunk_bytes
@@ -80,8 +79,8 @@ class StreamLoader:
         self._id_field = id_field
         self._builder = SegmentBuilder(vocabularies)
         self._taken = 0
-        self._sorting = _Stage("sorting")
-        self._publishing = _Stage("publishing")
+        self._analysis = analysis
+        self._publishing = Stage("publishing")
         self._to_publish: list[tuple[SegmentBuilder, int]] = []
         self._docs: list[Dict[str, Any]] = []
         self._ids: list[bytes] = []
@@ -143,8 +142,8 @@ class StreamLoader:
             self.abandon()
 
     def abandon(self) -> None:
-        """End the other threads; what was taken since the last chunk is dropped."""
-        self._sorting.end()
+        """End the other threads and processes; what was taken since the last chunk is dropped."""
+        self._analysis.end()
         self._publishing.end()
 
     def _commit(self) -> None:
@@ -155,7 +154,7 @@ class StreamLoader:
             return
         self._analyse()
         if self._taken:
-            self._sorting.wait()
+            self._analysis.wait()
             builder, self._builder = self._builder, SegmentBuilder(self._vocabularies)
             self._taken = 0
             self._vocabularies.trim()
@@ -175,7 +174,7 @@ class StreamLoader:
         self._clear_batch()
 
     def _analyse(self) -> None:
-        """Parse the batch, look its words up, and have it sorted into the builder."""
+        """Parse the batch, and have it brought into the builder."""
         if not self._docs:
             return
         batch = parse_and_learn(self._docs, self._schema, self._sources)
@@ -183,9 +182,7 @@ class StreamLoader:
             self._reject(place, error)
         ids = [self._ids[place] for place in batch.accepted]
         self._clear_batch()
-        builder = self._builder
-        unsorted = builder.look_up(batch, ids)
-        self._sorting.start(lambda: _sort(builder, unsorted, batch.sources))
+        self._analysis.start(self._builder, batch, ids)
         self._taken += len(ids)
 
     def _reject(self, place: int, error: QuidditchError) -> None:
@@ -203,32 +200,3 @@ class StreamLoader:
         # Nothing holds the builder any more while segments are merged, which takes memory of its own.
         del builder
         self._writer.merge_due(size_bytes)
-
-
-def _sort(builder: SegmentBuilder, unsorted: Unsorted, sources: Sequence[bytes]) -> None:
-    """What is left to do of a batch."""
-    builder.sort(unsorted)
-    stored = SourceWriter()
-    stored.add(sources)
-    builder.add_sources(stored)
-
-
-class _Stage:
-    """A thread that does one thing at a time; what goes wrong there is raised by the next call here."""
-
-    def __init__(self, name: str) -> None:
-        self._thread = ThreadPoolExecutor(1, f"quidditch-{name}")
-        self._at_work: Future[None] | None = None
-
-    def start(self, work: Callable[[], None]) -> None:
-        """Have it done, after what is being done."""
-        self.wait()
-        self._at_work = self._thread.submit(work)
-
-    def wait(self) -> None:
-        at_work, self._at_work = self._at_work, None
-        if at_work is not None:
-            at_work.result()
-
-    def end(self) -> None:
-        self._thread.shutdown(cancel_futures=True)

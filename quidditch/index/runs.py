@@ -67,9 +67,9 @@ def narrow(values: U32s) -> Narrow:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One batch of one field, sorted by term id, then by document.
+    """One batch of one field, sorted by some order of its terms, then by document.
 
-    terms:        uint32[t]   distinct term ids, ascending
+    terms:        uint32[t]   distinct term ids
     doc_freqs:    [t]         documents per term; sums to p
     token_freqs:  [t]         occurrences per term; sums to k
     docs:         uint16[p]   documents from `first_doc` on, wider where a batch has more

@@ -21,9 +21,10 @@ from quidditch.index.doc_values import (
     length_rows,
     presence_rows,
 )
-from quidditch.index.document import ParsedBatch
+from quidditch.index.document import FieldValues, ParsedBatch
 from quidditch.index.inversion import KeywordInversion
 from quidditch.index.postings import PostingsWriter, Row
+from quidditch.index.runs import Run
 from quidditch.index.storage import Table
 from quidditch.index.stored_fields import SourceWriter, id_rows
 from quidditch.index.text_inversion import TextInversion, Tokens
@@ -87,7 +88,7 @@ class Vocabularies:
     out. A vocabulary past its share is replaced between segments, never under one that is being built."""
 
     def __init__(self, limit_bytes: int) -> None:
-        self._limit_bytes = limit_bytes
+        self.limit_bytes = limit_bytes
         self._by_field: OrderedDict[tuple[str, str], Vocabulary] = OrderedDict()
 
     def of(self, field: TextField) -> Vocabulary:
@@ -104,7 +105,7 @@ class Vocabularies:
 
     @property
     def over_limit(self) -> bool:
-        return self.size_bytes > self._limit_bytes
+        return self.size_bytes > self.limit_bytes
 
     def trim(self) -> None:
         """Forget vocabularies until the rest fits; only while no segment is being built."""
@@ -133,6 +134,13 @@ class _TextBuilder:
 
     def sort(self, tokens: Tokens) -> None:
         self._inversion.sort(tokens)
+
+    def take(self, docs: U32s, lengths: U32s, run: Run | None) -> None:
+        self._inversion.take(docs, lengths, run)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return self._inversion.vocabulary
 
     def rows(self, segment: int, number: int, doc_count: int) -> Iterator[Row | FieldRecord]:
         field, inversion = self._field, self._inversion
@@ -285,23 +293,42 @@ class SegmentBuilder:
 
     def look_up(self, batch: ParsedBatch, ids: Sequence[bytes]) -> Unsorted:
         """The first half of `add_values`: all but the sorting of the text, which `sort` does."""
-        first_doc = np.uint32(len(self.ids))
-        unsorted: Unsorted = []
-        for part in batch.values:
-            builder = self._builder(part.field)
-            docs = part.docs + first_doc
-            if isinstance(builder, _TextBuilder):
-                unsorted.append((builder, builder.look_up(docs, part.values)))
-            elif builder is not None:
-                builder.add(docs, part.values)
-        self.ids.extend(ids)
-        self._id_bytes += sum(map(len, ids)) + 50 * len(ids)
-        return unsorted
+        first_doc, texts = self.take(batch, ids)
+        builders = [(self._text_builder(part.field.path), part) for part in texts]
+        return [(one, one.look_up(part.docs + np.uint32(first_doc), part.values)) for one, part in builders]
 
     def sort(self, unsorted: Unsorted) -> None:
         """The second half; array code, and nearly all of it lets go of the interpreter."""
         for builder, tokens in unsorted:
             builder.sort(tokens)
+
+    def take(self, batch: ParsedBatch, ids: Sequence[bytes]) -> tuple[int, list[FieldValues]]:
+        """Number the batch's documents and take everything but its text: the number of the first, and the text,
+        which `take_text` wants back, analysed."""
+        first_doc = len(self.ids)
+        texts = []
+        for part in batch.values:
+            builder = self._builder(part.field)
+            if isinstance(builder, _TextBuilder):
+                texts.append(part)
+            elif builder is not None:
+                builder.add(part.docs + np.uint32(first_doc), part.values)
+        self.ids.extend(ids)
+        self._id_bytes += sum(map(len, ids)) + 50 * len(ids)
+        return first_doc, texts
+
+    def take_text(self, path: str, docs: U32s, lengths: U32s, run: Run | None) -> None:
+        """One field of the next batch, analysed by the terms of `vocabulary`; see `TextInversion.take`."""
+        self._text_builder(path).take(docs, lengths, run)
+
+    def vocabulary(self, path: str) -> Vocabulary:
+        """Whose term ids a text field's runs have."""
+        return self._text_builder(path).vocabulary
+
+    def _text_builder(self, path: str) -> _TextBuilder:
+        builder = self._builders[path]
+        assert isinstance(builder, _TextBuilder)
+        return builder
 
     def _builder(self, field: Field) -> _Builder | None:
         if field.path not in self._builders:

@@ -29,7 +29,7 @@ class TextInversion:
     """Collects one text field of one segment to be. Term ids come from a vocabulary that outlives it."""
 
     def __init__(self, vocabulary: Vocabulary, *, with_positions: bool, with_freqs: bool) -> None:
-        self._vocabulary = vocabulary
+        self.vocabulary = vocabulary
         self._with_positions = with_positions
         self._with_freqs = with_freqs
         self._runs: list[Run] = []
@@ -43,7 +43,7 @@ class TextInversion:
 
     def look_up(self, docs: U32s, values: Sequence[str]) -> Tokens:
         """The first half of `add`, which needs the vocabulary."""
-        return Tokens(docs, self._vocabulary.invert(values))
+        return Tokens(docs, self.vocabulary.invert(values))
 
     def sort(self, tokens: Tokens) -> None:
         """The second half; batches must come in order here too."""
@@ -76,7 +76,7 @@ class TextInversion:
     def finish(self) -> Iterator[Inverted]:
         """All batches as one, terms in byte order, part by part. Only once: nothing is left here."""
         runs, self._runs = self._runs, []
-        return joined(runs, self._vocabulary.terms, with_freqs=self._with_freqs)
+        return joined(runs, self.vocabulary.terms, with_freqs=self._with_freqs)
 
 
 def _distinct(ascending: U32s) -> U32s:
