@@ -21,6 +21,9 @@ BATCH_DOCS = 4_000
 BATCH_BYTES = 8 << 20
 """Bytes of JSON analysed at once."""
 
+FIRST_CHUNK_SHARE = 4
+"""Which part of a full chunk the first of a stream is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
@@ -79,6 +82,7 @@ class StreamLoader:
         self._id_field = id_field
         self._builder = SegmentBuilder(vocabularies)
         self._taken = 0
+        self._committed_bytes = 0
         self._analysis = analysis
         self._publishing = Stage("publishing")
         self._to_publish: list[tuple[SegmentBuilder, int]] = []
@@ -122,8 +126,13 @@ class StreamLoader:
             self._commit()
         elif len(self._docs) >= BATCH_DOCS or self._batch_bytes >= BATCH_BYTES:
             self._analyse()
-            if self._builder.size_bytes >= self._chunk_bytes or self._vocabularies.over_limit:
+            if self._builder.size_bytes >= self._enough_bytes() or self._vocabularies.over_limit:
                 self._commit()
+
+    def _enough_bytes(self) -> int:
+        """What a chunk holds: as much as went in before, so that a short stream too has its chunks written while the
+        next is read, and a long one makes few segments."""
+        return min(self._chunk_bytes, max(self._chunk_bytes // FIRST_CHUNK_SHARE, self._committed_bytes))
 
     def _take_id(self, doc: Dict[str, Any]) -> tuple[bytes, Dict[str, Any]]:
         """The document's id, and the document without `_id`, which is no part of the source."""
@@ -156,6 +165,7 @@ class StreamLoader:
         if self._taken:
             self._analysis.wait()
             builder, self._builder = self._builder, SegmentBuilder(self._vocabularies)
+            self._committed_bytes += builder.size_bytes
             self._taken = 0
             self._vocabularies.trim()
             self._publishing.wait()
