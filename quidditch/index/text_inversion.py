@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quidditch.analysis.vocabulary import TokenBatch, Vocabulary
+from quidditch.analysis.vocabulary import Found, Vocabulary
 from quidditch.index.inversion import Inverted
 from quidditch.index.runs import Run, joined, sorted_run
 from quidditch.types import U32s
@@ -22,7 +22,7 @@ class Tokens:
     """The tokens of a batch of values; `docs[i]` is the document of value `i`."""
 
     docs: U32s
-    batch: TokenBatch
+    found: Found
 
 
 class TextInversion:
@@ -43,11 +43,11 @@ class TextInversion:
 
     def look_up(self, docs: U32s, values: Sequence[str]) -> Tokens:
         """The first half of `add`, which needs the vocabulary."""
-        return Tokens(docs, self.vocabulary.invert(values))
+        return Tokens(docs, self.vocabulary.find(values))
 
     def sort(self, tokens: Tokens) -> None:
         """The second half; batches must come in order here too."""
-        docs, batch = tokens.docs, tokens.batch
+        docs, batch = tokens.docs, self.vocabulary.batch(tokens.found)
         run = sorted_run(batch, docs, with_positions=self._with_positions) if len(batch.term) else None
         self.take(docs, batch.lengths, run)
 
