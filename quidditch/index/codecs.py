@@ -249,9 +249,9 @@ def split_by(ids: U32s, span: int) -> list[tuple[int, slice]]:
     first, last = int(ids[0]) // span, int(ids[-1]) // span
     if first == last:
         return [(first, slice(0, len(ids)))]
-    inner = np.arange(first + 1, last + 1, dtype=np.uint64) * span
-    # In the ids' own type, or every one of them would be converted first.
-    edges = [0, *np.searchsorted(ids, inner.astype(ids.dtype)).tolist(), len(ids)]
+    # In the ids' own type: of any other, searching would make a copy of all ids.
+    inner = np.arange(first + 1, last + 1, dtype=ids.dtype) * ids.dtype.type(span)
+    edges = [0, *np.searchsorted(ids, inner).tolist(), len(ids)]
     return [(first + i, slice(low, high)) for i, (low, high) in enumerate(pairwise(edges)) if low < high]
 
 
