@@ -13,8 +13,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from quidditch.errors import CorruptIndex
@@ -34,6 +36,7 @@ from quidditch.index.codecs import (
     postings_key,
     split_by,
     unpack_bitmap,
+    unpack_narrow,
     unpack_uints,
 )
 from quidditch.index.inversion import Inverted, runs_to_indices
@@ -362,9 +365,8 @@ def read_frequent(
     rows: Rows, segment: int, field: int, ordinal: int, doc_freq: int, windows: int, *, with_freqs: bool
 ) -> Postings:
     """The postings of a frequent term, from its window rows."""
-    docs: list[U32s] = []
-    freqs: list[U32s] = []
-    bitmaps: list[BitMap] = []
+    whole = BitMap()
+    less_one: list[NDArray[np.unsignedinteger[Any]]] = []
     keys: list[bytes] = []
     for window in range(windows):
         key = postings_key(segment, field, ordinal, window)
@@ -374,22 +376,16 @@ def read_frequent(
         (length,) = struct.unpack_from("<I", value)
         bitmap = unpack_bitmap(value[4 : 4 + length])
         keys.append(key)
-        bitmaps.append(bitmap)
-        docs.append(ids_of(bitmap) + np.uint32(window * WINDOW_DOCS))
+        # Containers are moved as they are: a bitmap made of the numbers would take thirty times as long.
+        whole |= bitmap.shift(window * WINDOW_DOCS) if window else bitmap
         if with_freqs:
-            freqs.append(unpack_uints(value, 4 + length, len(bitmap))[0] + np.uint32(1))
-    if sum(map(len, docs)) != doc_freq:
+            less_one.append(unpack_narrow(value, 4 + length, len(bitmap))[0])
+    if len(whole) != doc_freq:
         raise CorruptIndex(
-            f"segment {segment}, field {field}, term {ordinal}: {sum(map(len, docs))} postings found, "
-            f"{doc_freq} expected"
+            f"segment {segment}, field {field}, term {ordinal}: {len(whole)} postings found, {doc_freq} expected"
         )
-    whole = bitmaps[0] if len(bitmaps) == 1 and keys[0].endswith(b"\0\0") else None
-    return Postings(
-        doc_freq,
-        docs[0] if len(docs) == 1 else np.concatenate(docs),
-        (freqs[0] if len(freqs) == 1 else np.concatenate(freqs)) if with_freqs else None,
-        whole,
-        rows,
-        tuple(keys),
-        None,
-    )
+    freqs = None
+    if with_freqs:
+        freqs = np.concatenate(less_one).astype(np.uint32)
+        freqs += np.uint32(1)
+    return Postings(doc_freq, ids_of(whole), freqs, whole, rows, tuple(keys), None)
