@@ -362,7 +362,6 @@ def read_frequent(
     rows: Rows, segment: int, field: int, ordinal: int, doc_freq: int, windows: int, *, with_freqs: bool
 ) -> Postings:
     """The postings of a frequent term, from its window rows."""
-    docs: list[U32s] = []
     freqs: list[U32s] = []
     bitmaps: list[BitMap] = []
     keys: list[bytes] = []
@@ -374,19 +373,19 @@ def read_frequent(
         (length,) = struct.unpack_from("<I", value)
         bitmap = unpack_bitmap(value[4 : 4 + length])
         keys.append(key)
-        bitmaps.append(bitmap)
-        docs.append(ids_of(bitmap) + np.uint32(window * WINDOW_DOCS))
+        # A shift by whole windows moves containers as they are.
+        bitmaps.append(bitmap.shift(window * WINDOW_DOCS))
         if with_freqs:
             freqs.append(unpack_uints(value, 4 + length, len(bitmap))[0] + np.uint32(1))
-    if sum(map(len, docs)) != doc_freq:
+    whole = bitmaps[0] if len(bitmaps) == 1 else BitMap.union(*bitmaps) if bitmaps else BitMap()
+    if len(whole) != doc_freq:
         raise CorruptIndex(
-            f"segment {segment}, field {field}, term {ordinal}: {sum(map(len, docs))} postings found, "
+            f"segment {segment}, field {field}, term {ordinal}: {len(whole)} postings found, "
             f"{doc_freq} expected"
         )
-    whole = bitmaps[0] if len(bitmaps) == 1 and keys[0].endswith(b"\0\0") else None
     return Postings(
         doc_freq,
-        docs[0] if len(docs) == 1 else np.concatenate(docs),
+        ids_of(whole),
         (freqs[0] if len(freqs) == 1 else np.concatenate(freqs)) if with_freqs else None,
         whole,
         rows,
