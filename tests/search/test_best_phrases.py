@@ -175,3 +175,35 @@ def test_time_is_asked_between_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
         phrase.top_phrase(weight, context, 5, None)
     with pytest.raises(TimeIsUp):
         phrase.phrase_frequencies(weight.primitive, context, None)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    ("terms", "positions", "slop"),
+    [
+        ((b"a", b"b"), (0, 1), 0),
+        ((b"a", b"b"), (0, 1), 2),
+        ((b"a", b"a"), (0, 1), 0),
+        ((b"c", b"a", b"b"), (0, 0, 1), 0),
+        ((b"b", b"a", b"c"), (0, 1, 3), 3),
+    ],
+)
+def test_close_scores_and_ties_keep_their_order(
+    monkeypatch: pytest.MonkeyPatch,
+    seed: int,
+    terms: tuple[bytes, ...],
+    positions: tuple[int, ...],
+    slop: int,
+) -> None:
+    """Many documents about as good, with and without norms, so that a bound that is a little low shows."""
+    dice = np.random.default_rng(seed)
+    monkeypatch.setattr(phrase, "FIRST_VERIFIED", 8)
+    monkeypatch.setattr(phrase, "GROWTH", 2)
+    texts = [" ".join(dice.choice(WORDS, dice.integers(2, 30), p=[0.4, 0.4, 0.15, 0.05])) for _ in range(300)]
+    deleted = frozenset(map(str, dice.choice(300, 20, replace=False).tolist()))
+    segment = segment_of([{"title": text, "body": text} for text in texts], deleted)
+    for field in ("title", "body"):
+        weight = weight_of(ScoredPhrase(field, terms, positions, slop), segment)
+        for count in (1, 2, 5, 10, 25):
+            found = phrase.top_phrase(weight, fresh(segment), count, None)
+            assert ranked(found, count) == of_all(weight, segment, count, None)
