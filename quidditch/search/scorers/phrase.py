@@ -263,10 +263,9 @@ def _in_every_slot(lists: Sequence[Sequence[Postings]], within: BitMap | None) -
 
 
 def _exact(slots: Sequence[Slot], found: Sequence[Sequence[Occurrences]], count: int) -> F64s:
-    """float64[count]: slots with few positions first; each further one is read only where a match may be."""
+    """float64[count]: rare slots first; each further one is read only where a match may still be."""
     last = slots[-1].offset
-    sizes = [_total([each.freqs(count) for each in group]).sum(dtype=np.int64) for group in found]
-    first, *others = np.argsort(sizes, kind="stable").tolist()
+    first, *others = sorted(range(len(found)), key=lambda slot: _doc_freq(found[slot]))
     alive = np.arange(count)
     spots = spots_of(found[first], last - slots[first].offset, count)
     for slot in others:
@@ -279,6 +278,10 @@ def _exact(slots: Sequence[Slot], found: Sequence[Sequence[Occurrences]], count:
     counts = np.zeros(count)
     counts[alive] = spots.counts
     return counts
+
+
+def _doc_freq(group: Sequence[Occurrences]) -> int:
+    return sum(each.postings.doc_freq for each in group)
 
 
 def _sloppy(
