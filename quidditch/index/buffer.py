@@ -135,7 +135,7 @@ class _Part:
             size_bytes=0,
             fields=fields,
         )
-        self.cache = SegmentCache(_CACHE_BYTES)
+        self.cache = SegmentCache(_CACHE_BYTES, lasting=False)
 
 
 class BufferFreezer:

@@ -260,7 +260,7 @@ def ascending_offsets(counts: Ints) -> NDArray[np.int64]:
     offsets = np.empty(len(counts) + 1, np.int64)
     offsets[0] = 0
     # Widened before it is summed: a sum that also converts runs ten times slower.
-    np.cumsum(counts.astype(np.int64), out=offsets[1:])
+    counts.astype(np.int64).cumsum(out=offsets[1:])
     return offsets
 
 

@@ -52,6 +52,9 @@ BLOCK_TERM_BYTES = 1 << 15
 RARE = 128
 """Documents a term may be in and still have its postings inside the block."""
 
+FEW_SHARE = 8
+"""Of a list, fewer postings than this part are found by sums between them, more by the sums of all."""
+
 Row = tuple[Table, bytes, bytes]
 
 
@@ -213,7 +216,7 @@ class Postings:
     def _distances_at(self, freqs: U32s, places: Ints, chosen_freqs: U32s) -> U32s | None:
         """What `distances()` holds of the chosen postings."""
         if self._rows is None:
-            wanted = runs_to_indices(ascending_offsets(freqs)[places], chosen_freqs)
+            wanted = runs_to_indices(_starts_at(freqs, places)[0], chosen_freqs)
             return None if self._inline_positions is None else self._inline_positions[wanted]
         found = []
         for window, chosen in split_by(self._docs[places], WINDOW_DOCS):
@@ -221,9 +224,8 @@ class Postings:
             if value is None:
                 return None
             postings = self._postings_of(window)
-            tokens = ascending_offsets(freqs[postings])
-            wanted = runs_to_indices(tokens[places[chosen] - postings.start], chosen_freqs[chosen])
-            found.append(pick_uints(value, 0, int(tokens[-1]), wanted))
+            starts, total = _starts_at(freqs[postings], places[chosen] - postings.start)
+            found.append(pick_uints(value, 0, total, runs_to_indices(starts, chosen_freqs[chosen])))
         return np.concatenate(found) if found else np.empty(0, np.uint32)
 
     def _postings_of(self, window: int) -> slice:
@@ -251,6 +253,21 @@ class Postings:
             chunks.append(chunk)
             done = end
         return np.concatenate(chunks)
+
+
+def _starts_at(counts: U32s, places: Ints) -> tuple[Ints, int]:
+    """int64[n]: where the runs at some ascending places begin, all runs lying end to end; and their total."""
+    if len(places) * FEW_SHARE > len(counts):
+        offsets = ascending_offsets(counts)
+        return offsets[places], int(offsets[-1])
+    if not len(places):
+        return np.empty(0, np.int64), 0
+    # Sums from each place to the next: no array as long as the list is written.
+    sums = np.add.reduceat(counts, np.append(np.intp(0), places), dtype=counts.dtype)
+    if places[0] == 0:
+        sums[0] = 0
+    ends = np.cumsum(sums, dtype=np.int64)
+    return ends[:-1], int(ends[-1])
 
 
 def _absolute(distances: U32s, offsets: Ints, freqs: U32s) -> U32s:

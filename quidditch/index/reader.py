@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator, Set
+from collections.abc import Hashable, Iterator, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +52,9 @@ class SegmentCache:
     deletes carries their generation in its key.
     """
 
-    def __init__(self, limit_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+    def __init__(self, limit_bytes: int = DEFAULT_CACHE_BYTES, *, lasting: bool = True) -> None:
+        """`lasting` is False for segments that are gone after a few searches: no answer is kept for them."""
+        self.lasting = lasting
         self._limit_bytes = limit_bytes
         self._entries: OrderedDict[tuple[Any, ...], tuple[Any, int]] = OrderedDict()
         self._lock = threading.Lock()
@@ -360,6 +362,19 @@ class SegmentReader:
         if record is None:
             return BitMap()
         return read_presence(self._rows, self.segment_id, record.number, record.present, self.doc_count)
+
+    # ------------------------------------------------------------------------------------- answers of searches
+
+    def recall(self, key: Hashable) -> Any:
+        """What a search has kept under this key, in any snapshot that has the segment; None when nothing is
+        kept."""
+        return self._cache.get(("answer", self.segment_id, key)) if self._cache.lasting else None
+
+    def keep(self, key: Hashable, answer: Any, size_bytes: int) -> None:
+        """Keep what follows from the segment's rows alone, whatever is deleted; shared, so never changed
+        again."""
+        if self._cache.lasting:
+            self._cache.put(("answer", self.segment_id, key), answer, size_bytes)
 
     # ------------------------------------------------------------------------------------------- documents
 

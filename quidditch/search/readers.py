@@ -6,7 +6,7 @@ Postings, columns and lengths hold deleted documents too; only statistics leave 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -127,6 +127,12 @@ class SegmentReader(Protocol):
     def ordinal_terms(self, field: str, ordinals: U32s) -> list[bytes]: ...
 
     def exists(self, field: str) -> BitMap: ...
+
+    def recall(self, key: Hashable) -> Any:
+        """What an earlier search has kept under this key; None when nothing is kept."""
+
+    def keep(self, key: Hashable, answer: Any, size_bytes: int) -> None:
+        """Keep for later searches, within the cache's budget, what follows from the segment's rows alone."""
 
     def ids(self, docs: U32s) -> list[str]: ...
 

@@ -27,6 +27,7 @@ from quidditch.query.primitive import (
 from quidditch.search.readers import SegmentReader
 from quidditch.search.scorers import compound, phrase, sets, term
 from quidditch.search.scorers.context import Adder, Matcher, Scored, Scorer, SegmentContext
+from quidditch.search.scorers.filters import kept
 from quidditch.search.weight import BestOfWeight, BooleanWeight, ConstantWeight, PhraseWeight, TermWeight
 from quidditch.types import DocId
 
@@ -35,12 +36,12 @@ MATCHERS: dict[type, Matcher] = {
     Nothing: sets.match_nothing,
     ScoredTerm: term.match_term,
     ScoredPhrase: phrase.match_phrase,
-    TermSet: sets.match_term_set,
-    TermInterval: sets.match_term_interval,
-    TermPrefix: sets.match_term_prefix,
-    NumberInterval: sets.match_number_interval,
-    NumberSet: sets.match_number_set,
-    HasValue: sets.match_value,
+    TermSet: kept(sets.match_term_set),
+    TermInterval: kept(sets.match_term_interval),
+    TermPrefix: kept(sets.match_term_prefix),
+    NumberInterval: kept(sets.match_number_interval),
+    NumberSet: kept(sets.match_number_set),
+    HasValue: kept(sets.match_value),
     HasId: sets.match_ids,
     Constant: compound.match_constant,
     Boolean: compound.match_boolean,

@@ -19,12 +19,13 @@ from quidditch.query.primitive import (
     ScoredTerm,
 )
 from quidditch.search.scorers.context import NOTHING_SCORED, Scored, SegmentContext, docs_of, gathered
+from quidditch.search.scorers.filters import is_narrow, known_filter, match_filter
 from quidditch.search.weight import BestOfWeight, BooleanWeight, Weight
 from quidditch.types import Ints
 
 
 def match_constant(query: Constant, context: SegmentContext, within: BitMap | None) -> BitMap:
-    return context.matches(query.child, within)
+    return match_filter(query.child, context, within)
 
 
 def match_best(query: BestOf, context: SegmentContext, within: BitMap | None) -> BitMap:
@@ -46,16 +47,13 @@ def match_boolean(query: Boolean, context: SegmentContext, within: BitMap | None
     needed, should = needed_should(query), query.should
     if needed > len(should):
         return BitMap()
-    required = (*query.filter, *query.must)
+    required: list[tuple[Primitive, bool]] = [(child, False) for child in query.filter]
+    required += [(child, True) for child in query.must]
     if should and needed == len(should):
-        required, should = (*required, *should), ()
-    found = within
-    for child in sorted(required, key=lambda child: _expense(child, context)):
-        matched = context.matches(child, found)
-        found = matched if found is None else found & matched
-        if not found:
-            return found
-    if should and needed:
+        required += [(child, True) for child in should]
+        should = ()
+    found = _all_of(required, context, within)
+    if should and needed and (found is None or found):
         chosen = (
             _any_of(should, context, found) if needed == 1 else _several_of(should, needed, context, found)
         )
@@ -63,17 +61,36 @@ def match_boolean(query: Boolean, context: SegmentContext, within: BitMap | None
     for child in query.must_not:
         if not found:
             break
-        found = found - context.matches(child, found)
+        found = found - match_filter(child, context, found)
     return BitMap() if found is None else found
 
 
-def _expense(query: Primitive, context: SegmentContext) -> tuple[int, int]:
-    """Sorts clauses by what it costs to find their documents: lists by length, then scans, phrases last."""
+def _all_of(
+    required: list[tuple[Primitive, bool]], context: SegmentContext, within: BitMap | None
+) -> BitMap | None:
+    """Documents in `within` and every clause; with each stands whether it scores."""
+    found = within
+    if len(required) > 1:
+        required.sort(key=lambda clause: _expense(clause[0], clause[1], context))
+    for child, scored in required:
+        if found is not None and not found:
+            break
+        matched = context.matches(child, found) if scored else match_filter(child, context, found)
+        found = matched if found is None else found & matched
+    return found
+
+
+def _expense(query: Primitive, scored: bool, context: SegmentContext) -> tuple[int, int]:
+    """Sorts clauses by what it costs to find their documents: lists and what is known by length, then scans,
+    phrases last."""
     if isinstance(query, ScoredTerm):
         postings = context.postings(query.field, query.term)
         return 0, 0 if postings is None else postings.doc_freq
     if isinstance(query, HasId | Nothing):
         return 0, 0
+    known = None if scored else known_filter(query, context)
+    if known is not None:
+        return 0, len(known)
     if isinstance(query, ScoredPhrase):
         return 3, 0
     return (2, 0) if isinstance(query, Boolean | BestOf | Constant) else (1, 0)
@@ -82,7 +99,10 @@ def _expense(query: Primitive, context: SegmentContext) -> tuple[int, int]:
 def _any_of(children: Sequence[Primitive], context: SegmentContext, within: BitMap | None) -> BitMap:
     if not children:
         return BitMap()
-    return BitMap.union(*(context.matches(child, within) for child in children))
+    found = [context.matches(child, within) for child in children]
+    if within is not None and is_narrow(within, context):
+        found = [matched & within for matched in found]
+    return BitMap.union(*found)
 
 
 def _several_of(

@@ -263,22 +263,29 @@ def _in_every_slot(lists: Sequence[Sequence[Postings]], within: BitMap | None) -
 
 
 def _exact(slots: Sequence[Slot], found: Sequence[Sequence[Occurrences]], count: int) -> F64s:
-    """float64[count]: slots with few positions first; each further one is read only where a match may be."""
+    """float64[count]: rare slots first; each further one is read only where a match may still be."""
     last = slots[-1].offset
-    sizes = [_total([each.freqs(count) for each in group]).sum(dtype=np.int64) for group in found]
-    first, *others = np.argsort(sizes, kind="stable").tolist()
-    alive = np.arange(count)
-    spots = spots_of(found[first], last - slots[first].offset, count)
-    for slot in others:
-        group = found[slot] if len(alive) == count else [each.among(alive) for each in found[slot]]
-        spots = in_both(spots, spots_of(group, last - slots[slot].offset, len(alive)))
-        kept = np.flatnonzero(spots.counts)
-        alive, spots = alive.take(kept), spots._replace(counts=spots.counts.take(kept))
-    if not others:
-        spots = in_both(spots, spots)
     counts = np.zeros(count)
-    counts[alive] = spots.counts
+    first, *others = sorted(range(len(found)), key=lambda slot: _doc_freq(found[slot]))
+    spots = spots_of(found[first], last - slots[first].offset, count)
+    alive: Ints = np.arange(count)
+    # A phrase of one slot is met with itself: what a text has twice at one position counts once.
+    for slot in others or [first]:
+        if spots is None or not len(alive):
+            return counts
+        group = found[slot] if len(alive) == count else [each.among(alive) for each in found[slot]]
+        there = spots_of(group, last - slots[slot].offset, len(alive))
+        if there is None:
+            return counts
+        rows, spots = in_both(spots, there)
+        alive = alive.take(rows)
+    if spots is not None:
+        counts[alive] = spots.counts
     return counts
+
+
+def _doc_freq(group: Sequence[Occurrences]) -> int:
+    return sum(each.postings.doc_freq for each in group)
 
 
 def _sloppy(
@@ -286,7 +293,10 @@ def _sloppy(
 ) -> F64s:
     last = slots[-1].offset
     shifts = [last - slot.offset for slot in slots]
-    keys = [row_keys(spots_of(group, shift, count)) for group, shift in zip(found, shifts, strict=True)]
+    spots = [spots_of(group, shift, count) for group, shift in zip(found, shifts, strict=True)]
+    keys = [row_keys(each) for each in spots if each is not None]
+    if len(keys) < len(slots):
+        return np.zeros(count)
     counts = window_frequencies(keys, query.slop, count)
     if _repeats_a_term(slots):
         return distinct_token_frequencies(keys, shifts, query.slop, counts)

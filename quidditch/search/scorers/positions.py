@@ -51,10 +51,16 @@ class Occurrences(NamedTuple):
 
 
 class Spots(NamedTuple):
-    """Positions of candidates, ascending in each: row `i` has the next `counts[i]` of `positions`."""
+    """Positions of candidates, ascending in each: row `i` has `positions[offsets[i]:offsets[i + 1]]`, one at
+    least."""
 
-    counts: Ints
+    offsets: Ints
     positions: Ints
+
+    @property
+    def counts(self) -> Ints:
+        counts: Ints = self.offsets[1:] - self.offsets[:-1]
+        return counts
 
 
 def locate(
@@ -85,29 +91,22 @@ def places_of(chosen: U32s, docs: U32s, doc_count: int) -> Ints:
     return np.flatnonzero(mask.take(docs))
 
 
-def spots_of(group: Sequence[Occurrences], shift: int, count: int) -> Spots:
-    """Where any of a slot's terms stands in `count` candidates, `shift` added to each position."""
-    if len(group) == 1:
-        return _spots(group[0], shift, count)
+def spots_of(group: Sequence[Occurrences], shift: int, count: int) -> Spots | None:
+    """Where any of a slot's terms stands in `count` candidates, `shift` added to each position; None where the
+    field keeps no positions."""
+    read = [each.postings.positions_at(each.places) for each in group]
+    known = [
+        (each.rows, Spots(found[0].astype(np.intp), found[1] + np.uint32(shift) if shift else found[1]))
+        for each, found in zip(group, read, strict=True)
+        if found is not None
+    ]
+    if len(group) == 1 or not known:
+        return known[0][1] if known else None
     # Several terms may stand at one place of the text; as a place for the slot it is one.
-    keys = _distinct(
-        np.sort(np.concatenate([_keys(_spots(each, shift, count)) for each in group]), kind="stable")
-    )
-    counts: Ints = np.bincount((keys >> _ROW).astype(np.intp), minlength=count)
-    return Spots(counts, keys.astype(np.uint32))
-
-
-def _spots(found: Occurrences, shift: int, count: int) -> Spots:
-    stored = found.postings.positions_at(found.places)
-    if stored is None:
-        return Spots(np.zeros(count, np.intp), np.empty(0, np.uint32))
-    offsets, positions = stored
-    counts: Ints = offsets[1:].astype(np.intp) - offsets[:-1].astype(np.intp)
-    if found.rows is not None:
-        spread = np.zeros(count, np.intp)
-        spread[found.rows] = counts
-        counts = spread
-    return Spots(counts, positions + np.uint32(shift) if shift else positions)
+    parts = [_keys(spots) if rows is None else _keys(spots, rows) for rows, spots in known]
+    keys = _distinct(np.sort(np.concatenate(parts), kind="stable"))
+    counts = np.bincount((keys >> _ROW).astype(np.intp), minlength=count)
+    return Spots(ascending_offsets(counts), keys.astype(np.uint32))
 
 
 def row_keys(spots: Spots) -> U64s:
@@ -115,9 +114,9 @@ def row_keys(spots: Spots) -> U64s:
     return _distinct(_keys(spots))
 
 
-def _keys(spots: Spots) -> U64s:
-    rows = np.arange(len(spots.counts), dtype=np.uint64) << _ROW
-    keys: U64s = np.repeat(rows, spots.counts)
+def _keys(spots: Spots, rows: Ints | None = None) -> U64s:
+    numbers = np.arange(len(spots.offsets) - 1) if rows is None else rows
+    keys: U64s = (numbers.astype(np.uint64) << _ROW).repeat(spots.counts)
     keys += spots.positions.astype(np.uint64)
     return keys
 
@@ -127,49 +126,41 @@ def _distinct(keys: U64s) -> U64s:
     return keys if len(keys) < 2 or new.all() else keys[new]
 
 
-def in_both(few: Spots, many: Spots) -> Spots:
-    """The positions that both have, each once; cheapest with the fewer ones first."""
-    ends = np.maximum(_ends(few), _ends(many))
-    bases = ascending_offsets(ends)
-    total = int(bases[-1])
-    if total <= SPARSE * (len(few.positions) + len(many.positions)):
+def in_both(few: Spots, many: Spots) -> tuple[Ints, Spots]:
+    """(rows, spots): the positions that both have, each once, and the rows that have one; cheapest with the
+    fewer positions first."""
+    bases = ascending_offsets(np.maximum(_ends(few), _ends(many)))
+    if bases[-1] <= SPARSE * (len(few.positions) + len(many.positions)):
         keys, there = _marked(few, many, bases)
     else:
         keys, there = _looked_up(few, many)
-    hits = np.flatnonzero(there)
-    repeated = np.flatnonzero(keys.take(hits[1:]) == keys.take(hits[:-1]))
-    there[hits.take(repeated)] = False
-    return Spots(_counts_where(there, few.counts), few.positions[there])
+    hits = there.nonzero()[0]
+    hit_keys = keys.take(hits)
+    repeated = (hit_keys[1:] == hit_keys[:-1]).nonzero()[0]
+    if len(repeated):
+        hits = np.delete(hits, repeated + 1)
+    offsets = hits.searchsorted(few.offsets)
+    rows = (offsets[1:] > offsets[:-1]).nonzero()[0]
+    return rows, Spots(np.append(offsets.take(rows), len(hits)), few.positions.take(hits))
+
+
+def _ends(spots: Spots) -> Ints:
+    """int64[rows]: one more than each row's last position."""
+    ends: Ints = spots.positions.take(spots.offsets[1:] - 1).astype(np.int64) + 1
+    return ends
 
 
 def _marked(few: Spots, many: Spots, bases: Ints) -> tuple[Ints, Bools]:
     """Through flags for every position that a candidate may have, one candidate after the other."""
     flags = np.zeros(int(bases[-1]), np.bool_)
-    flags[np.repeat(bases[:-1], many.counts) + many.positions] = True
-    keys = np.repeat(bases[:-1], few.counts) + few.positions
+    flags[bases[:-1].repeat(many.counts) + many.positions] = True
+    keys = bases[:-1].repeat(few.counts) + few.positions
     return keys, flags.take(keys)
 
 
 def _looked_up(few: Spots, many: Spots) -> tuple[Ints, Bools]:
     """Through a binary search: long documents with few positions."""
     keys, hay = _keys(few), _keys(many)
-    places = np.searchsorted(hay, keys)
+    places = hay.searchsorted(keys)
     places[places == len(hay)] = 0
-    return keys, hay.take(places) == keys if len(hay) else np.zeros(len(keys), np.bool_)
-
-
-def _ends(spots: Spots) -> Ints:
-    """int64[rows]: one more than each row's last position, 0 where it has none."""
-    ends = np.zeros(len(spots.counts), np.int64)
-    if len(spots.positions):
-        last = np.cumsum(spots.counts) - 1
-        ends = np.where(spots.counts > 0, spots.positions.take(np.maximum(last, 0)).astype(np.int64) + 1, 0)
-    return ends
-
-
-def _counts_where(there: Bools, counts: Ints) -> Ints:
-    """int64[rows]: how many of each row's positions are marked."""
-    if len(there) == 0:
-        return np.zeros(len(counts), np.int64)
-    before = ascending_offsets(there.view(np.uint8))
-    return np.diff(before.take(ascending_offsets(counts)))
+    return keys, hay.take(places) == keys

@@ -23,6 +23,7 @@ from quidditch.query.primitive import (
 )
 from quidditch.search.readers import Column, Postings, SegmentReader, distinct_docs
 from quidditch.search.scorers.context import Scored, SegmentContext, bitmap_of_mask, docs_of
+from quidditch.search.scorers.filters import match_filter
 from quidditch.search.weight import ConstantWeight
 from quidditch.types import Bools, U32s
 
@@ -35,9 +36,12 @@ lists."""
 
 LISTS_AT_ONCE = 4096
 
+FEW_NUMBERS = 8
+"""Up to so many numbers are compared one by one, which is faster than looking each value up."""
+
 
 def score_constant(weight: ConstantWeight, context: SegmentContext, within: BitMap | None) -> Scored:
-    docs = docs_of(context.matches(weight.primitive, within), within)
+    docs = docs_of(match_filter(weight.primitive, context, within), within)
     return Scored(docs, np.broadcast_to(np.float64(weight.value), len(docs)))
 
 
@@ -189,7 +193,11 @@ def match_number_set(query: NumberSet, context: SegmentContext, within: BitMap |
     wanted = [value for value in query.values if column.minimum <= value <= column.maximum]
     if not wanted:
         return BitMap()
-    return _column_docs(column, np.isin(column.values, np.array(wanted, column.values.dtype)))
+    if len(wanted) <= FEW_NUMBERS:
+        chosen = np.logical_or.reduce([column.values == value for value in wanted])
+    else:
+        chosen = np.isin(column.values, np.array(wanted, column.values.dtype))
+    return _column_docs(column, chosen)
 
 
 def _column_docs(column: Column, chosen: Bools) -> BitMap:
