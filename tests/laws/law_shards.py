@@ -117,7 +117,7 @@ def _document(words: list[str], style: str, rng: np.random.Generator) -> dict[st
     if style == "long" or (style == "mixed" and rng.random() < 0.5):
         text += ["pad"] * int(rng.integers(100, LONGEST))
     joined = " ".join(text)
-    whole = {field: joined for field in TEXTS} | {field: words for field in KEYWORDS}
+    whole = dict.fromkeys(TEXTS, joined) | dict.fromkeys(KEYWORDS, words)
     # Fields that not every document has, so that they are told apart by what they lack.
     kept = whole if style in ("alike", "tiny") else {f: own for f, own in whole.items() if rng.random() < 0.9}
     return {**kept, "n": 0 if style == "alike" else int(rng.integers(100))}
