@@ -19,10 +19,11 @@ Doc: TypeAlias = dict[str, Any]
 SEED = 20240229
 SHORT_DOCUMENTS = 500_000
 SHORT_WORDS = (12, 28)
+GROUPS = {"half": 0.5, "tenth": 0.1, "hundredth": 0.01, "thousandth": 0.001}
 
 
 def read_jsonl(path: Path) -> Iterator[Doc]:
-    """`_id`, `title` and `text` of every line; other fields are left out, as peers would not index them."""
+    """`_id`, `title`, `text` and `group` of every line; other fields are left out, as peers would not index them."""
     decode = msgspec.json.Decoder(dict[str, Any]).decode
     with path.open("rb") as lines:
         for number, line in enumerate(lines):
@@ -31,7 +32,15 @@ def read_jsonl(path: Path) -> Iterator[Doc]:
                 "_id": str(doc.get("_id", number)),
                 "title": doc.get("title") or "",
                 "text": doc.get("text") or "",
+                "group": doc.get("group") or [],
             }
+
+
+def grouped(docs: Iterable[Doc], seed: int = SEED) -> Iterator[Doc]:
+    """The documents, each with a list `group`: every group of `GROUPS` holds its share, drawn independently."""
+    dice = random.Random(seed)
+    for doc in docs:
+        yield {**doc, "group": [name for name, share in GROUPS.items() if dice.random() < share]}
 
 
 def write_jsonl(path: Path, docs: Iterable[Doc]) -> int:
@@ -56,25 +65,30 @@ def repeated(docs: Sequence[Doc], times: int, seed: int = SEED) -> Iterator[Doc]
             yield {"_id": f"{doc['_id']}-{copy}", "title": doc["title"], "text": " ".join(words)}
 
 
-def short(docs: Sequence[Doc], count: int = SHORT_DOCUMENTS, seed: int = SEED) -> Iterator[Doc]:
-    """`count` documents of about twenty words, cut out of the texts one after the other."""
-    lengths = random.Random(seed)
-    pieces = _pieces(itertools.count(), docs, lengths)
-    for number, (title, words) in enumerate(itertools.islice(pieces, count)):
-        yield {"_id": str(number), "title": title, "text": " ".join(words)}
+def short(
+    docs: Sequence[Doc],
+    count: int = SHORT_DOCUMENTS,
+    seed: int = SEED,
+    words: tuple[int, int] = SHORT_WORDS,
+) -> Iterator[Doc]:
+    """`count` documents of about twenty words (or as many as said), cut out of the texts one after the other."""
+    dice = random.Random(seed)
+    pieces = _pieces(itertools.count(), docs, dice, words)
+    for number, (title, cut) in enumerate(itertools.islice(pieces, count)):
+        yield {"_id": str(number), "title": title, "text": " ".join(cut)}
 
 
 def _pieces(
-    passes: Iterable[int], docs: Sequence[Doc], lengths: random.Random
+    passes: Iterable[int], docs: Sequence[Doc], dice: random.Random, size: tuple[int, int]
 ) -> Iterator[tuple[str, list[str]]]:
     for turn in passes:
         for doc in docs:
             words = doc["text"].split()
             if turn:
-                lengths.shuffle(words)
+                dice.shuffle(words)
             start = 0
             while start < len(words):
-                end = start + lengths.randint(*SHORT_WORDS)
+                end = start + dice.randint(*size)
                 yield doc["title"], words[start:end]
                 start = end
 

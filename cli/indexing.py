@@ -53,6 +53,10 @@ def index(
     chunk: Annotated[
         int, typer.Option("--chunk", metavar="N", min=1, help="Documents handed to the index at a time.")
     ] = DEFAULT_BATCH,
+    workers: Annotated[
+        int,
+        typer.Option("--workers", metavar="N", min=1, max=64, help="Processes that analyse the documents."),
+    ] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Put documents from files into an index, making both as needed.
@@ -68,7 +72,9 @@ def index(
     started = time.perf_counter()
     with quidditch.connect(location) as db, _progress(sizes) as progress:
         into = _target(db, name, mappings)
-        ingest = Ingest(kept, report=shown, progress=progress, remark=render.print_note, batch=chunk)
+        ingest = Ingest(
+            kept, report=shown, progress=progress, remark=render.print_note, batch=chunk, workers=workers
+        )
         try:
             ingest.run(into, files, format, id_field or None)
         except KeyboardInterrupt:

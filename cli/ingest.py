@@ -135,6 +135,7 @@ class Ingest:
         remark: Callable[[str], None] = lambda _: None,
         batch: int = DEFAULT_BATCH,
         batch_bytes: int = BATCH_BYTES,
+        workers: int = 1,
     ) -> None:
         self.tally = Tally()
         self._rejects = rejects
@@ -143,6 +144,7 @@ class Ingest:
         self._remark = remark
         self._batch = batch
         self._batch_bytes = batch_bytes
+        self._workers = workers
 
     def run(self, index: Index, inputs: Sequence[str], fmt: Format | None, id_field: str | None) -> Tally:
         """Everything in the inputs that is a document, in the index; the tally also stays on `self`."""
@@ -150,7 +152,7 @@ class Ingest:
         ended = False
         while not ended:
             batch = _Batch(stream, self._batch, self._batch_bytes)
-            result = index.add_many(batch.documents(), id_field=id_field)
+            result = index.add_many(batch.documents(), id_field=id_field, workers=self._workers)
             self.tally.documents += result.ok
             for item in result.errors:
                 self._reject(batch.origins[item.position], item.error or "refused")

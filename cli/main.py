@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from quidditch.version import __version__
 
-from . import admin, demo, documents, indexing, render, safekeeping, searching, torture
+from . import admin, bench, demo, documents, indexing, render, safekeeping, searching, torture
 from .failures import EPILOG, INTERRUPTED, OUTPUT_CLOSED, Failure, describe
 from .opening import AS_JSON
 
@@ -99,6 +99,7 @@ for command in (
     admin.stats,
     searching.analyze,
     admin.merge,
+    bench.bench,
     safekeeping.check,
     safekeeping.backup,
     safekeeping.restore,

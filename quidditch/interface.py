@@ -363,6 +363,7 @@ class Index(Protocol):
         id_field: str | None = "_id",
         progress: bool = False,
         chunk: int | None = None,
+        workers: int = 1,
     ) -> BulkResult: ...
 
     def bulk(self, actions: Iterable[Any], *, refresh: bool = False) -> BulkResult: ...

@@ -12,7 +12,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.conftest import MAPPINGS
 from benchmarks.corpora import Doc, synthetic, write_jsonl
-from benchmarks.peers.measure import run_child
+from benchmarks.peers.processes import run_child
 from quidditch.interface import Database, Index
 
 NAMES = itertools.count()
@@ -86,7 +86,7 @@ def test_force_merge(benchmark: BenchmarkFixture, database: Database, docs: list
 def test_memory_of_indexing(tmp_path: Path, documents: int) -> None:
     """The process stays under a bound; `python -m benchmarks.peers` prints the figure for large inputs."""
     write_jsonl(tmp_path / "docs.jsonl", synthetic(documents))
-    answer, private = run_child("index", "quidditch", tmp_path / "docs.jsonl", tmp_path / "index")
+    answer, private = run_child("index", "quidditch", 1, tmp_path / "docs.jsonl", tmp_path / "index")
     print(
         f"{documents} documents: peak {answer['peak_rss_bytes'] / 1e6:.0f} MB, {private / 1e6:.0f} MB private"
     )

@@ -1,4 +1,5 @@
-"""Quidditch beside tantivy-py and SQLite FTS5: the same documents, the same queries, one run.
+"""Quidditch beside tantivy-py, bm25s, SQLite FTS5, LanceDB, DuckDB and Whoosh: the same documents, one run.
 
-`python -m benchmarks.peers --help` tells how.
+`python -m benchmarks.peers --help` tells how; `.report` renders a run of the history, `.plot` draws it, `.growth`
+measures how time grows with the documents.
 """

@@ -1,10 +1,12 @@
-"""`python -m benchmarks.peers`: Quidditch, tantivy-py and SQLite FTS5 on the same documents, in turns."""
+"""`python -m benchmarks.peers`: Quidditch and others on the same documents and queries, in turns."""
 
 from __future__ import annotations
 
 import itertools
 import json
 import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -12,16 +14,31 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks.corpora import SHORT_DOCUMENTS, Doc, read_jsonl, repeated, short, synthetic, write_jsonl
+from benchmarks.corpora import (
+    SEED,
+    SHORT_DOCUMENTS,
+    Doc,
+    grouped,
+    read_jsonl,
+    repeated,
+    short,
+    synthetic,
+    write_jsonl,
+)
 from benchmarks.machine import machine_facts
+from benchmarks.peers import measure
 from benchmarks.peers.engines import ENGINES
-from benchmarks.peers.measure import Indexing, measure_indexing, measure_opening, measure_queries
-from benchmarks.peers.report import Run, print_run
-from benchmarks.questions import query_classes
+from benchmarks.peers.engines.contract import Need
+from benchmarks.peers.latency import Budget, lacking, measure_queries
+from benchmarks.peers.report import TABLE_WIDTH, print_run
+from benchmarks.peers.run import Asked, Run
+from benchmarks.questions import QueryClass, query_classes, variants
 
-HISTORY = Path(__file__).parents[1] / "history"
 QUERY_SOURCE_DOCUMENTS = 50_000
-TABLE_WIDTH = 130
+WARM_UP_QUERIES = 5
+PARTS = ("indexing", "threads", "opening", "queries", "processes", "adding")
+NEEDED_BY_PARTS: tuple[tuple[Need, str], ...] = (("threads", "threads"), ("add", "adding"))
+FAMILIES = ("plain", "totals", "filters", "sizes")
 
 
 class Corpus(StrEnum):
@@ -43,52 +60,141 @@ def main(
     engines: Annotated[str, typer.Option(help="Comma-separated, the order they take turns in.")] = ",".join(
         ENGINES
     ),
-    queries: Annotated[int, typer.Option(min=1, help="Queries of each class.")] = 50,
-    rounds: Annotated[int, typer.Option(min=1, help="Measured turns through the queries.")] = 3,
+    parts: Annotated[str, typer.Option(help="What to measure, comma-separated.")] = ",".join(PARTS),
+    classes: Annotated[
+        str, typer.Option(help='Families, or names of classes as "one word", comma-separated.')
+    ] = ",".join(FAMILIES),
+    queries: Annotated[int, typer.Option(min=1, help="Different queries of each class.")] = 200,
+    rounds: Annotated[
+        int, typer.Option(min=0, help="Warm turns through the queries, after the cold one.")
+    ] = 3,
     index_rounds: Annotated[int, typer.Option(min=1, help="Turns of indexing; the best counts.")] = 1,
     budget_s: Annotated[
-        float, typer.Option(help="Seconds an engine may take for one class and turn.")
+        float,
+        typer.Option(help="Seconds an anchor may take for the cold turn of a class, and for all warm ones."),
     ] = 20.0,
-    totals: Annotated[bool, typer.Option(help="Ask for the number of all hits too.")] = False,
+    others_budget_s: Annotated[
+        float, typer.Option(help="The same for the engines beside the anchors.")
+    ] = 1.5,
+    index_budget_s: Annotated[float, typer.Option(help="Seconds an engine may take for indexing.")] = 300.0,
+    process_seconds: Annotated[
+        float, typer.Option(help="Seconds of each load by one and two processes.")
+    ] = 3.0,
+    adds: Annotated[int, typer.Option(min=1, help="Documents added one by one to the full index.")] = 50,
     work: Annotated[
         Path | None, typer.Option(resolve_path=True, help="Folder to keep documents and indices in.")
     ] = None,
+    reuse: Annotated[bool, typer.Option(help="Search what an earlier run left in --work.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON in place of tables.")] = False,
     save: Annotated[
         str | None, typer.Option(help="Name of a file to write under benchmarks/history.")
     ] = None,
 ) -> None:
     """Measure indexing, size, memory, opening and queries, and print them side by side."""
-    names = [name.strip() for name in engines.split(",")]
-    if unknown := [name for name in names if name not in ENGINES]:
-        raise typer.BadParameter(f"unknown engine {unknown[0]!r}: there are {', '.join(ENGINES)}")
-    versions = {name: ENGINES[name].version() for name in names}
+    names = chosen(engines, list(ENGINES), "engine")
+    wanted = chosen(parts, PARTS, "part")
+    if reuse and work is None:
+        raise typer.BadParameter("--reuse needs the --work of the earlier run")
     with tempfile.TemporaryDirectory(prefix="quidditch-peers-") as scratch:
         folder = work or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        docs_file, documents = make_documents(folder, data, corpus, repeat, limit)
-        sample = list(itertools.islice(read_jsonl(docs_file), QUERY_SOURCE_DOCUMENTS))
-        classes = query_classes(sample, queries)
-        present = [name for name in names if versions[name]]
-        indexing: dict[str, Indexing] = measure_indexing(present, docs_file, documents, folder, index_rounds)
-        measure_opening(indexing, classes, folder, rounds)
-        latencies = measure_queries(present, classes, folder, rounds, budget_s, totals)
-        facts = {
-            "corpus": corpus.value,
-            "data": data.parent.name if data else "synthetic",
-            "repeat": repeat,
-            "documents": documents,
-            "bytes": docs_file.stat().st_size,
-            "totals": totals,
+        docs_file, documents = (
+            existing_documents(folder) if reuse else make_documents(folder, data, corpus, repeat, limit)
+        )
+        reasons = {
+            name: [reason] for name in names if (reason := ENGINES[name].absence(documents)) is not None
         }
-    run = Run(facts, machine_facts(), versions, indexing, latencies)
+        present = [name for name in names if name not in reasons]
+        sample = list(itertools.islice(read_jsonl(docs_file), QUERY_SOURCE_DOCUMENTS))
+        run = Run(
+            corpus={
+                "corpus": corpus.value,
+                "data": data.parent.name if data else "synthetic",
+                "repeat": repeat,
+                "documents": documents,
+                "bytes": docs_file.stat().st_size,
+            },
+            machine=machine_facts(),
+            versions={name: ENGINES[name].version() if name in present else None for name in names},
+        )
+        plain = query_classes(sample, queries)
+        asked = chosen_classes(classes, [*plain, *variants(plain)])
+        if not reuse:
+            indexing, stopped = measure.measure_indexing(
+                present, docs_file, documents, folder, index_rounds, index_budget_s
+            )
+            reasons |= {name: [reason] for name, reason in stopped.items()}
+            run = replace(run, indexing=indexing)
+        present = [name for name in present if name not in reasons]
+        if "threads" in wanted:
+            found = measure.measure_two_threads(
+                present, docs_file, documents, folder, index_rounds, index_budget_s
+            )
+            run = replace(run, two_threads=found)
+        mixed = measure.write_queries(plain, folder / "queries.json")
+        if "opening" in wanted:
+            opening = run.indexing or {name: measure.Indexing() for name in present}
+            measure.measure_opening(opening, mixed, folder, 3, budget_s)
+            run = replace(run, indexing=opening)
+        if "queries" in wanted:
+            warm_ups = warming(sample, asked)
+            budget = Budget(budget_s, others_budget_s)
+            latencies = measure_queries(present, asked, warm_ups, folder, rounds, budget)
+            shapes = {each.name: Asked(each.family, each.plain) for each in asked}
+            run = replace(run, queries=latencies, asked=shapes)
+        if "processes" in wanted:
+            loads = measure.measure_processes(present, mixed, folder, 2, process_seconds)
+            run = replace(run, processes=loads)
+        if "adding" in wanted:
+            run = replace(run, adding=measure.measure_adding(present, mixed, folder, adds))
+    run = replace(run, reasons=reasons | left_out(present, asked, wanted))
+    if save:
+        run.save(save)
     if as_json:
-        print(json.dumps(run.to_dict(), indent=2))
+        print(json.dumps(asdict(run), indent=1))
     else:
         print_run(run, Console(width=max(Console().width, TABLE_WIDTH)))
-    if save:
-        HISTORY.mkdir(exist_ok=True)
-        (HISTORY / f"{save}.json").write_text(json.dumps(run.to_dict(), indent=2) + "\n")
+
+
+def chosen(text: str, known: Sequence[str], what: str) -> list[str]:
+    """The names in a list by commas. raises: typer.BadParameter for one that is not known"""
+    names = [name.strip() for name in text.split(",")]
+    if unknown := [name for name in names if name not in known]:
+        raise typer.BadParameter(f"unknown {what} {unknown[0]!r}: there are {', '.join(known)}")
+    return names
+
+
+def chosen_classes(text: str, classes: Sequence[QueryClass]) -> list[QueryClass]:
+    """Those of the families and names; names of variants hold commas, so they are chosen by their class."""
+    names = chosen(text, [*FAMILIES, *(each.name for each in classes if each.family == "plain")], "class")
+    families = [name for name in names if name in FAMILIES] or list(FAMILIES)
+    bases = [name for name in names if name not in FAMILIES]
+    return [
+        each
+        for each in classes
+        if each.family in families and (not bases or (each.plain or each.name) in bases)
+    ]
+
+
+def warming(sample: Sequence[Doc], asked: Sequence[QueryClass]) -> dict[str, QueryClass]:
+    """For each class a few queries of the same shape from another draw."""
+    drawn = query_classes(sample, WARM_UP_QUERIES, seed=SEED + 1)
+    others = {each.name: each for each in [*drawn, *variants(drawn)]}
+    return {each.name: others[each.name] for each in asked}
+
+
+def left_out(
+    present: Sequence[str], asked: Sequence[QueryClass], wanted: Sequence[str]
+) -> dict[str, list[str]]:
+    """By engine, what it could not do of what was asked for."""
+    found: dict[str, list[str]] = {}
+    for name in present:
+        reasons = [reason for each in asked if (reason := lacking(name, each))] if "queries" in wanted else []
+        reasons += [ENGINES[name].lacks.get(need, "") for need, part in NEEDED_BY_PARTS if part in wanted]
+        reasons = list(dict.fromkeys(filter(None, reasons)))
+        if reasons:
+            found[name] = reasons
+    return found
 
 
 def make_documents(
@@ -98,7 +204,16 @@ def make_documents(
     source: list[Doc] = list(read_jsonl(data) if data else synthetic(20_000))
     made = short(source, SHORT_DOCUMENTS) if corpus is Corpus.SHORT else repeated(source, repeat)
     docs_file = folder / "docs.jsonl"
-    return docs_file, write_jsonl(docs_file, itertools.islice(made, limit))
+    return docs_file, write_jsonl(docs_file, grouped(itertools.islice(made, limit)))
+
+
+def existing_documents(folder: Path) -> tuple[Path, int]:
+    """The same, of an earlier run."""
+    docs_file = folder / "docs.jsonl"
+    if not docs_file.exists():
+        raise typer.BadParameter(f"there is no {docs_file} from an earlier run")
+    with docs_file.open("rb") as lines:
+        return docs_file, sum(1 for _ in lines)
 
 
 if __name__ == "__main__":

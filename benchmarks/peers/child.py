@@ -1,48 +1,117 @@
 """One measurement in a process of its own, so that memory and start-up are this engine's alone.
 
-    python -m benchmarks.peers.child index ENGINE DOCS.jsonl FOLDER
-    python -m benchmarks.peers.child open ENGINE FOLDER QUERIES.json
+    python -m benchmarks.peers.child index ENGINE THREADS DOCS.jsonl FOLDER
+    python -m benchmarks.peers.child open ENGINE FOLDER QUERIES.json SECONDS
+    python -m benchmarks.peers.child load ENGINE FOLDER QUERIES.json SECONDS
+    python -m benchmarks.peers.child add ENGINE FOLDER QUERIES.json COUNT
 
-Prints one JSON object.
+Prints one JSON object. `load` prints "ready" before it, and starts on a line of standard input.
 """
 
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import platform
 import resource
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from benchmarks.corpora import read_jsonl
 from benchmarks.peers.engines import ENGINES
+from benchmarks.peers.engines.contract import Searcher
+from benchmarks.questions import Kind
+
+WARM_UP_QUERIES = 20
 
 
-def index(engine: str, docs: str, folder: str) -> dict[str, float]:
+def index(engine: str, threads: str, docs: str, folder: str) -> dict[str, float]:
     """Seconds from the first line read to all on disk, JSON decoding included and imports not."""
     importlib.import_module(ENGINES[engine].module)
     started = time.perf_counter()
-    ENGINES[engine].build(read_jsonl(Path(docs)), Path(folder))
+    ENGINES[engine].build(read_jsonl(Path(docs)), Path(folder), int(threads))
     return {"seconds": time.perf_counter() - started, "peak_rss_bytes": peak_rss_bytes()}
 
 
-def open_and_ask(engine: str, folder: str, queries: str) -> dict[str, float]:
-    """Seconds of the import, and from opening to the first answer; memory after all of them."""
-    asked = json.loads(Path(queries).read_text())
+def open_and_ask(engine: str, folder: str, queries: str, seconds: str) -> dict[str, float]:
+    """Seconds of the import, and from opening to the first answer; memory after the queries, and how many.
+
+    It stops asking when the seconds are over; with 0 the first query is the only one.
+    """
+    asked = read_queries(engine, queries)
     started = time.perf_counter()
     importlib.import_module(ENGINES[engine].module)
     began = time.perf_counter()
     searcher = ENGINES[engine].open(Path(folder))
-    kind, words = asked[0]
-    searcher.search(searcher.prepare(kind, words), 10, False)
+    ask(searcher, *asked[0])
     first = time.perf_counter() - began
-    for kind, words in asked:
-        searcher.search(searcher.prepare(kind, words), 10, False)
+    count, until = 0, began + float(seconds)
+    for query in asked:
+        if time.perf_counter() >= until:
+            break
+        ask(searcher, *query)
+        count += 1
     memory = {"resident_bytes": memory_bytes("VmRSS"), "private_bytes": memory_bytes("RssAnon")}
     searcher.close()
-    return {"import_seconds": began - started, "open_seconds": first, **memory}
+    return {"import_seconds": began - started, "open_seconds": first, "asked": count, **memory}
+
+
+def load(engine: str, folder: str, queries: str, seconds: str) -> dict[str, float]:
+    """Queries answered, and the seconds that took, going through them over and over."""
+    asked = read_queries(engine, queries)
+    searcher = ENGINES[engine].open(Path(folder))
+    for query in asked[:WARM_UP_QUERIES]:
+        ask(searcher, *query)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    started = time.perf_counter()
+    count, ended = 0, started
+    for query in itertools.cycle(asked):
+        if ended >= started + float(seconds):
+            break
+        ask(searcher, *query)
+        count, ended = count + 1, time.perf_counter()
+    searcher.close()
+    return {"queries": count, "seconds": ended - started}
+
+
+def add(engine: str, folder: str, queries: str, count: str) -> dict[str, list[float]]:
+    """Seconds of adding a document and of a search after it, which must find it, `count` times.
+
+    raises: RuntimeError   the search did not see the document
+    """
+    words = [words for kind, words in read_queries(engine, queries) if kind == "or"]
+    writer = ENGINES[engine].open_writer(Path(folder))
+    adds, searches = [], []
+    for number in range(int(count)):
+        needle = f"needle{number}x{time.time_ns():x}"
+        doc = {"_id": needle, "title": "one more", "text": f"one more {needle}", "group": []}
+        query = writer.prepare("or", [*words[number % len(words)], needle], None)
+        started = time.perf_counter()
+        writer.add(doc)
+        added = time.perf_counter()
+        found = writer.search(query, 10, False)
+        ended = time.perf_counter()
+        if needle not in found:
+            raise RuntimeError(f"{engine} did not find the document added just before")
+        adds.append(added - started)
+        searches.append(ended - added)
+    writer.close()
+    return {"add_seconds": adds, "search_seconds": searches}
+
+
+def ask(searcher: Searcher, kind: Kind, words: list[str]) -> None:
+    searcher.search(searcher.prepare(kind, words, None), 10, False)
+
+
+def read_queries(engine: str, file: str) -> list[tuple[Kind, list[str]]]:
+    """The queries of the file that the engine can answer."""
+    lacks = ENGINES[engine].lacks
+    return [(kind, words) for kind, words in json.loads(Path(file).read_text()) if kind not in lacks]
 
 
 def peak_rss_bytes() -> int:
@@ -65,6 +134,8 @@ def memory_bytes(row: str) -> int:
     return int(rows[row].split()[0]) * 1024
 
 
+COMMANDS: dict[str, Callable[..., Any]] = {"index": index, "open": open_and_ask, "load": load, "add": add}
+
 if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
-    print(json.dumps({"index": index, "open": open_and_ask}[command](*arguments)))
+    print(json.dumps(COMMANDS[command](*arguments)))

@@ -211,7 +211,8 @@ class SurfaceTable:
         at = (self._hashes[1 : self._count + 1] >> self._shift).view(np.int64)
         while ids.size:
             empty = self._slots.take(at) == 0
-            self._slots[at[empty]] = ids[empty]
+            # Backwards, so that of the forms that meet at a slot the one seen first stays: it is the most frequent.
+            self._slots[at[empty][::-1]] = ids[empty][::-1]
             left = np.flatnonzero(self._slots.take(at) != ids)
             ids, at = ids.take(left), (at.take(left) + 1) & (slots - 1)
 

@@ -40,6 +40,20 @@ class TokenBatch:
     ends: U32s
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The tokens of a batch of values as they were looked up: surface ids, `counts` of them to a value.
+
+    `overlaps` says which stand at the position of another, None if none does. `term_of` has the term of each surface
+    that was known when they were found; without it, `ids` are terms.
+    """
+
+    ids: U32s
+    overlaps: Bools | None
+    counts: I64s
+    term_of: U32s | None
+
+
 class Vocabulary:
     """The distinct surface forms and terms one analyzer has seen; term ids are dense from 0 and stable.
 
@@ -84,8 +98,12 @@ class Vocabulary:
 
     def invert(self, values: Sequence[str]) -> TokenBatch:
         """The tokens of `values`, which contain no lone surrogates; memory grows with their size."""
+        return self.batch(self.find(values))
+
+    def find(self, values: Sequence[str]) -> Found:
+        """The first half of `invert`, in which the vocabulary grows: one thread at a time."""
         if self._tokenizer is tokenizers.whole:
-            return self._invert_whole(values)
+            return self._find_whole(values)
         sizes: I64s = np.fromiter(map(len, values), np.int64, len(values))
         owners: I64s | None = None
         if sizes.size and int(sizes.max()) > CHUNK_CHARS:
@@ -93,7 +111,7 @@ class Vocabulary:
             sizes = np.fromiter(map(len, values), np.int64, len(values))
         parts = [self._look_up(values[a:b], sizes[a:b]) for a, b in _chunks(sizes)]
         if not parts:
-            return _empty_batch(len(values))
+            return Found(np.zeros(0, np.uint32), None, np.zeros(len(values), np.int64), self._term_of)
         counts = np.concatenate([part[2] for part in parts])
         if owners is not None:
             counts = np.add.reduceat(counts, np.flatnonzero(np.diff(owners, prepend=-1)))
@@ -104,7 +122,12 @@ class Vocabulary:
             overlaps = np.concatenate(
                 [part[1] if part[1].size else np.zeros(part[0].size, np.bool_) for part in parts]
             )
-        return self._batch(self._term_of.take(ids), overlaps, counts)
+        return Found(ids, overlaps, counts, self._term_of)
+
+    def batch(self, found: Found) -> TokenBatch:
+        """The second half: array code alone, in any thread, whatever the vocabulary has learned since."""
+        terms = found.ids if found.term_of is None else found.term_of.take(found.ids)
+        return self._batch(terms, found.overlaps, found.counts)
 
     def _look_up(self, values: Sequence[str], sizes: I64s) -> tuple[U32s, Bools, I64s]:
         """Surface ids of the tokens of `values`, which of them overlap (empty if none), tokens per value."""
@@ -169,13 +192,17 @@ class Vocabulary:
             self._text_bytes += len(encoded)
         return number
 
+    def numbers(self, terms: Sequence[bytes]) -> U32s:
+        """Term ids of terms that were analysed elsewhere, new ones for those never met."""
+        return np.fromiter(map(self._number, terms), np.uint32, len(terms))
+
     def _reserve(self, rows: int) -> None:
         if rows > self._term_of.size:
             longer = np.full(max(rows, 2 * self._term_of.size), _DROPPED, np.uint32)
             longer[: self._term_of.size] = self._term_of
             self._term_of = longer
 
-    def _invert_whole(self, values: Sequence[str]) -> TokenBatch:
+    def _find_whole(self, values: Sequence[str]) -> Found:
         """A value is a token, of any length: a dict finds those faster than lanes do."""
         known = self._whole
         for value in values:
@@ -184,7 +211,7 @@ class Vocabulary:
                 self._text_bytes += len(value)
         terms: U32s = np.fromiter(map(known.__getitem__, values), np.uint32, len(values))
         filled: Bools = np.fromiter(map(bool, values), np.bool_, len(values))
-        return self._batch(terms[filled], None, filled.astype(np.int64))
+        return Found(terms[filled], None, filled.astype(np.int64), None)
 
     def _batch(self, terms: U32s, overlaps: Bools | None, counts: I64s) -> TokenBatch:
         """Positions and lengths for tokens that come `counts` to a value."""
@@ -210,11 +237,6 @@ def _per_value(counted: Bools, stops: I64s, counts: I64s) -> tuple[U32s, U32s]:
     np.cumsum(counted, out=seen[1:])
     before = seen.take(stops - counts)
     return before, seen.take(stops) - before
-
-
-def _empty_batch(values: int) -> TokenBatch:
-    none, zeros = np.zeros(0, np.uint32), np.zeros(values, np.uint32)
-    return TokenBatch(none, none, none, zeros, zeros)
 
 
 def _chunks(sizes: I64s) -> Iterator[tuple[int, int]]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from collections.abc import Mapping as Dict
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from quidditch.errors import DocumentError, QuidditchError
+from quidditch.index.batches import Analysis, Stage
 from quidditch.index.document import Schema, encode_source, parse_and_learn
 from quidditch.index.operations import Applied, Operation, check_id, without_id
 from quidditch.index.segment import SegmentBuilder, Vocabularies
 from quidditch.index.single_writes import BUFFER_DOCS
-from quidditch.index.stored_fields import SourceWriter
 from quidditch.schema.fields import spell
 
 BATCH_DOCS = 4_000
@@ -21,6 +20,9 @@ BATCH_DOCS = 4_000
 
 BATCH_BYTES = 8 << 20
 """Bytes of JSON analysed at once."""
+
+FIRST_CHUNK_SHARE = 4
+"""Which part of a full chunk the first of a stream is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,8 @@ class ChunkWriter(Protocol):
 class StreamLoader:
     """Takes documents one by one and writes them chunk by chunk. Use by one thread; end with `finish`.
 
-    The caller's thread reads documents into typed values and compresses their sources, a second analyses and sorts
-    them, a third writes the chunk before: array code and compression let go of the interpreter, so they overlap.
+    The caller's thread reads documents into typed values, `analysis` brings them into a segment, and a thread of
+    its own writes the chunk before.
     A chunk is atomic: after a crash all of it is there, or nothing. When a chunk fails, what came before it is
     in, and nothing that came after.
     """
@@ -70,6 +72,7 @@ class StreamLoader:
         vocabularies: Vocabularies,
         chunk_docs: int | None,
         id_field: str | None,
+        analysis: Analysis,
     ) -> None:
         self._writer = writer
         self._chunk_bytes = writer.chunk_bytes
@@ -79,13 +82,13 @@ class StreamLoader:
         self._id_field = id_field
         self._builder = SegmentBuilder(vocabularies)
         self._taken = 0
-        self._analysis = _Stage("analysis")
-        self._publishing = _Stage("publishing")
+        self._committed_bytes = 0
+        self._analysis = analysis
+        self._publishing = Stage("publishing")
         self._to_publish: list[tuple[SegmentBuilder, int]] = []
         self._docs: list[Dict[str, Any]] = []
         self._ids: list[bytes] = []
         self._sources: list[bytes] = []
-        self._stored = SourceWriter()
         self._positions: list[int] = []
         self._batch_bytes = 0
         self._position = 0
@@ -117,17 +120,19 @@ class StreamLoader:
         self._docs.append(doc)
         self._ids.append(id_bytes)
         self._sources.append(source)
-        # Compressed as they come: compression lets go of the interpreter, and the other threads need it for a
-        # moment many times a millisecond. Longer stretches of Python would leave them waiting at each.
-        self._stored.add((source,))
         self._positions.append(position)
         self._batch_bytes += len(source)
         if self._chunk_docs is not None and self._taken + len(self._docs) >= self._chunk_docs:
             self._commit()
         elif len(self._docs) >= BATCH_DOCS or self._batch_bytes >= BATCH_BYTES:
             self._analyse()
-            if self._builder.size_bytes >= self._chunk_bytes or self._vocabularies.over_limit:
+            if self._builder.size_bytes >= self._enough_bytes() or self._vocabularies.over_limit:
                 self._commit()
+
+    def _enough_bytes(self) -> int:
+        """What a chunk holds: as much as went in before, so that a short stream too has its chunks written while the
+        next is read, and a long one makes few segments."""
+        return min(self._chunk_bytes, max(self._chunk_bytes // FIRST_CHUNK_SHARE, self._committed_bytes))
 
     def _take_id(self, doc: Dict[str, Any]) -> tuple[bytes, Dict[str, Any]]:
         """The document's id, and the document without `_id`, which is no part of the source."""
@@ -146,7 +151,7 @@ class StreamLoader:
             self.abandon()
 
     def abandon(self) -> None:
-        """End the other threads; what was taken since the last chunk is dropped."""
+        """End the other threads and processes; what was taken since the last chunk is dropped."""
         self._analysis.end()
         self._publishing.end()
 
@@ -160,6 +165,7 @@ class StreamLoader:
         if self._taken:
             self._analysis.wait()
             builder, self._builder = self._builder, SegmentBuilder(self._vocabularies)
+            self._committed_bytes += builder.size_bytes
             self._taken = 0
             self._vocabularies.trim()
             self._publishing.wait()
@@ -178,21 +184,15 @@ class StreamLoader:
         self._clear_batch()
 
     def _analyse(self) -> None:
-        """Parse the batch, and have it analysed into the builder."""
+        """Parse the batch, and have it brought into the builder."""
         if not self._docs:
             return
         batch = parse_and_learn(self._docs, self._schema, self._sources)
         for place, error in sorted(batch.errors.items()):
             self._reject(place, error)
         ids = [self._ids[place] for place in batch.accepted]
-        stored = self._stored
-        if batch.errors:
-            stored = SourceWriter()
-            stored.add(batch.sources)
         self._clear_batch()
-        builder = self._builder
-        self._analysis.start(lambda: builder.add_values(batch, ids))
-        builder.add_sources(stored)
+        self._analysis.start(self._builder, batch, ids)
         self._taken += len(ids)
 
     def _reject(self, place: int, error: QuidditchError) -> None:
@@ -200,7 +200,6 @@ class StreamLoader:
 
     def _clear_batch(self) -> None:
         self._docs, self._ids, self._sources, self._positions = [], [], [], []
-        self._stored = SourceWriter()
         self._batch_bytes = 0
 
     def _publish(self) -> None:
@@ -211,24 +210,3 @@ class StreamLoader:
         # Nothing holds the builder any more while segments are merged, which takes memory of its own.
         del builder
         self._writer.merge_due(size_bytes)
-
-
-class _Stage:
-    """A thread that does one thing at a time; what goes wrong there is raised by the next call here."""
-
-    def __init__(self, name: str) -> None:
-        self._thread = ThreadPoolExecutor(1, f"quidditch-{name}")
-        self._at_work: Future[None] | None = None
-
-    def start(self, work: Callable[[], None]) -> None:
-        """Have it done, after what is being done."""
-        self.wait()
-        self._at_work = self._thread.submit(work)
-
-    def wait(self) -> None:
-        at_work, self._at_work = self._at_work, None
-        if at_work is not None:
-            at_work.result()
-
-    def end(self) -> None:
-        self._thread.shutdown(cancel_futures=True)

@@ -22,10 +22,12 @@ from quidditch.index.doc_values import (
     presence_rows,
 )
 from quidditch.index.document import FieldValues, ParsedBatch
-from quidditch.index.inversion import KeywordInversion, TextInversion
+from quidditch.index.inversion import KeywordInversion
 from quidditch.index.postings import PostingsWriter, Row
+from quidditch.index.runs import Run
 from quidditch.index.storage import Table
 from quidditch.index.stored_fields import SourceWriter, id_rows
+from quidditch.index.text_inversion import TextInversion, Tokens
 from quidditch.schema.fields import Field, KeywordField, TextField
 from quidditch.types import Ints, U32s
 
@@ -86,7 +88,7 @@ class Vocabularies:
     out. A vocabulary past its share is replaced between segments, never under one that is being built."""
 
     def __init__(self, limit_bytes: int) -> None:
-        self._limit_bytes = limit_bytes
+        self.limit_bytes = limit_bytes
         self._by_field: OrderedDict[tuple[str, str], Vocabulary] = OrderedDict()
 
     def of(self, field: TextField) -> Vocabulary:
@@ -103,7 +105,7 @@ class Vocabularies:
 
     @property
     def over_limit(self) -> bool:
-        return self.size_bytes > self._limit_bytes
+        return self.size_bytes > self.limit_bytes
 
     def trim(self) -> None:
         """Forget vocabularies until the rest fits; only while no segment is being built."""
@@ -127,8 +129,18 @@ class _TextBuilder:
     def size_bytes(self) -> int:
         return self._inversion.size_bytes
 
-    def add(self, docs: U32s, values: Sequence[str]) -> None:
-        self._inversion.add(docs, values)
+    def look_up(self, docs: U32s, values: Sequence[str]) -> Tokens:
+        return self._inversion.look_up(docs, values)
+
+    def sort(self, tokens: Tokens) -> None:
+        self._inversion.sort(tokens)
+
+    def take(self, docs: U32s, lengths: U32s, run: Run | None) -> None:
+        self._inversion.take(docs, lengths, run)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return self._inversion.vocabulary
 
     def rows(self, segment: int, number: int, doc_count: int) -> Iterator[Row | FieldRecord]:
         field, inversion = self._field, self._inversion
@@ -137,11 +149,11 @@ class _TextBuilder:
         lengths = inversion.lengths(doc_count if field.index else 0)
         terms = 0
         if field.index:
-            inverted = inversion.finish()
             writer = PostingsWriter(
                 segment, number, with_freqs=field.has_freqs, with_positions=field.has_positions
             )
-            yield from writer.add(inverted)
+            for part in inversion.finish():
+                yield from writer.add(part)
             yield from writer.finish()
             terms = writer.term_count
         if terms:
@@ -224,6 +236,8 @@ class _NumberBuilder:
 
 
 _Builder = _TextBuilder | _KeywordBuilder | _NumberBuilder
+Unsorted = list[tuple[_TextBuilder, Tokens]]
+"""A batch's text as terms, in the order of the text."""
 
 
 def _builder_for(field: Field, vocabularies: Vocabularies) -> _Builder | None:
@@ -269,25 +283,57 @@ class SegmentBuilder:
         self.add_values(batch, ids)
 
     def add_sources(self, sources: SourceWriter) -> None:
-        """The half of `add` that takes the sources, compressed by now. The two halves share nothing: each may have
-        a thread of its own, if both take the batches in the same order."""
+        """The part of `add` that takes the sources, compressed by now. The parts share nothing: each may have a
+        thread of its own, if all take the batches in the same order."""
         self._sources.join(sources)
 
     def add_values(self, batch: ParsedBatch, ids: Sequence[bytes]) -> None:
-        """The half of `add` that analyses and sorts."""
-        first_doc = np.uint32(len(self.ids))
+        """The part of `add` that analyses and sorts."""
+        self.sort(self.look_up(batch, ids))
+
+    def look_up(self, batch: ParsedBatch, ids: Sequence[bytes]) -> Unsorted:
+        """The first half of `add_values`: all but the sorting of the text, which `sort` does."""
+        first_doc, texts = self.take(batch, ids)
+        builders = [(self._text_builder(part.field.path), part) for part in texts]
+        return [(one, one.look_up(part.docs + np.uint32(first_doc), part.values)) for one, part in builders]
+
+    def sort(self, unsorted: Unsorted) -> None:
+        """The second half; array code, and nearly all of it lets go of the interpreter."""
+        for builder, tokens in unsorted:
+            builder.sort(tokens)
+
+    def take(self, batch: ParsedBatch, ids: Sequence[bytes]) -> tuple[int, list[FieldValues]]:
+        """Number the batch's documents and take everything but its text: the number of the first, and the text,
+        which `take_text` wants back, analysed."""
+        first_doc = len(self.ids)
+        texts = []
         for part in batch.values:
-            self._add_values(part, first_doc)
+            builder = self._builder(part.field)
+            if isinstance(builder, _TextBuilder):
+                texts.append(part)
+            elif builder is not None:
+                builder.add(part.docs + np.uint32(first_doc), part.values)
         self.ids.extend(ids)
         self._id_bytes += sum(map(len, ids)) + 50 * len(ids)
+        return first_doc, texts
 
-    def _add_values(self, part: FieldValues, first_doc: np.uint32) -> None:
-        path = part.field.path
-        if path not in self._builders:
-            self._builders[path] = _builder_for(part.field, self._vocabularies)
+    def take_text(self, path: str, docs: U32s, lengths: U32s, run: Run | None) -> None:
+        """One field of the next batch, analysed by the terms of `vocabulary`; see `TextInversion.take`."""
+        self._text_builder(path).take(docs, lengths, run)
+
+    def vocabulary(self, path: str) -> Vocabulary:
+        """Whose term ids a text field's runs have."""
+        return self._text_builder(path).vocabulary
+
+    def _text_builder(self, path: str) -> _TextBuilder:
         builder = self._builders[path]
-        if builder is not None:
-            builder.add(part.docs + first_doc, part.values)
+        assert isinstance(builder, _TextBuilder)
+        return builder
+
+    def _builder(self, field: Field) -> _Builder | None:
+        if field.path not in self._builders:
+            self._builders[field.path] = _builder_for(field, self._vocabularies)
+        return self._builders[field.path]
 
     def rows(self, segment: int) -> Iterator[Row | FieldRecord]:
         """Every row of the segment, ascending inside each table, and a record for each field."""

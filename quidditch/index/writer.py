@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
@@ -39,6 +40,7 @@ from quidditch.index.document import Schema
 from quidditch.index.merge_schedule import MergeSchedule
 from quidditch.index.merging import Merger, add_tombstones
 from quidditch.index.operations import Applied, Entry, Operation
+from quidditch.index.postings import Row
 from quidditch.index.segment import (
     FieldRecord,
     SegmentBuilder,
@@ -61,7 +63,7 @@ DEFAULT_MEMORY_BYTES = 512 << 20
 BASE_BYTES = 128 << 20
 """What the interpreter, the libraries and a batch on its way take of that."""
 
-CHUNKS_HELD = 6
+CHUNKS_HELD = 4
 """Times a chunk's arrays are held at most: one being gathered, one being written, what writing makes of it, and a
 merge's slice."""
 
@@ -215,15 +217,32 @@ class IndexWriter:
         segment = self._take_number(within_lock)
         fields: list[FieldRecord] = []
         try:
-            sizes = [
-                write_piece(self._environment, self._leases, segment, piece)
-                for piece in pieces(split_records(builder.rows(segment), fields))
-            ]
+            rows = split_records(builder.rows(segment), fields)
+            if within_lock:
+                sizes = [
+                    write_piece(self._environment, self._leases, segment, piece) for piece in pieces(rows)
+                ]
+            else:
+                sizes = self._write_beside(segment, rows)
             yield segment, fields, sum(sizes)
         except BaseException:
             self._discard(segment)
             raise
         self._leases.forget(segment)
+
+    def _write_beside(self, segment: SegmentId, rows: Iterator[Row]) -> list[int]:
+        """Write pieces in a thread of its own, each while the next is being made: writing waits for the disk. Not for
+        who holds the write lock, which is a thread's."""
+        sizes: list[int] = []
+        with ThreadPoolExecutor(1, "quidditch-writing") as thread:
+            under_way: Future[int] | None = None
+            for piece in pieces(rows):
+                if under_way is not None:
+                    sizes.append(under_way.result())
+                under_way = thread.submit(write_piece, self._environment, self._leases, segment, piece)
+            if under_way is not None:
+                sizes.append(under_way.result())
+        return sizes
 
     def _take_number(self, within_lock: bool) -> SegmentId:
         """A segment's number, once nobody wants the shard at rest; whoever holds the lock need not ask."""

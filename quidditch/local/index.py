@@ -18,11 +18,13 @@ from quidditch.errors import (
     RequestError,
     StorageError,
 )
+from quidditch.index.batches import ThreadAnalysis
 from quidditch.index.document import decode_source
 from quidditch.index.loading import StreamLoader
 from quidditch.index.operations import Operation, check_id, without_id
 from quidditch.index.snapshot import read_entry, read_source
 from quidditch.index.storage import SHARD_TABLES, Table
+from quidditch.index.workers import MAX_WORKERS, WorkerAnalysis
 from quidditch.interface import (
     BulkItem,
     BulkResult,
@@ -147,12 +149,15 @@ class LocalIndex(Searches):
         id_field: str | None = "_id",
         progress: bool = False,
         chunk: int | None = None,
+        workers: int = 1,
     ) -> BulkResult:
         """Add or replace a stream of documents in bounded memory; a document that does not fit fails alone.
 
         docs:      dicts, a pyarrow table or reader, a Polars or pandas frame
         id_field:  the field that holds the id; `_id` is no part of the source, any other field stays in it
         chunk:     documents a commit holds at most; without it, as many as `memory_bytes` allows
+        workers:   from 2 on, processes that analyse the documents, each with some 150 MB of its own; the index comes
+                   out the same. They need no `if __name__ == "__main__"` and end with this process
         Each chunk is all there or not at all after a crash. If `docs` raises, what it gave before is kept.
         raises: StorageError   a chunk could not be written; the error says up to where the stream is in, and
                                `error.partial` what a return would have said
@@ -161,12 +166,17 @@ class LocalIndex(Searches):
             raise RequestError(f"add_many: chunk: a number of documents from 1 on expected, not {chunk!r}")
         if id_field is not None and not isinstance(id_field, str):
             raise RequestError(f"add_many: a field name expected as id_field, not {spell(id_field)}")
+        if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= MAX_WORKERS:
+            raise RequestError(
+                f"add_many: workers: a number of processes from 1 to {MAX_WORKERS} expected, not {workers!r}"
+            )
         started = time.monotonic()
         writer = self._writer()
         stream = records(docs)
         schema, lend = writer.on_shard(lambda shard: (shard.schema, shard.writer.lend_vocabularies))
         with lend() as vocabularies:
-            loader = StreamLoader(writer, schema, vocabularies, chunk, id_field)
+            analysis = ThreadAnalysis() if workers == 1 else WorkerAnalysis(workers, vocabularies.limit_bytes)
+            loader = StreamLoader(writer, schema, vocabularies, chunk, id_field, analysis)
             try:
                 self._load(loader, watched_stream(stream, docs) if progress else stream)
             except BaseException as error:

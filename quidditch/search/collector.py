@@ -11,7 +11,14 @@ import numpy as np
 
 from quidditch.index.codecs import ids_of
 from quidditch.interface import QueryRequest, QueryResult, ShardHit, SortKey
-from quidditch.search.pruning import BoundedSearch, TermSumSearch, plan_of, terms_of
+from quidditch.search.pruning import (
+    BoundedSearch,
+    PhraseSearch,
+    TermSumSearch,
+    phrase_plan_of,
+    plan_of,
+    terms_of,
+)
 from quidditch.search.scorers import SegmentContext
 from quidditch.search.scorers.context import NO_DOCS, TimeIsUp
 from quidditch.search.sort import order_key, select_sorted
@@ -40,7 +47,9 @@ class Collector:
         # Pruning is for pages of the best; where every match is asked for, it would only cost.
         prunes = bool(request.size) and not request.sort and request.min_score is None
         self._plan = plan_of(weight) if prunes else None
-        self._terms = terms_of(weight) if prunes and self._plan is None else None
+        prunes = prunes and self._plan is None
+        self._terms = terms_of(weight) if prunes else None
+        self._phrase = phrase_plan_of(weight) if prunes and not request.total else None
 
     def take(self, place: int, context: SegmentContext) -> bool:
         """Search one more segment; whether there was time for it."""
@@ -71,12 +80,14 @@ class Collector:
         size = self._request.size
         return heapq.nlargest(size, scores)[-1] if len(scores) >= size else 0.0
 
-    def _bounds(self, context: SegmentContext) -> TermSumSearch | BoundedSearch | None:
+    def _bounds(self, context: SegmentContext) -> TermSumSearch | BoundedSearch | PhraseSearch | None:
         if context.doc_count < SMALL_SEGMENT:
             return None
         if self._plan is not None:
             return TermSumSearch(self._plan, context)
-        return None if self._terms is None else BoundedSearch(self._weight, self._terms, context)
+        if self._terms is not None:
+            return BoundedSearch(self._weight, self._terms, context)
+        return None if self._phrase is None else PhraseSearch(self._phrase, context)
 
     def result(self) -> QueryResult:
         return reduce(self._parts, self._request.size, self._request.sort)

@@ -36,6 +36,19 @@ def test_several_files_of_several_kinds_and_standard_input(run: Run) -> None:
     assert run("get", "shelf", "books", "emma", "--json").json["_source"] == {"title": "Emma"}
 
 
+def test_workers_make_the_same_index(run: Run) -> None:
+    Path("a.jsonl").write_text(
+        "".join(json.dumps({"_id": str(n), "title": f"book {n}"}) + "\n" for n in range(3_000))
+    )
+    for name, workers in (("alone", "1"), ("shared", "2")):
+        assert (
+            run("index", "shelf", name, "a.jsonl", "--workers", workers, "--json").json["documents"] == 3_000
+        )
+    hits = [run("search", "shelf", name, "book 2999", "--json").json["hits"] for name in ("alone", "shared")]
+    assert [hit["_id"] for hit in hits[0]["hits"]] == [hit["_id"] for hit in hits[1]["hits"]]
+    run("index", "shelf", "alone", "a.jsonl", "--workers", "0", code=2)
+
+
 def test_malformed_lines_are_shown_and_kept_and_the_rest_goes_in(run: Run) -> None:
     bad = [b'{"title": ', b"[1]", b'{"title": "\xff"}']
     Path("a.jsonl").write_bytes(b"\n".join([b'{"_id": "1", "title": "x"}', *bad, b'{"_id": "2"}']) + b"\n")

@@ -15,8 +15,8 @@ from other_processes import TIMEOUT_S, in_thread
 import quidditch
 from quidditch import StoreFull
 from quidditch.index import loading
-from quidditch.index.inversion import TextInversion
 from quidditch.index.segment import SegmentBuilder
+from quidditch.index.text_inversion import TextInversion
 from quidditch.index.writer import IndexWriter
 from quidditch.interface import Database, Index
 from quidditch.local import bulk
@@ -75,9 +75,9 @@ def fails_at(
 @pytest.mark.parametrize(
     ("owner", "name", "error", "call", "chunk"),
     [
-        (TextInversion, "add", MemoryError, 1, None),
-        (TextInversion, "add", MemoryError, 4, None),
-        (TextInversion, "add", MemoryError, 4, 100),
+        (TextInversion, "look_up", MemoryError, 1, None),
+        (TextInversion, "sort", MemoryError, 4, None),
+        (TextInversion, "sort", MemoryError, 4, 100),
         (SegmentBuilder, "add_sources", KeyboardInterrupt, 2, None),
         (SegmentBuilder, "add_sources", KeyboardInterrupt, 3, 100),
         (IndexWriter, "publish", MemoryError, 1, None),

@@ -115,7 +115,7 @@ class SegmentContext:
         return found
 
     def check_time(self) -> None:
-        """raises: TimeIsUp   asked before each clause: a clause is the longest that a search overruns by"""
+        """raises: TimeIsUp   asked before each clause, and inside the long ones"""
         if time.monotonic() > self.deadline:
             raise TimeIsUp
 

@@ -1,13 +1,13 @@
-"""Documents that hold terms in order: positions of all candidate documents intersected at once.
+"""Documents that hold terms in order: their candidates by bitmaps, then the positions of those alone.
 
-A position in the segment is one number, `place << 32 | position`, where `place` counts the candidate
-documents. Each term's positions are shifted back by the term's own place in the phrase, so an exact match is
-one number that all terms share.
+Candidates are worked off a few thousand at a time. Each slot's positions are shifted back by the slot's own
+place in the phrase, so an exact match is a position that all slots share.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,13 +16,25 @@ from pyroaring import BitMap
 from quidditch.index.codecs import bitmap_of, ids_of
 from quidditch.query.primitive import ScoredPhrase
 from quidditch.search.readers import Postings
-from quidditch.search.scorers.context import NO_DOCS, NOTHING_SCORED, Scored, SegmentContext
+from quidditch.search.scorers.context import NO_DOCS, NOTHING_SCORED, Scored, SegmentContext, chunks
+from quidditch.search.scorers.positions import Occurrences, in_both, locate, row_keys, spots_of
 from quidditch.search.scorers.sloppy import distinct_token_frequencies, window_frequencies
+from quidditch.search.topk import best, top_places
 from quidditch.search.weight import PhraseWeight
-from quidditch.types import F64s, Ints, U32s, U64s
+from quidditch.types import Bools, F32s, F64s, Ints, U32s
 
-MERGE_SHARE = 16
-"""A list this many times shorter than the other is looked up in it; closer ones are merged."""
+CANDIDATES_AT_ONCE = 16_384
+"""Candidates whose positions are read together: what is in between stays in the cache, and the deadline is
+asked in between."""
+
+FIRST_VERIFIED = 2048
+"""Candidates looked at before there is a threshold; each later batch is `GROWTH` times larger."""
+
+GROWTH = 8
+
+ROUNDED_UP = 1 + 2.0**-50
+"""A score under a frequency's upper bound, times this, is no lower than the score itself whatever the
+rounding of the formula's three steps."""
 
 
 class Slot(NamedTuple):
@@ -42,22 +54,51 @@ class Frequencies(NamedTuple):
 NO_FREQUENCIES = Frequencies(NO_DOCS, np.empty(0))
 
 
+class Candidates(NamedTuple):
+    """Documents that hold a term of every slot, and where they stand in each slot's lists."""
+
+    slots: Sequence[Slot]
+    docs: U32s
+    found: Sequence[Sequence[Occurrences]]
+
+    def frequencies(self, query: ScoredPhrase, rows: Ints) -> F64s:
+        """float64[n]: how often the phrase stands in the documents of some rows, ascending."""
+        found = [[each.among(rows) for each in group] for group in self.found]
+        if query.slop and len(self.slots) > 1:
+            return _sloppy(query, self.slots, found, len(rows))
+        return _exact(self.slots, found, len(rows))
+
+    def most(self, query: ScoredPhrase) -> Ints:
+        """integers[n]: as often at most. Each match takes a position of every slot; with slop a position may
+        begin one match, so there are no more matches than positions in all."""
+        totals = [_total([each.freqs(len(self.docs)) for each in group]) for group in self.found]
+        return _total(totals) if query.slop else np.minimum.reduce(totals)
+
+
+def _total(parts: Sequence[Ints]) -> Ints:
+    return parts[0] if len(parts) == 1 else np.add.reduce(parts)
+
+
+# ---------------------------------------------------------------------------------------- matches and scores
+
+
 def match_phrase(query: ScoredPhrase, context: SegmentContext, within: BitMap | None) -> BitMap:
     return bitmap_of(phrase_frequencies(query, context, within).docs)
 
 
 def score_phrase(weight: PhraseWeight, context: SegmentContext, within: BitMap | None) -> Scored:
-    query, similarity = weight.primitive, weight.similarity
-    docs, counts = phrase_frequencies(query, context, within)
+    docs, counts = phrase_frequencies(weight.primitive, context, within)
     if within is not None:
         inside = np.isin(docs, ids_of(bitmap_of(docs) & within), assume_unique=True)
         docs, counts = docs[inside], counts[inside]
-    if not len(docs):
-        return NOTHING_SCORED
-    lengths = context.lengths(query.field) if similarity.uses_lengths else None
-    if lengths is not None:
-        lengths = lengths.take(docs)
-    return Scored(docs, similarity.scores(weight.value, counts, lengths, len(docs)))
+    return Scored(docs, _scores(weight, context, docs, counts)) if len(docs) else NOTHING_SCORED
+
+
+def _scores(weight: PhraseWeight, context: SegmentContext, docs: Ints, counts: Ints | F64s) -> F64s:
+    similarity = weight.similarity
+    lengths = context.lengths(weight.primitive.field) if similarity.uses_lengths else None
+    own = None if lengths is None else lengths.take(docs)
+    return similarity.scores(weight.value, counts, own, len(docs))
 
 
 def phrase_frequencies(query: ScoredPhrase, context: SegmentContext, within: BitMap | None) -> Frequencies:
@@ -68,6 +109,117 @@ def phrase_frequencies(query: ScoredPhrase, context: SegmentContext, within: Bit
     return found
 
 
+def _frequencies(query: ScoredPhrase, context: SegmentContext, within: BitMap | None) -> Frequencies:
+    candidates = _candidates(query, context, within)
+    if candidates is None:
+        return NO_FREQUENCIES
+    counts = np.empty(len(candidates.docs))
+    for rows in _pieces(np.arange(len(counts)), context):
+        counts[rows] = candidates.frequencies(query, rows)
+    matching = np.flatnonzero(counts)
+    return Frequencies(candidates.docs.take(matching), counts.take(matching))
+
+
+def _pieces(rows: Ints, context: SegmentContext) -> Iterator[Ints]:
+    for start in range(0, len(rows), CANDIDATES_AT_ONCE):
+        context.check_time()
+        yield rows[start : start + CANDIDATES_AT_ONCE]
+
+
+# --------------------------------------------------------------------------------------------- the best alone
+
+
+def top_phrase(
+    weight: PhraseWeight,
+    context: SegmentContext,
+    count: int,
+    within: BitMap | None,
+    above: float = -math.inf,
+) -> Scored:
+    """The best `count` live documents, those that all scores and a stable selection would give, bit by bit.
+
+    Documents that score less than `above`, as float32, may be missing: where other segments have `count`
+    that reach it, these cannot be among the best.
+
+    Ascending, with float64 scores; they are compared as float32, and of equal ones the first documents are
+    kept. A phrase is no more frequent than its rarest term, which bounds a document's score before any
+    position is read: candidates are verified in falling order of their bounds, until these are below the
+    `count`-th best score.
+    """
+    candidates = _candidates(weight.primitive, context, within, live=True)
+    if candidates is None or count <= 0:
+        return NOTHING_SCORED
+    bounds = _bounds(weight, context, candidates)
+    verified = _Verified(count)
+    left: Ints = np.flatnonzero(bounds >= np.float32(above))
+    size = max(FIRST_VERIFIED, 2 * count)
+    while len(left):
+        batch, left = _highest(left, bounds, size)
+        for rows in _pieces(batch, context):
+            counts = candidates.frequencies(weight.primitive, rows)
+            matching = np.flatnonzero(counts)
+            docs = candidates.docs.take(rows.take(matching))
+            if len(docs):
+                verified.add(docs, _scores(weight, context, docs, counts.take(matching)))
+        left = left[verified.may_enter(candidates.docs.take(left), bounds.take(left))]
+        size *= GROWTH
+    return verified.best()
+
+
+def _bounds(weight: PhraseWeight, context: SegmentContext, candidates: Candidates) -> F32s:
+    """float32[n]: no candidate scores more, once its score is rounded too."""
+    most = candidates.most(weight.primitive)
+    bounds = np.empty(len(most), np.float32)
+    for part in chunks(len(most)):
+        bounds[part] = _scores(weight, context, candidates.docs[part], most[part]) * ROUNDED_UP
+    return bounds
+
+
+def _highest(rows: Ints, bounds: F32s, size: int) -> tuple[Ints, Ints]:
+    """The `size` rows of the highest bounds, and the others; both ascending."""
+    if len(rows) <= size:
+        return rows, rows[:0]
+    chosen = np.zeros(len(rows), np.bool_)
+    chosen[top_places(bounds.take(rows), size)] = True
+    return rows[chosen], rows[~chosen]
+
+
+class _Verified:
+    """The best `count` of the documents seen so far."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._docs: Ints = NO_DOCS
+        self._scores: F64s = np.empty(0)
+        self._last: tuple[np.float32, int] | None = None
+
+    def add(self, docs: Ints, scores: F64s) -> None:
+        docs, scores = np.append(self._docs, docs), np.append(self._scores, scores)
+        # In the order of documents, so that ties fall as among all of them.
+        order = np.argsort(docs)
+        docs, scores = docs.take(order), scores.take(order)
+        rounded = scores.astype(np.float32)
+        places = best(rounded, self._count)
+        if len(places) == self._count:
+            self._last = rounded[places[-1]], int(docs[places[-1]])
+        kept = np.sort(places)
+        self._docs, self._scores = docs.take(kept), scores.take(kept)
+
+    def may_enter(self, docs: U32s, bounds: F32s) -> Bools:
+        """bool[n]: which documents could still be among the best, scoring no more than these bounds."""
+        if self._last is None:
+            return np.ones(len(docs), np.bool_)
+        score, doc = self._last
+        entering: Bools = (bounds > score) | ((bounds == score) & (docs < doc))
+        return entering
+
+    def best(self) -> Scored:
+        return Scored(self._docs, self._scores)
+
+
+# ------------------------------------------------------------------------------------------------ candidates
+
+
 def slots_of(query: ScoredPhrase) -> list[Slot]:
     """The places of the phrase in ascending order."""
     terms: dict[int, dict[bytes, None]] = {}
@@ -76,40 +228,19 @@ def slots_of(query: ScoredPhrase) -> list[Slot]:
     return [Slot(offset, tuple(terms[offset])) for offset in sorted(terms)]
 
 
-def _frequencies(query: ScoredPhrase, context: SegmentContext, within: BitMap | None) -> Frequencies:
+def _candidates(
+    query: ScoredPhrase, context: SegmentContext, within: BitMap | None, *, live: bool = False
+) -> Candidates | None:
+    """None where no document holds a term of every slot; with `live`, deleted ones are left out."""
     slots = slots_of(query)
     lists = [_lists(context, query.field, slot.terms) for slot in slots]
-    if not all(lists):
-        return NO_FREQUENCIES
-    candidates = _candidates(lists, within)
-    if not candidates:
-        return NO_FREQUENCIES
-    last = slots[-1].offset
-    docs = ids_of(candidates)
-    keys = [
-        _slot_keys([_keys(each, candidates, docs, context) for each in group], last - slot.offset)
-        for slot, group in zip(slots, lists, strict=True)
-    ]
-    counts = _counts(query, slots, keys, len(docs))
-    matching = np.flatnonzero(counts)
-    return Frequencies(docs.take(matching), counts.take(matching))
-
-
-def _counts(query: ScoredPhrase, slots: Sequence[Slot], keys: Sequence[U64s], count: int) -> F64s:
-    if not query.slop or len(keys) == 1:
-        starts = _in_all(keys) >> np.uint64(32)
-        return np.bincount(starts.astype(np.intp), minlength=count).astype(np.float64)
-    counts = window_frequencies(keys, query.slop, count)
-    if _repeats_a_term(slots):
-        last = slots[-1].offset
-        shifts = [last - slot.offset for slot in slots]
-        return distinct_token_frequencies(keys, shifts, query.slop, counts)
-    return counts
-
-
-def _repeats_a_term(slots: Sequence[Slot]) -> bool:
-    terms = [term for slot in slots for term in slot.terms]
-    return len(set(terms)) < len(terms)
+    shared = _in_every_slot(lists, within) if all(lists) else BitMap()
+    if live and context.deleted:
+        shared = shared - context.deleted
+    if not shared:
+        return None
+    docs = ids_of(shared)
+    return Candidates(slots, docs, [locate(group, docs, shared, context) for group in lists])
 
 
 def _lists(context: SegmentContext, field: str, terms: Sequence[bytes]) -> list[Postings]:
@@ -117,7 +248,7 @@ def _lists(context: SegmentContext, field: str, terms: Sequence[bytes]) -> list[
     return [postings for postings in found if postings is not None]
 
 
-def _candidates(lists: Sequence[Sequence[Postings]], within: BitMap | None) -> BitMap:
+def _in_every_slot(lists: Sequence[Sequence[Postings]], within: BitMap | None) -> BitMap:
     """Documents that hold a term of every slot: rare slots first, so the intersection shrinks early."""
     found = within
     for group in sorted(lists, key=lambda group: sum(postings.doc_freq for postings in group)):
@@ -128,57 +259,40 @@ def _candidates(lists: Sequence[Sequence[Postings]], within: BitMap | None) -> B
     return BitMap() if found is None else found
 
 
-def _slot_keys(parts: Sequence[U64s], shift: int) -> U64s:
-    """uint64[n], ascending and distinct: where any of the terms stands, shifted so that starts coincide."""
-    keys = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    if len(parts) > 1 or (len(keys) > 1 and bool((keys[1:] == keys[:-1]).any())):
-        keys = np.sort(keys, kind="stable")
-        keys = keys[np.append(True, keys[1:] != keys[:-1])] if len(keys) else keys
-    return keys + np.uint64(shift)
+# ----------------------------------------------------------------------------------------------- frequencies
 
 
-def _keys(postings: Postings, candidates: BitMap, candidate_docs: U32s, context: SegmentContext) -> U64s:
-    """uint64[n], ascending: `place << 32 | position` of one list in the candidates it holds."""
-    stored = postings.positions()
-    if stored is None:
-        return np.empty(0, np.uint64)
-    offsets, positions = stored
-    docs, places = context.places(postings, candidates)
-    if places is None:
-        counts = np.diff(offsets).astype(np.intp)
-    else:
-        starts = offsets.take(places).astype(np.intp)
-        counts = offsets.take(places + 1).astype(np.intp) - starts
-        positions = positions.take(_ranges(starts, counts))
-    ranks = np.arange(len(docs)) if len(docs) == len(candidate_docs) else candidate_docs.searchsorted(docs)
-    keys = np.repeat(ranks.astype(np.uint64) << np.uint64(32), counts)
-    keys += positions
-    return keys
+def _exact(slots: Sequence[Slot], found: Sequence[Sequence[Occurrences]], count: int) -> F64s:
+    """float64[count]: slots with few positions first; each further one is read only where a match may be."""
+    last = slots[-1].offset
+    sizes = [_total([each.freqs(count) for each in group]).sum(dtype=np.int64) for group in found]
+    first, *others = np.argsort(sizes, kind="stable").tolist()
+    alive = np.arange(count)
+    spots = spots_of(found[first], last - slots[first].offset, count)
+    for slot in others:
+        group = found[slot] if len(alive) == count else [each.among(alive) for each in found[slot]]
+        spots = in_both(spots, spots_of(group, last - slots[slot].offset, len(alive)))
+        kept = np.flatnonzero(spots.counts)
+        alive, spots = alive.take(kept), spots._replace(counts=spots.counts.take(kept))
+    if not others:
+        spots = in_both(spots, spots)
+    counts = np.zeros(count)
+    counts[alive] = spots.counts
+    return counts
 
 
-def _ranges(starts: Ints, counts: Ints) -> Ints:
-    """intp[sum(counts)]: the numbers from each start on, one run after another."""
-    ends = np.cumsum(counts)
-    return np.repeat(starts - (ends - counts), counts) + np.arange(int(ends[-1]) if len(ends) else 0)
+def _sloppy(
+    query: ScoredPhrase, slots: Sequence[Slot], found: Sequence[Sequence[Occurrences]], count: int
+) -> F64s:
+    last = slots[-1].offset
+    shifts = [last - slot.offset for slot in slots]
+    keys = [row_keys(spots_of(group, shift, count)) for group, shift in zip(found, shifts, strict=True)]
+    counts = window_frequencies(keys, query.slop, count)
+    if _repeats_a_term(slots):
+        return distinct_token_frequencies(keys, shifts, query.slop, counts)
+    return counts
 
 
-def _in_all(keys: Sequence[U64s]) -> U64s:
-    found, *others = sorted(keys, key=len)
-    for other in others:
-        if not len(found):
-            break
-        found = _intersect(found, other)
-    return found
-
-
-def _intersect(few: U64s, many: U64s) -> U64s:
-    """What two ascending arrays without repeats share."""
-    if len(few) * MERGE_SHARE < len(many):
-        places = np.searchsorted(many, few)
-        places[places == len(many)] = 0
-        there: U64s = few[many.take(places) == few]
-        return there
-    # Two runs already in order: the stable sort only merges them.
-    both = np.sort(np.concatenate((few, many)), kind="stable")
-    shared: U64s = both[:-1][both[1:] == both[:-1]]
-    return shared
+def _repeats_a_term(slots: Sequence[Slot]) -> bool:
+    terms = [term for slot in slots for term in slot.terms]
+    return len(set(terms)) < len(terms)
