@@ -137,6 +137,63 @@ def _shard(number: int, layouts_of_it: Sequence[Layout]) -> MemoryShard:
     return MemoryShard(parts, frozenset(deleted), number, SCHEMA)
 
 
+# ------------------------------------------------------------------------------------------------- crowds
+
+CROWD_SHARES = np.array([1.0, 0.9, 0.6, 0.5, 0.3, 0.26, 0.24, 0.2, 0.1, 0.1, 0.05, 0.02])
+"""Share of a crowd's documents that hold each of its words."""
+
+CROWD_WORDS = tuple(f"w{place}" for place in range(len(CROWD_SHARES)))
+
+
+def crowd(rng: np.random.Generator) -> list[MemoryShard]:
+    """A shard of some hundred documents whose scores lie close together, in segments of unlike lengths."""
+    parts, deleted = [], []
+    for place in range(int(rng.integers(1, 4))):
+        longest = int(rng.choice((3, 30, 300)))
+        size, spread = int(rng.integers(200, 600)), rng.choice((0.9, 0.5, 0.1))
+        rows = [(f"{place}-{at}", _one_of_crowd(longest, spread, rng)) for at in range(size)]
+        gone = rng.random(size) < rng.choice((0.0, 0.05, 0.8))
+        deleted += [id for (id, _), is_gone in zip(rows, gone, strict=True) if is_gone]
+        parts.append(rows)
+    return [MemoryShard(parts, frozenset(deleted), 0, SCHEMA)]
+
+
+def _one_of_crowd(longest: int, spread: float, rng: np.random.Generator) -> dict[str, Any]:
+    held = np.flatnonzero(rng.random(len(CROWD_SHARES)) < CROWD_SHARES).tolist()
+    text = [CROWD_WORDS[place] for place in held for _ in range(rng.geometric(spread))]
+    text += ["pad"] * int(rng.integers(longest))
+    return {"text": " ".join(text), "flat": " ".join(text), "n": int(rng.integers(100))}
+
+
+def crowd_query(rng: np.random.Generator) -> Primitive:
+    """One to six words, now and then with a filter, an exclusion, some required, or the best of them."""
+    chosen = rng.choice(len(CROWD_WORDS), int(rng.integers(1, 7)), replace=bool(rng.random() < 0.1))
+    field = "text" if rng.random() < 0.8 else "flat"
+    scored = tuple(
+        ScoredTerm(
+            field, CROWD_WORDS[place].encode(), float(rng.choice((1.0, 1.0, rng.random() + 0.1, 20.0)))
+        )
+        for place in chosen.tolist()
+    )
+    few = NumberInterval("n", 0, int(rng.choice((1, 10, 50, 99))))
+    shape = rng.integers(8)
+    if shape < 3:
+        return Boolean(should=scored, minimum_should_match=1)
+    if shape == 3:
+        return Boolean(must=(Boolean(should=scored, minimum_should_match=1),), filter=(few,))
+    if shape == 4:
+        return Boolean(must=(Boolean(should=scored, minimum_should_match=1),), must_not=(few, scored[-1]))
+    if shape == 5:
+        return Boolean(must=scored[:1], should=scored[1:])
+    if shape == 6:
+        return BestOf(scored, float(rng.choice((0.0, 0.3))))
+    return Boolean(filter=(few,), should=scored)
+
+
+def drawn_limits(rng: np.random.Generator) -> dict[str, int]:
+    return {name: int(rng.choice(values)) for name, values in LIMITS.items()}
+
+
 # ------------------------------------------------------------------------------------------------ queries
 
 boosts = st.sampled_from((1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 3.7, 1e-3, 1e30, 1e-30, 1e-45, 1e-310, 0.0))

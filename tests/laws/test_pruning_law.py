@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,9 @@ from law_shards import (
     SCHEMA,
     Layout,
     answer,
+    crowd,
+    crowd_query,
+    drawn_limits,
     layouts,
     limits,
     no_pruning,
@@ -91,6 +95,17 @@ def until(steps: int) -> Callable[[SegmentContext], None]:
             raise TimeIsUp
 
     return check_time
+
+
+CROWDS = [pytest.param(seed, marks=[pytest.mark.long] * (seed >= 8)) for seed in range(200)]
+
+
+@pytest.mark.parametrize("seed", CROWDS)
+def test_among_hundreds_of_close_scores(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    shards, tried = crowd(rng), drawn_limits(rng)
+    for _ in range(80):
+        check(shards, crowd_query(rng), int(rng.choice((1, 2, 3, 10, 30))), tried)
 
 
 # ----------------------------------------------------------------------------------------------- by hand
