@@ -27,10 +27,26 @@ class Times:
 
 @dataclass(frozen=True)
 class Latency:
-    """Of one class and engine. `cold`: each query for the first time; `warm`: the same queries again."""
+    """Of one class and engine. `cold`: each query for the first time; `warm`: the same queries again.
 
-    cold: Times
+    One of them may be missing: there was no time for it, or an old run did not measure it.
+    """
+
+    cold: Times | None
     warm: Times | None
+
+    @property
+    def settled(self) -> Times:
+        """The warm times, or what there is."""
+        found = self.warm or self.cold
+        if found is None:
+            raise ValueError("neither cold nor warm times")
+        return found
+
+    @property
+    def different(self) -> int:
+        """How many queries were asked in one turn."""
+        return (self.cold or self.settled).queries
 
 
 @dataclass(frozen=True)
