@@ -6,27 +6,24 @@ thrown away before the next, so the disk holds one at a time.
 
 from __future__ import annotations
 
-import itertools
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.corpora import Doc, grouped, read_jsonl, short, synthetic, write_jsonl
-from benchmarks.machine import machine_facts
-from benchmarks.peers import measure
-from benchmarks.peers.__main__ import QUERY_SOURCE_DOCUMENTS, chosen, warming
+from benchmarks.peers.__main__ import chosen
+from benchmarks.peers.campaign import Campaign
 from benchmarks.peers.engines import ENGINES
-from benchmarks.peers.latency import Budget, measure_queries
-from benchmarks.peers.run import HISTORY, Asked, Run
-from benchmarks.questions import query_classes
+from benchmarks.peers.latency import Budget
+from benchmarks.peers.run import HISTORY, Run
 
 SIZES = "10000,100000,1000000,5000000"
 WORDS = (30, 50)
@@ -61,8 +58,13 @@ def main(
             folder.mkdir()
             file = folder / "docs.jsonl"
             write_jsonl(file, grouped(short(source, count, words=WORDS)))
-            kind = data.parent.name if data else "synthetic"
-            runs.append(one_size(names, kind, file, count, queries, rounds, budget, index_budget_s))
+            facts = {
+                "corpus": f"of {WORDS[0]} to {WORDS[1]} words",
+                "data": data.parent.name if data else "synthetic",
+                "documents": count,
+                "bytes": file.stat().st_size,
+            }
+            runs.append(one_size(names, facts, file, queries, rounds, budget, index_budget_s))
             shutil.rmtree(folder)
             if save:
                 write(runs, save)
@@ -71,38 +73,20 @@ def main(
 
 def one_size(
     names: Sequence[str],
-    data: str,
+    facts: Mapping[str, Any],
     file: Path,
-    count: int,
     queries: int,
     rounds: int,
     budget: Budget,
     index_budget_s: float,
 ) -> Run:
     """Indexing, opening and the ten classes."""
-    folder = file.parent
-    reasons = {name: [reason] for name in names if (reason := ENGINES[name].absence(count))}
-    present = [name for name in names if name not in reasons]
-    indexing, stopped = measure.measure_indexing(present, file, count, folder, 1, index_budget_s)
-    present = [name for name in present if name not in stopped]
-    sample = list(itertools.islice(read_jsonl(file), QUERY_SOURCE_DOCUMENTS))
-    plain = query_classes(sample, queries)
-    mixed = measure.write_queries(plain, folder / "queries.json")
-    measure.measure_opening(indexing, mixed, folder, 2, budget.anchors_s)
-    return Run(
-        corpus={
-            "corpus": f"of {WORDS[0]} to {WORDS[1]} words",
-            "data": data,
-            "documents": count,
-            "bytes": file.stat().st_size,
-        },
-        machine=machine_facts(),
-        versions={name: ENGINES[name].version() if name in present else None for name in names},
-        indexing=indexing,
-        queries=measure_queries(present, plain, warming(sample, plain), folder, rounds, budget),
-        asked={each.name: Asked() for each in plain},
-        reasons=reasons | {name: [reason] for name, reason in stopped.items()},
-    )
+    campaign = Campaign(names, file, facts)
+    campaign.index(1, index_budget_s)
+    campaign.draw(queries, lambda found: [each for each in found if each.family == "plain"])
+    campaign.open(budget.anchors_s)
+    campaign.ask(rounds, budget)
+    return campaign.run
 
 
 def write(runs: Sequence[Run], name: str) -> Path:

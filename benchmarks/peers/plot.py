@@ -58,17 +58,18 @@ def latency_bars(run: Run) -> Any:
     from matplotlib.figure import Figure
 
     classes = [name for name in run.queries if run.asked[name].family == "plain"] or list(run.queries)
-    figure = Figure(figsize=(12, 7), layout="constrained")
-    panels = figure.subplots(2, 1, sharex=True, sharey=True)
-    for panel, when in zip(panels, ("cold", "warm"), strict=True):
-        _bars(panel, run, classes, when)
-        panel.set(yscale="log", ylabel=f"milliseconds a query, {when}")
+    measured = [own for name in classes for own in run.queries[name].values()]
+    when = [each for each in ("cold", "warm") if any(getattr(own, each) for own in measured)]
+    figure = Figure(figsize=(12, 1 + 3 * len(when)), layout="constrained")
+    panels = figure.subplots(len(when), 1, sharex=True, sharey=True, squeeze=False).ravel()
+    for panel, each in zip(panels, when, strict=True):
+        _bars(panel, run, classes, each)
+        panel.set(yscale="log", ylabel=f"milliseconds a query, {each}")
         panel.grid(**GRID)
         panel.set_axisbelow(True)
-    panels[1].set_xticks(range(len(classes)), classes, rotation=20, ha="right")
+    panels[-1].set_xticks(range(len(classes)), classes, rotation=20, ha="right")
     panels[0].set_title(f"{run.corpus['documents']:,} documents: bars are means, dashes the 99th percentile")
-    fullest = max((panel.get_legend_handles_labels() for panel in panels), key=lambda found: len(found[1]))
-    figure.legend(*fullest, loc="outside lower center", ncols=len(COLORS))
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(COLORS))
     return figure
 
 
@@ -81,6 +82,8 @@ def _bars(panel: Any, run: Run, classes: Sequence[str], when: str) -> None:
             for spot, name in enumerate(classes)
             if (times := getattr(run.queries[name].get(engine), when, None))
         ]
+        if not found:
+            continue
         left = [spot + (place - (len(engines) - 1) / 2) * width for spot, _ in found]
         color = COLORS[place % len(COLORS)]
         panel.bar(left, [times.mean_ms for _, times in found], width, color=color, label=engine)
