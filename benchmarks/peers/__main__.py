@@ -6,7 +6,7 @@ import itertools
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +15,6 @@ import typer
 from rich.console import Console
 
 from benchmarks.corpora import (
-    SEED,
     SHORT_DOCUMENTS,
     Doc,
     grouped,
@@ -25,19 +24,13 @@ from benchmarks.corpora import (
     synthetic,
     write_jsonl,
 )
-from benchmarks.machine import machine_facts
-from benchmarks.peers import measure
+from benchmarks.peers.campaign import Campaign
 from benchmarks.peers.engines import ENGINES
-from benchmarks.peers.engines.contract import Need
-from benchmarks.peers.latency import Budget, lacking, measure_queries
+from benchmarks.peers.latency import Budget
 from benchmarks.peers.report import TABLE_WIDTH, print_run
-from benchmarks.peers.run import Asked, Run
-from benchmarks.questions import QueryClass, query_classes, variants
+from benchmarks.questions import QueryClass
 
-QUERY_SOURCE_DOCUMENTS = 50_000
-WARM_UP_QUERIES = 5
-PARTS = ("indexing", "threads", "opening", "queries", "processes", "adding")
-NEEDED_BY_PARTS: tuple[tuple[Need, str], ...] = (("threads", "threads"), ("add", "adding"))
+PARTS = ("threads", "opening", "queries", "processes", "adding")
 FAMILIES = ("plain", "totals", "filters", "sizes")
 
 
@@ -60,7 +53,9 @@ def main(
     engines: Annotated[str, typer.Option(help="Comma-separated, the order they take turns in.")] = ",".join(
         ENGINES
     ),
-    parts: Annotated[str, typer.Option(help="What to measure, comma-separated.")] = ",".join(PARTS),
+    parts: Annotated[str, typer.Option(help="What to measure beside indexing, comma-separated.")] = ",".join(
+        PARTS
+    ),
     classes: Annotated[
         str, typer.Option(help='Families, or names of classes as "one word", comma-separated.')
     ] = ",".join(FAMILIES),
@@ -72,10 +67,10 @@ def main(
     budget_s: Annotated[
         float,
         typer.Option(help="Seconds an anchor may take for the cold turn of a class, and for all warm ones."),
-    ] = 20.0,
+    ] = 10.0,
     others_budget_s: Annotated[
         float, typer.Option(help="The same for the engines beside the anchors.")
-    ] = 1.5,
+    ] = 1.0,
     index_budget_s: Annotated[float, typer.Option(help="Seconds an engine may take for indexing.")] = 300.0,
     process_seconds: Annotated[
         float, typer.Option(help="Seconds of each load by one and two processes.")
@@ -101,53 +96,30 @@ def main(
         docs_file, documents = (
             existing_documents(folder) if reuse else make_documents(folder, data, corpus, repeat, limit)
         )
-        reasons = {
-            name: [reason] for name in names if (reason := ENGINES[name].absence(documents)) is not None
+        facts = {
+            "corpus": corpus.value,
+            "data": data.parent.name if data else "synthetic",
+            "repeat": repeat,
+            "documents": documents,
+            "bytes": docs_file.stat().st_size,
         }
-        present = [name for name in names if name not in reasons]
-        sample = list(itertools.islice(read_jsonl(docs_file), QUERY_SOURCE_DOCUMENTS))
-        run = Run(
-            corpus={
-                "corpus": corpus.value,
-                "data": data.parent.name if data else "synthetic",
-                "repeat": repeat,
-                "documents": documents,
-                "bytes": docs_file.stat().st_size,
-            },
-            machine=machine_facts(),
-            versions={name: ENGINES[name].version() if name in present else None for name in names},
-        )
-        plain = query_classes(sample, queries)
-        asked = chosen_classes(classes, [*plain, *variants(plain)])
-        if not reuse:
-            indexing, stopped = measure.measure_indexing(
-                present, docs_file, documents, folder, index_rounds, index_budget_s
-            )
-            reasons |= {name: [reason] for name, reason in stopped.items()}
-            run = replace(run, indexing=indexing)
-        present = [name for name in present if name not in reasons]
+        campaign = Campaign(names, docs_file, facts)
+        if reuse:
+            campaign.reuse()
+        else:
+            campaign.index(index_rounds, index_budget_s)
         if "threads" in wanted:
-            found = measure.measure_two_threads(
-                present, docs_file, documents, folder, index_rounds, index_budget_s
-            )
-            run = replace(run, two_threads=found)
-        mixed = measure.write_queries(plain, folder / "queries.json")
+            campaign.index_with_two(index_rounds, index_budget_s)
+        campaign.draw(queries, lambda found: chosen_classes(classes, found))
         if "opening" in wanted:
-            opening = run.indexing or {name: measure.Indexing() for name in present}
-            measure.measure_opening(opening, mixed, folder, 3, budget_s)
-            run = replace(run, indexing=opening)
+            campaign.open(budget_s)
         if "queries" in wanted:
-            warm_ups = warming(sample, asked)
-            budget = Budget(budget_s, others_budget_s)
-            latencies = measure_queries(present, asked, warm_ups, folder, rounds, budget)
-            shapes = {each.name: Asked(each.family, each.plain) for each in asked}
-            run = replace(run, queries=latencies, asked=shapes)
+            campaign.ask(rounds, Budget(budget_s, others_budget_s))
         if "processes" in wanted:
-            loads = measure.measure_processes(present, mixed, folder, 2, process_seconds)
-            run = replace(run, processes=loads)
+            campaign.load(process_seconds)
         if "adding" in wanted:
-            run = replace(run, adding=measure.measure_adding(present, mixed, folder, adds))
-    run = replace(run, reasons=reasons | left_out(present, asked, wanted))
+            campaign.add(adds)
+    run = campaign.run
     if save:
         run.save(save)
     if as_json:
@@ -174,27 +146,6 @@ def chosen_classes(text: str, classes: Sequence[QueryClass]) -> list[QueryClass]
         for each in classes
         if each.family in families and (not bases or (each.plain or each.name) in bases)
     ]
-
-
-def warming(sample: Sequence[Doc], asked: Sequence[QueryClass]) -> dict[str, QueryClass]:
-    """For each class a few queries of the same shape from another draw."""
-    drawn = query_classes(sample, WARM_UP_QUERIES, seed=SEED + 1)
-    others = {each.name: each for each in [*drawn, *variants(drawn)]}
-    return {each.name: others[each.name] for each in asked}
-
-
-def left_out(
-    present: Sequence[str], asked: Sequence[QueryClass], wanted: Sequence[str]
-) -> dict[str, list[str]]:
-    """By engine, what it could not do of what was asked for."""
-    found: dict[str, list[str]] = {}
-    for name in present:
-        reasons = [reason for each in asked if (reason := lacking(name, each))] if "queries" in wanted else []
-        reasons += [ENGINES[name].lacks.get(need, "") for need, part in NEEDED_BY_PARTS if part in wanted]
-        reasons = list(dict.fromkeys(filter(None, reasons)))
-        if reasons:
-            found[name] = reasons
-    return found
 
 
 def make_documents(

@@ -12,7 +12,10 @@ import numpy as np
 
 from benchmarks.peers.engines import ENGINES
 from benchmarks.peers.engines.contract import Need, Searcher
+from benchmarks.peers.measure import Reasons
 from benchmarks.questions import QueryClass
+
+WARM_UP_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -27,10 +30,26 @@ class Times:
 
 @dataclass(frozen=True)
 class Latency:
-    """Of one class and engine. `cold`: each query for the first time; `warm`: the same queries again."""
+    """Of one class and engine. `cold`: each query for the first time; `warm`: the same queries again.
 
-    cold: Times
+    One of them may be missing: there was no time for it, or an old run did not measure it.
+    """
+
+    cold: Times | None
     warm: Times | None
+
+    @property
+    def settled(self) -> Times:
+        """The warm times, or what there is."""
+        found = self.warm or self.cold
+        if found is None:
+            raise ValueError("neither cold nor warm times")
+        return found
+
+    @property
+    def different(self) -> int:
+        """How many queries were asked in one turn."""
+        return (self.cold or self.settled).queries
 
 
 @dataclass(frozen=True)
@@ -77,22 +96,30 @@ class Searchers:
 
 
 def measure_class(
-    searchers: Searchers, asked: QueryClass, warm_up: QueryClass, rounds: int, budget: Budget
+    searchers: Searchers,
+    asked: QueryClass,
+    warm_up: QueryClass,
+    rounds: int,
+    budget: Budget,
+    reasons: Reasons,
 ) -> dict[str, Latency]:
     """By engine. `warm_up` are other queries of the same shape: they load code and tables, no query's answer."""
     able = [name for name in searchers.names if lacking(name, asked) is None]
-    opened = {name: searchers.fresh(name) for name in able}
+    opened: dict[str, Searcher] = {}
     cold: dict[str, list[float]] = {}
-    for name, searcher in opened.items():
-        list(_timed(searcher, warm_up, budget.of(name)))
-        cold[name] = list(_timed(searcher, asked, budget.of(name)))
-    warm: dict[str, list[float]] = {name: [] for name in able}
+    for name in able:
+        with reasons.noting(name, asked.name):
+            searcher = searchers.fresh(name)
+            list(_timed(searcher, warm_up, budget.of(name) * WARM_UP_SHARE))
+            cold[name] = list(_timed(searcher, asked, budget.of(name)))
+            opened[name] = searcher
+    warm: dict[str, list[float]] = {name: [] for name in opened}
     for _ in range(rounds):
         for name, searcher in opened.items():
             left = budget.of(name) - sum(warm[name])
             # An engine that was cut short is asked again what it was asked, so that warm is warm.
             warm[name] += _timed(searcher, asked, left, most=len(cold[name])) if left > 0 else []
-    return {name: Latency(_times(cold[name]), _times(warm[name]) if warm[name] else None) for name in able}
+    return {name: Latency(_times(cold[name]), _times(warm[name]) if warm[name] else None) for name in opened}
 
 
 def _timed(
@@ -126,12 +153,14 @@ def measure_queries(
     work: Path,
     rounds: int,
     budget: Budget,
+    reasons: Reasons,
 ) -> dict[str, dict[str, Latency]]:
     """By class and engine. `warm_ups`: by the name of a class."""
     searchers = Searchers(names, work)
     try:
         return {
-            each.name: measure_class(searchers, each, warm_ups[each.name], rounds, budget) for each in classes
+            each.name: measure_class(searchers, each, warm_ups[each.name], rounds, budget, reasons)
+            for each in classes
         }
     finally:
         searchers.close()

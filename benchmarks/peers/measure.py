@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 
-from benchmarks.peers.engines import ENGINES
 from benchmarks.peers.processes import run_child, run_together
 from benchmarks.questions import QueryClass
 
@@ -56,38 +56,48 @@ class Adding:
     max_ms: float
 
 
+class Reasons(dict[str, list[str]]):
+    """By engine: why it, or a part of it, was not measured. One engine's failure ends nobody else's run."""
+
+    def note(self, name: str, reason: str) -> None:
+        own = self.setdefault(name, [])
+        if reason not in own:
+            own.append(reason)
+
+    @contextmanager
+    def noting(self, name: str, part: str) -> Iterator[None]:
+        """Whatever goes wrong inside with an engine becomes a reason."""
+        try:
+            yield
+        except Exception as error:
+            self.note(name, f"{part}: {str(error).strip() or type(error).__name__}")
+
+
 def measure_indexing(
-    names: Sequence[str], docs_file: Path, documents: int, work: Path, rounds: int, timeout_s: float
-) -> tuple[dict[str, Indexing], dict[str, str]]:
+    names: Sequence[str],
+    threads: int,
+    docs_file: Path,
+    documents: int,
+    work: Path,
+    rounds: int,
+    timeout_s: float,
+    reasons: Reasons,
+) -> dict[str, Indexing]:
     """Every engine indexes the file `rounds` times, in turns; its last index is kept for searching.
 
-    returns: what was found, and for engines that did not come to an end the reason
+    With more threads than one the index is thrown away. An engine that does not come to an end is left out.
     """
     results = {name: Indexing() for name in names}
-    stopped: dict[str, str] = {}
     for _ in range(rounds):
-        for name in [name for name in names if name not in stopped]:
-            try:
-                _index_once(name, 1, docs_file, work / name, results[name], timeout_s)
-            except (TimeoutError, RuntimeError) as error:
-                stopped[name] = f"indexing: {error}"
-    for own in results.values():
-        own.documents_per_second = documents / min(own.seconds) if own.seconds else 0.0
-    return {name: own for name, own in results.items() if name not in stopped}, stopped
-
-
-def measure_two_threads(
-    names: Sequence[str], docs_file: Path, documents: int, work: Path, rounds: int, timeout_s: float
-) -> dict[str, Indexing]:
-    """The same with two threads or processes, of those who can be told; the index is thrown away."""
-    able = [name for name in names if "threads" not in ENGINES[name].lacks]
-    results = {name: Indexing() for name in able}
-    for _ in range(rounds):
-        for name, own in results.items():
-            folder = work / f"{name}-two"
-            _index_once(name, TWO, docs_file, folder, own, timeout_s)
-            shutil.rmtree(folder)
-            own.documents_per_second = documents / min(own.seconds)
+        for name in list(results):
+            folder = work / (name if threads == 1 else f"{name}-{threads}")
+            own = results.pop(name)
+            with reasons.noting(name, f"indexing with {threads}"):
+                _index_once(name, threads, docs_file, folder, own, timeout_s)
+                own.documents_per_second = documents / min(own.seconds)
+                results[name] = own
+            if threads > 1:
+                shutil.rmtree(folder, ignore_errors=True)
     return results
 
 
@@ -116,47 +126,50 @@ def write_queries(classes: Sequence[QueryClass], file: Path, count: int = OPENIN
 
 
 def measure_opening(
-    results: Mapping[str, Indexing], queries: Path, work: Path, rounds: int, budget_s: float
+    results: Mapping[str, Indexing], queries: Path, work: Path, rounds: int, budget_s: float, reasons: Reasons
 ) -> None:
     """Adds the time from opening to the first answer (the best of the rounds) and memory after the queries."""
     for turn in range(rounds):
         for name, own in results.items():
-            last = turn == rounds - 1
-            answer, _ = run_child("open", name, work / name, queries, budget_s if last else 0)
-            for key in ("import_seconds", "open_seconds"):
-                setattr(own, key, min(getattr(own, key), answer[key]) if turn else answer[key])
-            if last:
-                own.resident_bytes = int(answer["resident_bytes"])
-                own.private_bytes = int(answer["private_bytes"])
-                own.asked = int(answer["asked"])
+            with reasons.noting(name, "opening"):
+                last = turn == rounds - 1
+                answer, _ = run_child("open", name, work / name, queries, budget_s if last else 0)
+                for key in ("import_seconds", "open_seconds"):
+                    setattr(own, key, min(getattr(own, key) or answer[key], answer[key]))
+                if last:
+                    own.resident_bytes = int(answer["resident_bytes"])
+                    own.private_bytes = int(answer["private_bytes"])
+                    own.asked = int(answer["asked"])
 
 
 def measure_processes(
-    names: Sequence[str], queries: Path, work: Path, rounds: int, seconds: float
+    names: Sequence[str], queries: Path, work: Path, rounds: int, seconds: float, reasons: Reasons
 ) -> dict[str, Throughput]:
     """One process, then two, in turns, each for so many seconds; the best of each counts."""
     best: dict[str, dict[int, float]] = {name: {1: 0.0, TWO: 0.0} for name in names}
     for _ in range(rounds):
         for name in names:
-            for count in (1, TWO):
-                answers = run_together(count, "load", name, work / name, queries, seconds)
-                rate = sum(answer["queries"] / answer["seconds"] for answer in answers)
-                best[name][count] = max(best[name][count], rate)
-    return {name: Throughput(own[1], own[TWO], own[TWO] / own[1]) for name, own in best.items()}
+            with reasons.noting(name, "two processes"):
+                for count in (1, TWO):
+                    answers = run_together(count, "load", name, work / name, queries, seconds)
+                    rate = sum(answer["queries"] / answer["seconds"] for answer in answers)
+                    best[name][count] = max(best[name][count], rate)
+    return {name: Throughput(own[1], own[TWO], own[TWO] / own[1]) for name, own in best.items() if own[TWO]}
 
 
-def measure_adding(names: Sequence[str], queries: Path, work: Path, count: int) -> dict[str, Adding]:
+def measure_adding(
+    names: Sequence[str], queries: Path, work: Path, count: int, reasons: Reasons
+) -> dict[str, Adding]:
     """What adding costs; the documents stay in the index, so this comes last."""
     found = {}
     for name in names:
-        if "add" in ENGINES[name].lacks:
-            continue
-        answer, _ = run_child("add", name, work / name, queries, count)
-        adds, searches = answer["add_seconds"], answer["search_seconds"]
-        both = [first + second for first, second in zip(adds, searches, strict=True)]
-        found[name] = Adding(
-            count, fmean(adds) * 1e3, fmean(searches) * 1e3, fmean(both) * 1e3, max(both) * 1e3
-        )
+        with reasons.noting(name, "adding"):
+            answer, _ = run_child("add", name, work / name, queries, count)
+            adds, searches = answer["add_seconds"], answer["search_seconds"]
+            both = [first + second for first, second in zip(adds, searches, strict=True)]
+            found[name] = Adding(
+                count, fmean(adds) * 1e3, fmean(searches) * 1e3, fmean(both) * 1e3, max(both) * 1e3
+            )
     return found
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -41,19 +42,22 @@ def run_child(*arguments: object, timeout_s: float | None = None) -> tuple[dict[
 def run_together(count: int, *arguments: object) -> list[dict[str, Any]]:
     """What so many children printed that were all ready before any of them started its work."""
     command = [sys.executable, "-m", "benchmarks.peers.child", *map(str, arguments)]
-    children = [
-        subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, cwd=REPOSITORY
-        )
-        for _ in range(count)
-    ]
-    for child in children:
-        if child.stdout is None or child.stdout.readline().strip() != "ready":
-            raise RuntimeError(f"{' '.join(command)} was not ready")
-    for child in children:
-        if child.stdin is not None:
-            child.stdin.write("go\n")
-    return [_last_line(child.communicate()[0]) for child in children]
+    with ExitStack() as stack:
+        children = [stack.enter_context(_start(command)) for _ in range(count)]
+        for child in children:
+            stack.callback(child.kill)
+            if child.stdout is None or child.stdout.readline().strip() != "ready":
+                raise RuntimeError(f"{' '.join(command)} was not ready")
+        for child in children:
+            if child.stdin is not None:
+                child.stdin.write("go\n")
+        return [_last_line(child.communicate()[0]) for child in children]
+
+
+def _start(command: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, cwd=REPOSITORY
+    )
 
 
 def _last_line(output: str) -> dict[str, Any]:

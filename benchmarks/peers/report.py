@@ -19,14 +19,32 @@ TABLE_WIDTH = 170
 
 def main(
     file: Annotated[Path, typer.Argument(help="A run, such as benchmarks/history/NAME.json.")],
-    markdown: Annotated[bool, typer.Option(help="Markdown in place of tables for a terminal.")] = True,
+    terminal: Annotated[bool, typer.Option(help="Tables for a terminal in place of Markdown.")] = False,
+    into: Annotated[
+        Path | None, typer.Option(help="A page whose part between the marks of --part is replaced.")
+    ] = None,
+    part: Annotated[str, typer.Option(help="The name in the marks.")] = "tables",
 ) -> None:
     """Render a run of the history: what it ran on, what was left out, every table, and the targets."""
     run = load(file)
-    if markdown:
-        print("\n".join(as_markdown(run)))
-    else:
+    if terminal:
         print_run(run, Console(width=TABLE_WIDTH))
+    elif into:
+        into.write_text(filled(into.read_text(), part, "\n".join(as_markdown(run))))
+    else:
+        print("\n".join(as_markdown(run)))
+
+
+def filled(page: str, part: str, text: str) -> str:
+    """The page with the text between `<!-- PART -->` and `<!-- end of PART -->`.
+
+    raises: ValueError   the page has not both marks
+    """
+    begin, end = f"<!-- {part} -->\n", f"<!-- end of {part} -->"
+    if page.count(begin) != 1 or page.count(end) != 1:
+        raise ValueError(f"the page must hold the marks {begin.strip()} and {end} once each")
+    before, rest = page.split(begin)
+    return f"{before}{begin}\n{text}\n\n{end}{rest.split(end)[1]}"
 
 
 def facts(run: Run) -> list[str]:

@@ -55,10 +55,23 @@ class Run:
 
 
 def load(file: Path) -> Run:
-    """A run of the history; in the first ones queries were measured warm alone. raises: ValueError for others"""
+    """A run of the history. raises: ValueError   the file holds something else"""
     raw = json.loads(file.read_text())
     if not isinstance(raw, dict) or not {"corpus", "machine", "versions", "queries"} <= raw.keys():
         raise ValueError(f"{file} holds no run of benchmarks.peers")
+    return from_dict(raw)
+
+
+def load_growth(file: Path) -> list[Run]:
+    """The runs of a file of `benchmarks.peers.growth`, smallest first. raises: ValueError"""
+    raw = json.loads(file.read_text())
+    if not isinstance(raw, dict) or "growth" not in raw:
+        raise ValueError(f"{file} holds nothing of benchmarks.peers.growth")
+    return sorted(map(from_dict, raw["growth"]), key=lambda run: int(run.corpus["documents"]))
+
+
+def from_dict(raw: Mapping[str, Any]) -> Run:
+    """What `asdict` made of a run; in the first ones queries were measured warm alone."""
     return Run(
         raw["corpus"],
         raw["machine"],
@@ -82,5 +95,7 @@ def _each(found: Mapping[str, Any] | None, kind: Any) -> dict[str, Any]:
 
 def _latency(own: Mapping[str, Any]) -> Latency:
     if "cold" not in own:
-        return Latency(Times(**own), Times(**own))
-    return Latency(Times(**own["cold"]), Times(**own["warm"]) if own["warm"] else None)
+        return Latency(None, Times(**own))
+    return Latency(
+        Times(**own["cold"]) if own["cold"] else None, Times(**own["warm"]) if own["warm"] else None
+    )

@@ -118,7 +118,7 @@ def _class_rows(run: Run, name: str) -> list[list[str]]:
         row = [
             name if not place else "",
             engine,
-            f"{own.cold.queries:,}",
+            f"{own.different:,}",
             *_spelled(own.cold),
             *_spelled(own.warm),
         ]

@@ -10,9 +10,10 @@ from rich.console import Console
 
 from benchmarks.corpora import Doc, grouped, synthetic
 from benchmarks.peers import __main__ as peers
+from benchmarks.peers import growth, plot
 from benchmarks.peers import run as runs
 from benchmarks.peers.engines import ENGINES
-from benchmarks.peers.report import as_markdown, print_run
+from benchmarks.peers.report import as_markdown, filled, print_run
 from benchmarks.questions import query_classes, variants
 
 DOCUMENTS = 400
@@ -87,7 +88,7 @@ def test_a_whole_run_is_saved_and_rendered(
         "one word", "one word, 50% of documents", "one word, 10% of documents",
         "one word, 1% of documents", "one word, 0.1% of documents",
     }  # fmt: skip
-    assert run.queries["one word"]["quidditch"].cold.queries == 3
+    assert run.queries["one word"]["quidditch"].different == 3
     assert run.adding["quidditch"].adds == 2
     text = "\n".join(as_markdown(run))
     for title in ("Indexing with one thread", "Two processes on one index", "Add one document", "Targets"):
@@ -104,3 +105,29 @@ def test_every_run_of_the_history_is_rendered(file: Path) -> None:
     if "queries" not in json.loads(file.read_text()):
         pytest.skip("of another benchmark")
     assert "### Top 10, milliseconds a query" in "\n".join(as_markdown(runs.load(file)))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_growth_is_measured_saved_and_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(growth, "HISTORY", tmp_path)
+    growth.main(sizes="100,300", engines="quidditch", queries=2, rounds=1, work=tmp_path, save="grown")
+    measured = runs.load_growth(tmp_path / "grown.json")
+    assert [run.corpus["documents"] for run in measured] == [100, 300]
+    assert {row[1] for row in growth.rows(measured)} == {"quidditch"}
+    assert len(list(growth.rows(measured))) == len(measured[0].queries) == 10
+    pytest.importorskip("matplotlib")
+    plot.main([tmp_path / "grown.json", runs.HISTORY / "2026-11-23-arxiv-580k.json"], tmp_path / "images")
+    drawn = {file.name: file.read_text() for file in (tmp_path / "images").iterdir()}
+    assert drawn.keys() == {
+        "grown-latency.svg", "2026-11-23-arxiv-580k-latency.svg", "2026-11-23-arxiv-580k-indexing.svg",
+    }  # fmt: skip
+    assert all("<svg" in text for text in drawn.values())
+
+
+def test_a_page_is_filled_between_its_marks() -> None:
+    page = "# Title\n<!-- tables -->\nold\n<!-- end of tables -->\nrest\n"
+    once = filled(page, "tables", "new")
+    assert once == "# Title\n<!-- tables -->\n\nnew\n\n<!-- end of tables -->\nrest\n"
+    assert filled(once, "tables", "new") == once
+    with pytest.raises(ValueError, match="once each"):
+        filled("# Title\n", "tables", "new")
