@@ -13,7 +13,7 @@ BLOCK = 64
 """Maxima of blocks this long stand for the array when a threshold is sought (measured: 32 to 128 are
 alike)."""
 
-FEW = 512
+FEW = 128
 """Up to so many scores are simply sorted."""
 
 SMALL = 4096

@@ -18,8 +18,11 @@ from quidditch.search.similarity import saturated
 from quidditch.search.weight import TermWeight
 from quidditch.types import F64s, Ints
 
-FEW = 2048
-"""Up to so many documents are scored without a look at bounds."""
+FEW = 1024
+"""Up to so many postings are scored without a look at bounds."""
+
+FEW_ALLOWED = 2048
+"""Nor are bounds looked at where no more documents count than this: adding lists up would touch many more."""
 
 Held = tuple[TermWeight, Impacts]
 """A term and its list in this segment."""
@@ -86,7 +89,7 @@ class TermSumSearch:
     def _all_if_few(self) -> Ints | None:
         """Every live match, where these are easily seen to be few."""
         allowed = self._narrowing.allowed
-        if allowed is not None and len(allowed) <= FEW:
+        if allowed is not None and len(allowed) <= FEW_ALLOWED:
             found = self._narrowing.of(allowed)
             return ids_of(found & self._any_term() if self._plan.any_term else found)
         if self._plan.holds_terms and sum(impacts.doc_freq for _, impacts in self._held) <= FEW:
