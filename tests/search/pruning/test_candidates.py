@@ -91,6 +91,20 @@ def test_who_scores_as_high_is_never_below_the_least_beside(
         assert not as_high.any() or terms.sums[as_high].min() >= least
 
 
+def test_what_rounding_adds_up_to_is_allowed_for() -> None:
+    """Twelve shares right above a unit sum to twelve units too much, and twelve right below one to none."""
+    above, below = np.full(12, 100.0001), np.array([103.0] + 11 * [99.998])
+    parts = [Part(impacts_with(np.array(pair) / UNITS), 1.0) for pair in zip(above, below, strict=True)]
+    scale = Scale(parts, 1.0)
+    sum_above, sum_below = (
+        sum(weight * int(part.held.impacts[doc]) for weight, part in zip(scale.weights, parts, strict=True))
+        for doc in (0, 1)
+    )
+    assert below.sum() > above.sum()
+    assert sum_below < sum_above
+    assert sum_below >= scale.least_beside(sum_above)
+
+
 def test_thresholds_are_close() -> None:
     """Or every bound would hold and nothing be pruned: of one term, two units of its impact lie between."""
     part = Part(impacts_with(np.full(10, 1.0)), 3.0)
@@ -123,6 +137,7 @@ def test_candidates_hold_the_best(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bounds, "SPAN", span)
         patch.setattr(sums, "COLUMNS", 4)
+        patch.setattr(bounds, "FEW_SHARE", 1)
         found = Candidates(terms.parts, terms.scale, doc_count, narrowing, count).find(0.0)
     assert np.all(np.diff(found.astype(np.int64)) > 0)
     those = narrowing.of(BitMap(range(doc_count)))
