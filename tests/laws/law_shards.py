@@ -162,11 +162,12 @@ def _one_of_crowd(longest: int, spread: float, rng: np.random.Generator) -> dict
     held = np.flatnonzero(rng.random(len(CROWD_SHARES)) < CROWD_SHARES).tolist()
     text = [CROWD_WORDS[place] for place in held for _ in range(rng.geometric(spread))]
     text += ["pad"] * int(rng.integers(longest))
-    return {"text": " ".join(text), "flat": " ".join(text), "n": int(rng.integers(100))}
+    joined = " ".join(rng.permutation(text).tolist())
+    return {"text": joined, "flat": joined, "n": int(rng.integers(100))}
 
 
 def crowd_query(rng: np.random.Generator) -> Primitive:
-    """One to six words, now and then with a filter, an exclusion, some required, or the best of them."""
+    """One to six words, now and then with a filter, an exclusion, some required, the best of them, or a phrase."""
     chosen = rng.choice(len(CROWD_WORDS), int(rng.integers(1, 7)), replace=bool(rng.random() < 0.1))
     field = "text" if rng.random() < 0.8 else "flat"
     scored = tuple(
@@ -176,7 +177,7 @@ def crowd_query(rng: np.random.Generator) -> Primitive:
         for place in chosen.tolist()
     )
     few = NumberInterval("n", 0, int(rng.choice((1, 10, 50, 99))))
-    shape = rng.integers(8)
+    shape = rng.integers(9)
     if shape < 3:
         return Boolean(should=scored, minimum_should_match=1)
     if shape == 3:
@@ -187,7 +188,11 @@ def crowd_query(rng: np.random.Generator) -> Primitive:
         return Boolean(must=scored[:1], should=scored[1:])
     if shape == 6:
         return BestOf(scored, float(rng.choice((0.0, 0.3))))
-    return Boolean(filter=(few,), should=scored)
+    if shape == 7:
+        return Boolean(filter=(few,), should=scored)
+    slop, places = int(rng.choice((0, 3))), tuple(range(len(scored)))
+    phrase = ScoredPhrase(field, tuple(each.term for each in scored), places, slop)
+    return Boolean(must=(phrase,), must_not=(few,)) if len(scored) > 1 else scored[0]
 
 
 def drawn_limits(rng: np.random.Generator) -> dict[str, int]:
@@ -202,7 +207,12 @@ terms: st.SearchStrategy[Primitive] = st.builds(
     ScoredTerm, st.sampled_from(("text", "text", *FIELDS)), words, boosts
 )
 phrases: st.SearchStrategy[Primitive] = st.builds(
-    lambda first, second: ScoredPhrase("text", (first, second), (0, 1), slop=2), words, words
+    lambda field, first, second, slop, boost: ScoredPhrase(field, (first, second), (0, 1), slop, boost),
+    st.sampled_from(("text", "flat", "old")),
+    words,
+    words,
+    st.sampled_from((0, 0, 2)),
+    boosts,
 )
 filters: st.SearchStrategy[Primitive] = st.one_of(
     terms,
@@ -247,7 +257,7 @@ any_of: st.SearchStrategy[Primitive] = st.lists(terms, min_size=1, max_size=7).m
 )
 narrowed: st.SearchStrategy[Primitive] = st.builds(
     lambda query, kept, denied: Boolean(must=(query,), filter=kept, must_not=denied),
-    any_of,
+    st.one_of(any_of, any_of, phrases),
     _some(filters, 2),
     _some(filters, 1),
 )
@@ -263,6 +273,7 @@ optional: st.SearchStrategy[Primitive] = st.builds(
 )
 queries: st.SearchStrategy[Primitive] = st.one_of(
     terms,
+    phrases,
     any_of,
     narrowed,
     best_of,
@@ -307,8 +318,11 @@ LIMITS: dict[str, tuple[int, ...]] = {
     "FEW_SHARE": (1, 8),
     "MANY_SHARE": (0, 0, 8),
     "FIRST": (1, 8),
+    "FIRST_VERIFIED": (1, 8),
+    "CANDIDATES_AT_ONCE": (3, 1000),
+    "GROWTH": (2,),
 }
-"""Limits of `quidditch.search.pruning` by name, and what they are tried with."""
+"""Limits of `quidditch.search` by name, and what they are tried with."""
 
 limits: st.SearchStrategy[dict[str, int]] = st.fixed_dictionaries(
     {name: st.sampled_from(values) for name, values in LIMITS.items()}
@@ -321,7 +335,7 @@ def pruning(limits: Mapping[str, int]) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(collector, "SMALL_SEGMENT", 0)
         for name, module in list(sys.modules.items()):
-            if name.startswith("quidditch.search.pruning"):
+            if name.startswith("quidditch.search."):
                 for limit, value in limits.items():
                     if hasattr(module, limit):
                         patch.setattr(module, limit, value)

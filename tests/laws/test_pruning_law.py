@@ -97,7 +97,7 @@ def until(steps: int) -> Callable[[SegmentContext], None]:
     return check_time
 
 
-CROWDS = [pytest.param(seed, marks=[pytest.mark.long] * (seed >= 8)) for seed in range(200)]
+CROWDS = [pytest.param(seed, marks=[pytest.mark.long] * (seed >= 4)) for seed in range(200)]
 
 
 @pytest.mark.parametrize("seed", CROWDS)
