@@ -147,8 +147,8 @@ def pack_uints(values: Ints) -> bytes:
     return bytes((width,)) + values.astype(_DTYPES[width]).tobytes()
 
 
-def unpack_narrow(data: Buffer, start: int, count: int) -> tuple[NDArray[np.unsignedinteger], int]:
-    """`count` values packed at `start`, an owned array in the width they were packed in, and where they end."""
+def _view_narrow(data: Buffer, start: int, count: int) -> tuple[NDArray[np.unsignedinteger], int]:
+    """As `unpack_narrow`, but no copy: valid for as long as the bytes are."""
     if not 0 <= start < len(data):
         raise CorruptIndex(
             f"packed integers: expected a width at byte {start} of a value of {len(data)} bytes"
@@ -162,7 +162,18 @@ def unpack_narrow(data: Buffer, start: int, count: int) -> tuple[NDArray[np.unsi
             f"packed integers: width {width} for {count} values at byte {start} does not fit a value of "
             f"{len(data)} bytes"
         )
-    return np.frombuffer(data, _DTYPES[width], count, start + 1).copy(), end
+    return np.frombuffer(data, _DTYPES[width], count, start + 1), end
+
+
+def unpack_narrow(data: Buffer, start: int, count: int) -> tuple[NDArray[np.unsignedinteger], int]:
+    """`count` values packed at `start`, an owned array in the width they were packed in, and where they end."""
+    values, end = _view_narrow(data, start, count)
+    return values.copy(), end
+
+
+def pick_uints(data: Buffer, start: int, count: int, places: Ints) -> U32s:
+    """Of `count` values packed at `start` those at `places`, as an owned uint32 array; the rest are not read."""
+    return _view_narrow(data, start, count)[0][places].astype(np.uint32)
 
 
 def unpack_uints(data: Buffer, start: int, count: int) -> tuple[U32s, int]:

@@ -30,6 +30,7 @@ from quidditch.index.codecs import (
     pack_bitmap,
     pack_strings,
     pack_uints,
+    pick_uints,
     postings_key,
     split_by,
     unpack_bitmap,
@@ -188,6 +189,50 @@ class Postings:
         offsets = ascending_offsets(self._freqs)
         return offsets.astype(np.uint32), _absolute(distances, offsets, self._freqs)
 
+    @decodes("positions")
+    def positions_at(self, places: Ints) -> tuple[U32s, U32s] | None:
+        """As `positions()`, of the chosen postings alone: `places` are indices into `docs()`, ascending.
+
+        (offsets uint32[len(places) + 1], positions uint32[total]); None where the field keeps none
+        of what is asked for.
+        cost: the positions asked for and one pass over the frequencies; of the term's rows only those of
+        windows with a chosen posting are read
+        """
+        if self._freqs is None:
+            return None
+        tokens = ascending_offsets(self._freqs)
+        freqs = self._freqs[places]
+        distances = self._distances_at(tokens, places, freqs)
+        if distances is None:
+            return None
+        offsets = ascending_offsets(freqs)
+        return offsets.astype(np.uint32), _absolute(distances, offsets, freqs)
+
+    def _distances_at(self, tokens: Ints, places: Ints, freqs: U32s) -> U32s | None:
+        """What `distances()` holds of the chosen postings; `tokens` are where each posting's begin."""
+        wanted = runs_to_indices(tokens[places], freqs)
+        if self._rows is None:
+            return None if self._inline_positions is None else self._inline_positions[wanted]
+        found = np.empty(len(wanted), np.uint32)
+        read = ascending_offsets(freqs)
+        for window, chosen in split_by(self._docs[places], WINDOW_DOCS):
+            key = self._keys[0][:-2] + window.to_bytes(2, "big")
+            value = self._rows.get(Table.POSITIONS, key)
+            if value is None:
+                return None
+            postings = self._postings_of(window)
+            first_token, last_token = int(tokens[postings.start]), int(tokens[postings.stop])
+            chosen_tokens = slice(int(read[chosen.start]), int(read[chosen.stop]))
+            own = wanted[chosen_tokens] - first_token
+            found[chosen_tokens] = pick_uints(value, 0, last_token - first_token, own)
+        return found
+
+    def _postings_of(self, window: int) -> slice:
+        """Where the postings of a window's documents lie."""
+        edges = np.array([window, window + 1], np.uint64) * np.uint64(WINDOW_DOCS)
+        low, high = np.searchsorted(self._docs, edges).tolist()
+        return slice(low, high)
+
     def distances(self) -> U32s | None:
         """Positions as they are stored: inside a posting the first from 0, each later from its predecessor."""
         if self._rows is None or self._freqs is None:
@@ -202,7 +247,7 @@ class Postings:
             if value is None:
                 return None
             window = int.from_bytes(key[-2:], "big")
-            end = int(np.searchsorted(self._docs, np.uint64(window + 1) * np.uint64(WINDOW_DOCS)))
+            end = self._postings_of(window).stop
             chunk, _ = unpack_uints(value, 0, int(tokens[end] - tokens[done]))
             chunks.append(chunk)
             done = end

@@ -33,6 +33,9 @@ class Postings(Protocol):
         """Offsets uint32[doc_freq + 1] into the second array, which holds each document's positions,
         ascending."""
 
+    def positions_at(self, places: Ints) -> tuple[U32s, U32s] | None:
+        """As `positions`, of the postings at these ascending indices into `docs()` alone; at their cost."""
+
 
 class Column(Protocol):
     """The values of one field: `values[i]` belongs to `docs[i]`, ascending inside a document."""

@@ -111,6 +111,53 @@ def test_what_is_written_is_read(
                 ]
 
 
+@given(model=models.filter(bool), kept=st.booleans(), data=st.data())
+def test_positions_of_chosen_postings(model: Model, kept: bool, data: st.DataObject) -> None:
+    with tiny_limits():
+        segment = opened(written(model, [], True, kept), len(model), True, kept, BitMap())
+        term = data.draw(st.sampled_from(sorted(model)))
+        docs = sorted(model[term])
+        chosen = sorted(data.draw(st.sets(st.integers(0, len(docs) - 1), min_size=0 if kept else 1)))
+        found = segment.postings("f", term)
+        assert found is not None
+        places = found.positions_at(np.array(chosen, np.intp))
+        assert (places is not None) == kept
+        if places is not None:
+            offsets, flat = places
+            assert offsets.dtype == flat.dtype == np.uint32
+            assert [flat[low:high].tolist() for low, high in pairwise(offsets.tolist())] == [
+                model[term][docs[place]] for place in chosen
+            ]
+
+
+def test_chosen_positions_are_read_from_their_windows_alone() -> None:
+    docs = np.array([*range(0, 3000), *range(WINDOW_DOCS, WINDOW_DOCS + 500)], np.uint32)
+    freqs = (docs % 3 + 1).astype(np.uint32)
+    distances = np.arange(freqs.sum(), dtype=np.uint32) % 90
+    part = Inverted([b"t"], np.array([len(docs)], np.uint32), docs, freqs, distances)
+    writer = PostingsWriter(1, 0, with_freqs=True, with_positions=True)
+    rows = [*writer.add(part), *writer.finish()]
+    count = 2 * WINDOW_DOCS
+    field = FieldRecord("f", 0, "text", 1, count, count, count, True, True)
+    record = SegmentRecord(count, 0, count - 1, True, 0, [field])
+    of_second_window = (Table.POSITIONS, b"\0\1")
+    without = [row for row in rows if (row[0], row[1][-2:]) != of_second_window]
+    assert len(without) < len(rows)
+    segment = SegmentReader(MemoryRows(rows), 1, record, BitMap(), 0, SegmentCache())
+    halved = SegmentReader(MemoryRows(without), 1, record, BitMap(), 0, SegmentCache())
+    whole, half = segment.postings("f", b"t"), halved.postings("f", b"t")
+    assert whole is not None and half is not None
+    everything = whole.positions()
+    assert everything is not None
+    offsets, flat = everything
+    for chosen in ([5, 2999], [0, 1, 2, 2998], []):
+        places = half.positions_at(np.array(chosen, np.intp))
+        assert places is not None
+        expected = [flat[offsets[one] : offsets[one + 1]] for one in chosen]
+        assert places[1].tolist() == np.concatenate([flat[:0], *expected]).tolist()
+    assert half.positions_at(np.array([5, 3100])) is None
+
+
 @given(model=models, lower=st.none() | st.binary(max_size=3), upper=st.none() | st.binary(max_size=3))
 def test_ranges_of_terms(model: Model, lower: bytes | None, upper: bytes | None) -> None:
     terms = sorted(model)

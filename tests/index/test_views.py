@@ -50,6 +50,7 @@ KEEP_EVERYTHING = """
             for term in terms:
                 postings = segment.postings(name, term)
                 keep(postings.docs(), postings.freqs(), postings.positions(), postings.distances(), postings.bitmap())
+                keep(postings.positions_at(np.arange(0, postings.doc_freq, 2)))
     with environment.read() as transaction:
         keep(snapshots.segment_list.read(transaction))
     snapshot.close()
