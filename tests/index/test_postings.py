@@ -131,7 +131,7 @@ def test_positions_of_chosen_postings(model: Model, kept: bool, data: st.DataObj
 
 
 def test_chosen_positions_are_read_from_their_windows_alone() -> None:
-    docs = np.array([*range(0, 3000), *range(WINDOW_DOCS, WINDOW_DOCS + 500)], np.uint32)
+    docs = np.array([*range(3000), *range(WINDOW_DOCS, WINDOW_DOCS + 500)], np.uint32)
     freqs = (docs % 3 + 1).astype(np.uint32)
     distances = np.arange(freqs.sum(), dtype=np.uint32) % 90
     part = Inverted([b"t"], np.array([len(docs)], np.uint32), docs, freqs, distances)
@@ -146,7 +146,8 @@ def test_chosen_positions_are_read_from_their_windows_alone() -> None:
     segment = SegmentReader(MemoryRows(rows), 1, record, BitMap(), 0, SegmentCache())
     halved = SegmentReader(MemoryRows(without), 1, record, BitMap(), 0, SegmentCache())
     whole, half = segment.postings("f", b"t"), halved.postings("f", b"t")
-    assert whole is not None and half is not None
+    assert whole is not None
+    assert half is not None
     everything = whole.positions()
     assert everything is not None
     offsets, flat = everything
