@@ -242,18 +242,18 @@ def bitmap_of(ids: Ints) -> BitMap:
     return BitMap(numbers)
 
 
-def array_bitmap(window: int, docs: U32s) -> BitMap:
-    """A bitmap of a window's documents, counted from its beginning and ascending; at least one.
+def array_bitmap(docs: U32s) -> BitMap:
+    """A bitmap of one window's documents, counted from its beginning and ascending; at least one.
 
     Spelt as RoaringFormatSpec has it, one array container, whose bytes are then taken over as they are; made of the
     numbers it would take thirty times as long.
 
-    >>> list(array_bitmap(1, np.array([3, 7], np.uint32)))
-    [65539, 65543]
+    >>> list(array_bitmap(np.array([3, 7], np.uint32)))
+    [3, 7]
     """
     if len(docs) > _ARRAY_DOCS:
-        return bitmap_of(docs + np.uint32(window * WINDOW_DOCS))
-    head = struct.pack("<IIHHI", _NO_RUN_CONTAINERS, 1, window, len(docs) - 1, _ARRAY_HEAD_BYTES)
+        return bitmap_of(docs)
+    head = struct.pack("<IIHHI", _NO_RUN_CONTAINERS, 1, 0, len(docs) - 1, _ARRAY_HEAD_BYTES)
     return BitMap.deserialize(head + docs.astype("<u2").tobytes())
 
 

@@ -499,10 +499,8 @@ def read_frequent(
         found = unpack_window(value, with_freqs=with_freqs)
         keys.append(key)
         # Containers are moved as they are: a bitmap made of the numbers would take thirty times as long.
-        if found.bitmap is None:
-            whole |= array_bitmap(window, found.docs)
-        else:
-            whole |= found.bitmap.shift(window * WINDOW_DOCS)
+        bitmap = array_bitmap(found.docs) if found.bitmap is None else found.bitmap
+        whole |= bitmap.shift(window * WINDOW_DOCS)
         if found.freqs is not None:
             freqs.append(found.freqs)
     if len(whole) != doc_freq:
