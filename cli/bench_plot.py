@@ -34,6 +34,7 @@ def draw(file: Path, found: Mapping[str, Any]) -> None:
     edges = [bucket["from_ms"] for bucket in buckets] + [buckets[-1]["to_ms"]]
     spread.stairs([bucket["searches"] for bucket in buckets], edges, fill=True, color=BLUE)
     spread.set(xscale="log", xlabel="milliseconds a search", ylabel="searches", title=found["index"])
+    spread.xaxis.set_major_formatter("{x:g}")
     for label, mark, color in (("threads", "o-", BLUE), ("processes", "s--", ORANGE)):
         if found[label]:
             rates.plot(

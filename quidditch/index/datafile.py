@@ -49,7 +49,7 @@ def check_format(path: Path, record: Buffer | None) -> int:
         version = int(found["format"])
         if found["magic"] != MAGIC:
             raise ValueError(found["magic"])
-        if version == FORMAT_VERSION and found["crc32"] != _crc32(found):
+        if SEALED_SINCE <= version <= FORMAT_VERSION and found["crc32"] != _crc32(found):
             raise ValueError("checksum")
         if version < SEALED_SINCE and "crc32" in found:
             raise ValueError("checksum")

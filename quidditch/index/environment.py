@@ -364,7 +364,7 @@ class Environment:
         return self._env.begin(write=True, buffers=True)
 
     def _transaction(self, txn: Any) -> Transaction:
-        if self.format < SEALED_SINCE:
+        if self.outdated:
             # Another process may have brought it up to date since.
             self.format = check_format(self.path, txn.get(FORMAT_KEY, None, self._tables[Table.META]))
         return Transaction(txn, self._tables, self._seals if self.format >= SEALED_SINCE else None)

@@ -136,7 +136,7 @@ class StreamLoader:
 
     def _take_id(self, doc: Dict[str, Any]) -> tuple[bytes, Dict[str, Any]]:
         """The document's id, and the document without `_id`, which is no part of the source."""
-        if not isinstance(doc, Dict):
+        if type(doc) is not dict and not isinstance(doc, Dict):
             raise DocumentError(f"an object expected as document, not {spell(doc)}")
         given = doc.get(self._id_field) if self._id_field is not None else None
         id_bytes = self._writer.make_id() if given is None else check_id(given)

@@ -197,7 +197,7 @@ def check_id(id: object) -> bytes:
 
     raises: RequestError   for anything but 1 to 512 bytes of UTF-8
     """
-    if isinstance(id, int) and not isinstance(id, bool):
+    if type(id) is not str and isinstance(id, int) and not isinstance(id, bool):
         id = str(id)
     if not isinstance(id, str):
         raise RequestError(f"_id: a string of 1 to {MAX_ID_BYTES} bytes expected, not {str(id)[:80]!r}")
@@ -214,7 +214,11 @@ def check_id(id: object) -> bytes:
 
 def without_id(doc: Dict[str, Any]) -> Dict[str, Any]:
     """The document without `_id`, which is its name and no part of its source."""
-    return {key: value for key, value in doc.items() if key != "_id"} if "_id" in doc else doc
+    if "_id" not in doc:
+        return doc
+    rest = dict(doc)
+    del rest["_id"]
+    return rest
 
 
 class IdMaker:

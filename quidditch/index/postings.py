@@ -2,27 +2,28 @@
 
 Terms are kept in blocks of a few hundred. A block holds its terms, their document frequencies and, packed
 together, all postings of its rare terms; a frequent term has rows of its own, one for each window of 65,536
-documents, as a roaring bitmap with aligned frequencies. A small index over each block's first term finds the
-block. So a segment with 300,000 terms costs some thousand rows to write, and one term two rows to read.
+documents, as distances or as a roaring bitmap, with aligned frequencies. A small index over each block's first term
+finds the block. So a segment with 300,000 terms costs some thousand rows to write, and one term two rows to read.
 """
 
 from __future__ import annotations
 
 import struct
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
+from itertools import pairwise, repeat
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from quidditch.errors import CorruptIndex
+from quidditch.index.bit_planes import pack_runs
 from quidditch.index.codecs import (
     WINDOW_DOCS,
     Buffer,
+    array_bitmap,
     ascending_offsets,
     bitmap_of,
     decodes,
@@ -30,6 +31,7 @@ from quidditch.index.codecs import (
     field_key,
     ids_of,
     pack_bitmap,
+    pack_bits,
     pack_strings,
     pack_uints,
     pick_uints,
@@ -54,6 +56,15 @@ RARE = 128
 
 FEW_SHARE = 8
 """Of a list, fewer postings than this part are found by sums between them, more by the sums of all."""
+
+ARRAY_DOCS = 4096
+"""Up to so many documents roaring takes two bytes for each: distances are shorter."""
+
+DISTANCES = 0x8000
+"""Set in the first word of a block whose documents are distances; format 2 and older kept their numbers."""
+
+PACKED_POSTINGS = 200_000
+"""Postings packed at once, about: more only where one term has more."""
 
 Row = tuple[Table, bytes, bytes]
 
@@ -81,11 +92,7 @@ class PostingsWriter:
         offsets = ascending_offsets(part.doc_freqs)
         tokens = ascending_offsets(part.token_freqs(offsets))
         yield from self._blocks(part, rare, offsets, tokens)
-        for index in np.flatnonzero(~rare).tolist():
-            postings = slice(int(offsets[index]), int(offsets[index + 1]))
-            yield from self._frequent(
-                self.term_count + index, part, postings, slice(int(tokens[index]), int(tokens[index + 1]))
-            )
+        yield from self._frequent(part, np.flatnonzero(~rare), offsets, tokens)
         self.term_count += len(part.terms)
 
     def finish(self) -> Iterator[Row]:
@@ -113,36 +120,84 @@ class PostingsWriter:
         for low, high in _block_edges(part.terms):
             postings = slice(int(rare_offsets[low]), int(rare_offsets[high]))
             body = [
-                struct.pack("<H", high - low),
+                struct.pack("<H", DISTANCES | (high - low)),
                 pack_strings(part.terms[low:high]),
-                pack_uints(part.doc_freqs[low:high]),
-                pack_uints(docs[postings]),
+                pack_bits(part.doc_freqs[low:high]),
+                _pack_rare_docs(docs[postings], rare_counts[low:high]),
             ]
             if freqs is not None:
-                body.append(pack_uints(freqs[postings] - np.uint32(1)))
+                body.append(pack_bits(freqs[postings] - np.uint32(1)))
             if positions is not None and token_offsets is not None:
-                body.append(pack_uints(positions[int(token_offsets[low]) : int(token_offsets[high])]))
+                body.append(pack_bits(positions[int(token_offsets[low]) : int(token_offsets[high])]))
             key = field_chunk_key(self._segment, self._field, len(self._first_terms))
             self._first_terms.append(part.terms[low])
             self._first_ordinals.append(self.term_count + low)
             yield Table.TERM_BLOCKS, key, b"".join(body)
 
-    def _frequent(self, ordinal: int, part: Inverted, postings: slice, tokens: slice) -> Iterator[Row]:
-        docs = part.docs[postings]
-        freqs = part.freqs[postings] if part.freqs is not None else None
-        positions = part.positions[tokens] if part.positions is not None else None
-        first_token = 0
-        for window, chunk in split_by(docs, WINDOW_DOCS):
+    def _frequent(self, part: Inverted, places: Ints, offsets: Ints, tokens: Ints) -> Iterator[Row]:
+        """Rows of the terms at these places, some terms at a time."""
+        counts = np.diff(offsets)[places]
+        group = np.cumsum(counts) // PACKED_POSTINGS
+        for own in np.split(places, np.flatnonzero(np.diff(group)) + 1) if len(places) else ():
+            picked = runs_to_indices(offsets[own], np.diff(offsets)[own])
+            freqs = part.freqs[picked] if part.freqs is not None else None
+            positions = None
+            if part.positions is not None:
+                positions = part.positions[runs_to_indices(tokens[own], np.diff(tokens)[own])]
+            ordinals = np.repeat(self.term_count + own, np.diff(offsets)[own])
+            yield from self._window_rows(ordinals, part.docs[picked], freqs, positions)
+
+    def _window_rows(
+        self, ordinals: Ints, docs: U32s, freqs: U32s | None, positions: U32s | None
+    ) -> Iterator[Row]:
+        """Rows of postings, `ordinals` being the term of each."""
+        windows, inside = docs // np.uint32(WINDOW_DOCS), docs % np.uint32(WINDOW_DOCS)
+        starts = np.flatnonzero((np.diff(ordinals) != 0) | (windows[1:] != windows[:-1])) + 1
+        edges = np.concatenate(([0], starts, [len(docs)]))
+        distances = _distances(inside)
+        distances[starts] = inside[starts]
+        packed_docs = pack_runs(distances, edges)
+        packed_freqs = pack_runs(freqs - np.uint32(1), edges) if freqs is not None else repeat(b"")
+        packed_positions: Iterable[bytes | None] = repeat(None)
+        if positions is not None and freqs is not None:
+            packed_positions = pack_runs(positions, ascending_offsets(freqs)[edges])
+        first = edges[:-1]
+        for ordinal, window, (low, high), own_docs, own_freqs, own_positions in zip(
+            ordinals[first].tolist(),
+            windows[first].tolist(),
+            pairwise(edges.tolist()),
+            packed_docs,
+            packed_freqs,
+            packed_positions,
+            strict=False,
+        ):
             key = postings_key(self._segment, self._field, ordinal, window)
-            bitmap = pack_bitmap(bitmap_of(docs[chunk] & np.uint32(WINDOW_DOCS - 1)))
-            value = struct.pack("<I", len(bitmap)) + bitmap
-            if freqs is not None:
-                value += pack_uints(freqs[chunk] - np.uint32(1))
-            yield Table.POSTINGS, key, value
-            if positions is not None and freqs is not None:
-                last_token = first_token + int(freqs[chunk].sum(dtype=np.int64))
-                yield Table.POSITIONS, key, pack_uints(positions[first_token:last_token])
-                first_token = last_token
+            yield Table.POSTINGS, key, _pack_window(inside[low:high], own_docs) + own_freqs
+            if own_positions is not None:
+                yield Table.POSITIONS, key, own_positions
+
+
+def _pack_rare_docs(docs: U32s, counts: Ints) -> bytes:
+    """The first document of each term, then the distances to all later ones."""
+    starts = ascending_offsets(counts[counts > 0])[:-1]
+    return pack_bits(docs[starts]) + pack_bits(np.delete(_distances(docs), starts))
+
+
+def _pack_window(docs: U32s, distances: bytes) -> bytes:
+    """A window's documents, counted from its beginning: as distances, packed by now, or as a bitmap."""
+    if len(docs) > ARRAY_DOCS:
+        bitmap = pack_bitmap(bitmap_of(docs))
+        # A bitmap is read faster: distances have to be a good deal shorter.
+        if 4 * len(distances) >= 3 * len(bitmap):
+            return struct.pack("<I", len(bitmap)) + bitmap
+    return struct.pack("<IH", 0, len(docs) - 1) + distances
+
+
+def _distances(docs: U32s) -> U32s:
+    """Each document less the one before it; nonsense where another term's begin."""
+    distances = docs.copy()
+    distances[1:] -= docs[:-1]
+    return distances
 
 
 def _block_edges(terms: list[bytes]) -> Iterator[tuple[int, int]]:
@@ -325,13 +380,16 @@ class TermBlock:
 
     @decodes("term block")
     def __init__(self, value: Buffer, *, with_freqs: bool, with_positions: bool) -> None:
-        (count,) = struct.unpack_from("<H", value)
+        (head,) = struct.unpack_from("<H", value)
+        count = head & (DISTANCES - 1)
         self.terms, end = unpack_terms(value, 2, count)
         self.doc_freqs, end = unpack_uints(value, end, count)
         rare = np.where(self.doc_freqs <= RARE, self.doc_freqs, 0)
         self.rare_offsets = ascending_offsets(rare)
         total = int(self.rare_offsets[-1])
-        self.docs, end = unpack_uints(value, end, total)
+        self.docs, end = (
+            _unpack_rare_docs(value, end, rare) if head & DISTANCES else unpack_uints(value, end, total)
+        )
         self.freqs: U32s | None = None
         self.positions: U32s | None = None
         if with_freqs:
@@ -339,6 +397,7 @@ class TermBlock:
             self.freqs = freqs + np.uint32(1)
             if with_positions:
                 self.positions, end = unpack_uints(value, end, int(self.freqs.sum()))
+        self.size_bytes = end
 
     def find(self, term: bytes) -> int | None:
         """Where the term stands in the block."""
@@ -377,32 +436,78 @@ class TermBlock:
         return Postings(len(part.docs), part.docs.copy(), freqs, None, None, (), positions)
 
 
+def _unpack_rare_docs(value: Buffer, start: int, counts: Ints) -> tuple[U32s, int]:
+    """The documents of terms with so many each (none for a frequent one), and where they end."""
+    own = counts[counts > 0]
+    starts = ascending_offsets(own)[:-1]
+    first, end = unpack_uints(value, start, len(own))
+    later = np.ones(int(own.sum()), np.bool_)
+    later[starts] = False
+    steps = np.zeros(len(later), np.int64)
+    distances, end = unpack_uints(value, end, len(later) - len(own))
+    steps[later] = distances
+    sums = np.cumsum(steps)
+    docs = sums + np.repeat(first - sums[starts], own)
+    if len(docs) and int(docs.max()) >= 1 << 32:
+        raise CorruptIndex(f"term block: document {docs.max()} is beyond 32 bits")
+    return docs.astype(np.uint32), end
+
+
+class Window(NamedTuple):
+    """One row of table `postings`: documents counted from the window's beginning, their bitmap where that is what
+    is stored, frequencies where the field keeps them, and the bytes that all of it took."""
+
+    docs: U32s
+    bitmap: BitMap | None
+    freqs: U32s | None
+    size_bytes: int
+
+
+@decodes("postings")
+def unpack_window(value: Buffer, *, with_freqs: bool) -> Window:
+    (length,) = struct.unpack_from("<I", value)
+    bitmap = unpack_bitmap(value[4 : 4 + length]) if length else None
+    docs, end = (ids_of(bitmap), 4 + length) if bitmap is not None else _unpack_distances(value)
+    if not with_freqs:
+        return Window(docs, bitmap, None, end)
+    freqs, end = unpack_uints(value, end, len(docs))
+    return Window(docs, bitmap, freqs + np.uint32(1), end)
+
+
+def _unpack_distances(value: Buffer) -> tuple[U32s, int]:
+    (last,) = struct.unpack_from("<H", value, 4)
+    distances, end = unpack_narrow(value, 6, last + 1)
+    docs = np.add.accumulate(distances, dtype=np.int64)
+    if int(docs[-1]) >= WINDOW_DOCS:
+        raise CorruptIndex(f"postings: document {docs[-1]} of a window of {WINDOW_DOCS:,}")
+    return docs.astype(np.uint32), end
+
+
 @decodes("postings")
 def read_frequent(
     rows: Rows, segment: int, field: int, ordinal: int, doc_freq: int, windows: int, *, with_freqs: bool
 ) -> Postings:
     """The postings of a frequent term, from its window rows."""
     whole = BitMap()
-    less_one: list[NDArray[np.unsignedinteger[Any]]] = []
+    freqs: list[U32s] = []
     keys: list[bytes] = []
     for window in range(windows):
         key = postings_key(segment, field, ordinal, window)
         value = rows.get(Table.POSTINGS, key)
         if value is None:
             continue
-        (length,) = struct.unpack_from("<I", value)
-        bitmap = unpack_bitmap(value[4 : 4 + length])
+        found = unpack_window(value, with_freqs=with_freqs)
         keys.append(key)
         # Containers are moved as they are: a bitmap made of the numbers would take thirty times as long.
-        whole |= bitmap.shift(window * WINDOW_DOCS) if window else bitmap
-        if with_freqs:
-            less_one.append(unpack_narrow(value, 4 + length, len(bitmap))[0])
+        if found.bitmap is None:
+            whole |= array_bitmap(window, found.docs)
+        else:
+            whole |= found.bitmap.shift(window * WINDOW_DOCS)
+        if found.freqs is not None:
+            freqs.append(found.freqs)
     if len(whole) != doc_freq:
         raise CorruptIndex(
             f"segment {segment}, field {field}, term {ordinal}: {len(whole)} postings found, {doc_freq} expected"
         )
-    freqs = None
-    if with_freqs:
-        freqs = np.concatenate(less_one).astype(np.uint32)
-        freqs += np.uint32(1)
-    return Postings(doc_freq, ids_of(whole), freqs, whole, rows, tuple(keys), None)
+    counts = (freqs[0] if len(freqs) == 1 else np.concatenate(freqs)) if with_freqs else None
+    return Postings(doc_freq, ids_of(whole), counts, whole, rows, tuple(keys), None)

@@ -60,10 +60,11 @@ class WorkerAnalysis:
         self._under_way.append(_UnderWay(builder, first_doc, answer))
 
     def _follow(self, vocabularies: dict[str, Vocabulary]) -> None:
-        """Agree upon term ids anew if a vocabulary was replaced, which happens between segments only, when nothing is
-        under way."""
+        """Agree upon term ids anew if a vocabulary was replaced, which happens between segments."""
         known = self._vocabularies
         if any(known.get(path, vocabulary) is not vocabulary for path, vocabulary in vocabularies.items()):
+            # What is under way still speaks of the old ones.
+            self.wait()
             known.clear()
             for worker in self._workers:
                 worker.fresh = True
@@ -135,7 +136,7 @@ class _Worker:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
             )
-        except (OSError, ValueError) as error:
+        except (OSError, TypeError, ValueError) as error:
             raise StorageError(f"add_many: no worker process could be started: {error}") from error
 
     def do(self, texts: Sequence[FieldValues], sources: Sequence[bytes]) -> Done:
@@ -161,7 +162,8 @@ class _Worker:
         self._process.kill()
 
     def reap(self) -> None:
-        self._process.wait(_END_S)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_END_S)
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 with suppress(OSError):

@@ -275,10 +275,13 @@ class IndexWriter:
         """Point the ids at their new documents; uint32: those superseded inside the chunk, ascending."""
         longest = max(map(len, ids))
         keys = list(map(id_key, ids)) if longest > LONGEST_PLAIN_ID else list(ids)
-        last_place = {key: place for place, key in enumerate(keys)}
-        old = transaction.get_many(Table.IDS, sorted(last_place)) if transaction.count(Table.IDS) else {}
+        last_place = dict(zip(keys, range(len(keys)), strict=True))
+        # Sorted once, as what it most often is: documents that were never seen before.
+        fresh = sorted(zip(keys, _first_entries(ids, first), strict=True))
+        known = transaction.count(Table.IDS)
+        old = transaction.get_many(Table.IDS, [key for key, _ in fresh]) if known else {}
         if not old and len(last_place) == len(keys):
-            transaction.put_many(Table.IDS, sorted(zip(keys, _first_entries(ids, first), strict=True)))
+            transaction.put_many(Table.IDS, fresh)
             return np.zeros(0, np.uint32)
         entries = {key: Entry(*unpack_id_entry(value)) for key, value in old.items()}
         for place in last_place.values() if longest > LONGEST_PLAIN_ID else ():

@@ -18,8 +18,9 @@ from quidditch.index.codecs import (
     field_key,
     postings_key,
     split_by,
+    unpack_narrow,
 )
-from quidditch.index.postings import RARE, Postings, TermBlock, TermIndex
+from quidditch.index.postings import RARE, Postings, TermBlock, TermIndex, unpack_window
 from quidditch.index.reader import SegmentReader
 from quidditch.index.segment import FieldRecord
 from quidditch.index.storage import Table, Transaction
@@ -212,21 +213,20 @@ class DictionaryCheck:
             key = postings_key(self._reader.segment_id, self._field.number, ordinal, window)
             self._rows.append(key)
             value = self._transaction.get(Table.POSTINGS, key) or b"\0\0\0\0"
-            expected = 4 + int.from_bytes(value[:4], "little")
-            if freqs is not None:
-                expected += packed_bytes(freqs[chunk] - np.uint32(1))
+            expected = unpack_window(value, with_freqs=self._field.freqs).size_bytes
             if len(value) != expected:
                 yield Finding(
                     "postings", f"{where}, {place(Table.POSTINGS, key)}", _sizes(len(value), expected)
                 )
             if distances is not None and tokens is not None:
-                own = distances[int(tokens[chunk.start]) : int(tokens[chunk.stop])]
-                yield from self._position_row(key, own, where)
+                count = int(tokens[chunk.stop] - tokens[chunk.start])
+                yield from self._position_row(key, count, where)
 
-    def _position_row(self, key: bytes, distances: U32s, where: str) -> Iterator[Finding]:
-        size_bytes = len(self._transaction.get(Table.POSITIONS, key) or b"")
-        if size_bytes != packed_bytes(distances):
-            words = _sizes(size_bytes, packed_bytes(distances))
+    def _position_row(self, key: bytes, count: int, where: str) -> Iterator[Finding]:
+        value = self._transaction.get(Table.POSITIONS, key) or b""
+        expected = unpack_narrow(value, 0, count)[1]
+        if len(value) != expected:
+            words = _sizes(len(value), expected)
             yield Finding("positions", f"{where}, {place(Table.POSITIONS, key)}", words)
 
 
@@ -236,13 +236,6 @@ def _spelt(term: bytes) -> str:
 
 def _sizes(found: int, expected: int) -> str:
     return f"{found} bytes, {expected} expected for what the document frequencies and frequencies say"
-
-
-def packed_bytes(values: Ints) -> int:
-    """Bytes that these take as packed integers."""
-    largest = int(values.max()) if len(values) else 0
-    widths = ((1, 0), (1 << 8, 1), (1 << 16, 2), (1 << 32, 4), (1 << 64, 8))
-    return 1 + len(values) * next(width for bound, width in widths if largest < bound)
 
 
 def _index_faults(index: TermIndex, terms: int) -> str:
@@ -269,18 +262,7 @@ def _block_faults(
         return f"terms do not ascend after {_spelt(unordered)}"
     if not int(block.doc_freqs.min()):
         return f"term {_spelt(terms[int(block.doc_freqs.argmin())])} is in no document"
-    expected = _block_bytes(block)
-    return _sizes(size_bytes, expected) if size_bytes != expected else ""
-
-
-def _block_bytes(block: TermBlock) -> int:
-    """How long a block's value is that holds this."""
-    lengths = np.fromiter(map(len, block.terms), np.uint32, len(block.terms))
-    size_bytes = 2 + packed_bytes(lengths) + int(lengths.sum()) + packed_bytes(block.doc_freqs)
-    size_bytes += packed_bytes(block.docs)
-    if block.freqs is not None:
-        size_bytes += packed_bytes(block.freqs - np.uint32(1))
-    return size_bytes + (packed_bytes(block.positions) if block.positions is not None else 0)
+    return _sizes(size_bytes, block.size_bytes) if size_bytes != block.size_bytes else ""
 
 
 def _part_faults(part: Part, doc_count: int) -> str:

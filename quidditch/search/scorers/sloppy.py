@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from quidditch.types import F64s, Ints, U64s
+from quidditch.types import Bools, F64s, Ints, U64s
 
 _PLACE = np.uint64(32)
 
@@ -32,28 +32,31 @@ def window_frequencies(keys: Sequence[U64s], slop: int, count: int) -> F64s:
     for slot in range(len(keys)):
         own = owners == slot
         coming = _next_of(own)
-        again[own] = coming[own]
-        others = np.flatnonzero(~own)
-        nearest[others] = np.minimum(nearest[others], coming[others])
-        furthest[others] = np.maximum(furthest[others], coming[others])
+        np.copyto(again, coming, where=own)
+        # Its own next position says nothing of the others: it counts as none, and as the first.
+        np.minimum(nearest, np.where(own, size, coming), out=nearest)
+        np.maximum(furthest, np.where(own, 0, coming), out=furthest)
     return _sum_windows(merged, nearest, furthest, again, slop, count)
 
 
 def _merge(keys: Sequence[U64s]) -> tuple[U64s, Ints]:
     """All positions in ascending order, those that coincide in the order of the slots, and whose each one
     is."""
-    merged = np.concatenate(keys)
-    owners = np.repeat(np.arange(len(keys)), [len(each) for each in keys])
-    order = np.argsort(merged, kind="stable")
-    return merged.take(order), owners.take(order)
+    # The slot goes behind the position, so one sort of plain numbers does for both; above them there is room
+    # for the places of one piece of candidates.
+    bits = np.uint64(max(1, (len(keys) - 1).bit_length()))
+    marked = [each << bits | np.uint64(slot) for slot, each in enumerate(keys)]
+    order = np.sort(np.concatenate(marked))
+    owners = (order & ((np.uint64(1) << bits) - np.uint64(1))).astype(np.intp)
+    return order >> bits, owners
 
 
-def _next_of(own: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Ints:
+def _next_of(own: Bools) -> Ints:
     """intp[n]: for each place the next later place that is set; n where there is none."""
     size = len(own)
-    coming = np.where(own, np.arange(size), size)
-    coming = np.minimum.accumulate(coming[::-1])[::-1]
-    return np.append(coming[1:], size)
+    coming = np.full(size + 1, size)
+    np.copyto(coming[:-1], np.arange(size), where=own)
+    return np.minimum.accumulate(coming[:0:-1])[::-1]
 
 
 def _sum_windows(merged: U64s, nearest: Ints, furthest: Ints, again: Ints, slop: int, count: int) -> F64s:
