@@ -26,6 +26,7 @@ TINY = {
     "COPY_BLOCK_BYTES": 50,
     "FANOUT": 4,
     "FEW": 0,
+    "FEW_ALLOWED": 0,
     "FEW_LISTS": 1,
     "FEW_ORDINALS": 1,
     "ID_CHUNK_DOCS": 2,
