@@ -35,7 +35,7 @@ pages = st.one_of(st.integers(1, 12), st.sampled_from((100, 5000)))
 searches = st.lists(st.tuples(queries, pages), min_size=1, max_size=12)
 segment_lists = st.lists(layouts, min_size=1, max_size=3)
 
-EAGER = {"FEW": 0, "MANY_SHARE": 0, "FIRST": 1}
+EAGER = {"FEW": 0, "FEW_ALLOWED": 0, "MANY_SHARE": 0, "FIRST": 1}
 """Limits with which even the smallest segment goes by bounds."""
 
 
