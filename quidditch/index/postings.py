@@ -290,6 +290,7 @@ class Postings:
         low, high = np.searchsorted(self._docs, edges).tolist()
         return slice(low, high)
 
+    @decodes("positions")
     def distances(self) -> U32s | None:
         """Positions as they are stored: inside a posting the first from 0, each later from its predecessor."""
         if self._rows is None or self._freqs is None:
