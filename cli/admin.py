@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from quidditch.interface import StructureSize
 from quidditch.version import __version__
 
 from . import render
@@ -45,10 +46,17 @@ def indices(location: Location, as_json: AsJson = False) -> None:
     )
 
 
-def stats(location: Location, name: Name, as_json: AsJson = False) -> None:
+def stats(
+    location: Location,
+    name: Name,
+    detail: Annotated[
+        bool, typer.Option("--detail", help="Show what each structure takes, and each field of it.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Show how large an index is: documents, segments, bytes, and the terms of each field."""
     with existing_index(location, name) as index:
-        found = index.stats()
+        found = index.stats(detail=detail)
     if as_json:
         render.print_json({"index": name, **found.to_dict()})
         return
@@ -62,6 +70,22 @@ def stats(location: Location, name: Name, as_json: AsJson = False) -> None:
     rows += [[f"size of {part}", render.size_text(size)] for part, size in found.structures.items() if size]
     rows += [[f"terms in {field}", f"{terms:,}"] for field, terms in sorted(found.fields.items())]
     render.print_table([(name, "name"), ("", "number")], rows)
+    if detail:
+        _print_detail(found.detail)
+
+
+def _print_detail(detail: dict[str, StructureSize]) -> None:
+    """A row for each structure, the largest first, and below it one for each of its fields."""
+    rows: list[list[str]] = []
+    for structure, size in sorted(detail.items(), key=lambda item: -item[1].size_bytes):
+        numbers = (size.size_bytes, size.payload_bytes, size.overflow_bytes, size.unused_bytes)
+        rows.append([structure, f"{size.rows:,}", *map(render.size_text, numbers)])
+        rows += [
+            [f"of {field}", "", "", render.size_text(own), "", ""]
+            for field, own in sorted(size.fields.items())
+        ]
+    heads = ("rows", "size", "payload", "overflow", "unused")
+    render.print_table([("structure", "name"), *((head, "number") for head in heads)], rows)
 
 
 def merge(

@@ -48,6 +48,7 @@ from quidditch.interface import (
     IndexStats,
     Problem,
     SearchResult,
+    StructureSize,
     WriteResult,
 )
 from quidditch.version import __version__
@@ -85,6 +86,7 @@ __all__ = [
     "StorageError",
     "StoreFull",
     "StoreLocked",
+    "StructureSize",
     "VersionConflict",
     "WriteResult",
     "__version__",

@@ -265,12 +265,50 @@ class SearchResult:
 
 
 @dataclass(frozen=True, slots=True)
+class StructureSize:
+    """What one structure takes on disk.
+
+    payload_bytes:   its rows: keys, values and checksums
+    page_bytes:      the pages that its rows share
+    overflow_bytes:  the pages of values past about 2,000 bytes, which have whole ones to themselves
+    fields:          of `payload_bytes` those of each field, where rows belong to one
+    """
+
+    rows: int
+    payload_bytes: int
+    page_bytes: int
+    overflow_bytes: int
+    fields: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def size_bytes(self) -> int:
+        return self.page_bytes + self.overflow_bytes
+
+    @property
+    def unused_bytes(self) -> int:
+        """What its pages hold beside its rows: their headers, and room that nothing fits into."""
+        return max(0, self.size_bytes - self.payload_bytes)
+
+    def to_dict(self) -> dict[str, Json]:
+        return {
+            "rows": self.rows,
+            "size_bytes": self.size_bytes,
+            "payload_bytes": self.payload_bytes,
+            "page_bytes": self.page_bytes,
+            "overflow_bytes": self.overflow_bytes,
+            "unused_bytes": self.unused_bytes,
+            "fields": dict(self.fields),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class IndexStats:
     """How large an index is. Sizes are bytes on disk; `fields` counts distinct terms by field, per segment summed.
 
     free_bytes:     pages of the file that hold nothing: the next writes take them, `compact` gives them back
     open_views:     scans and points in time that this process has open; what they see is not reused meanwhile
     oldest_view_s:  how long the oldest of them has been open
+    detail:         what each structure takes and each field of it, where it was asked for
     """
 
     documents: int
@@ -283,8 +321,12 @@ class IndexStats:
     free_bytes: int = 0
     open_views: int = 0
     oldest_view_s: float = 0.0
+    detail: dict[str, StructureSize] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Json]:
+        detail = (
+            {"detail": {name: size.to_dict() for name, size in self.detail.items()}} if self.detail else {}
+        )
         return {
             "documents": self.documents,
             "deleted": self.deleted,
@@ -296,6 +338,7 @@ class IndexStats:
             "free_bytes": self.free_bytes,
             "open_views": self.open_views,
             "oldest_view_s": self.oldest_view_s,
+            **detail,
         }
 
 
@@ -422,7 +465,7 @@ class Index(Protocol):
 
     def force_merge(self, max_segments: int = 1) -> None: ...
 
-    def stats(self) -> IndexStats: ...
+    def stats(self, *, detail: bool = False) -> IndexStats: ...
 
     def check(self, *, deep: bool = True, progress: bool = False) -> CheckReport: ...
 

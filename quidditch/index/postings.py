@@ -289,6 +289,7 @@ class Postings:
         low = bisect_left(self._docs, window * WINDOW_DOCS)
         return slice(low, bisect_left(self._docs, (window + 1) * WINDOW_DOCS, low))
 
+    @decodes("positions")
     def distances(self) -> U32s | None:
         """Positions as they are stored: inside a posting the first from 0, each later from its predecessor."""
         if self._rows is None or self._freqs is None:

@@ -204,6 +204,10 @@ class Transaction:
 
     def size_bytes(self, table: Table) -> int:
         """Bytes of the pages that hold the table."""
+        return sum(self.page_bytes(table))
+
+    def page_bytes(self, table: Table) -> tuple[int, int]:
+        """Bytes of the table's pages: (those that rows share, those that one long value has to itself)."""
         stat = self.handle.stat(self._tables[table])
-        pages = stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
-        return int(pages * stat["psize"])
+        page = int(stat["psize"])
+        return (stat["branch_pages"] + stat["leaf_pages"]) * page, stat["overflow_pages"] * page

@@ -41,6 +41,7 @@ from quidditch.local.point_in_time import PointInTime
 from quidditch.local.progress import watched, watched_bytes, watched_stream
 from quidditch.local.searches import Searches
 from quidditch.local.shard import LocalShard
+from quidditch.local.sizes import structure_sizes
 from quidditch.local.verifying import check_index
 from quidditch.local.writing import CurrentWriter, records, update_operation
 from quidditch.schema.fields import TextField, spell
@@ -374,8 +375,11 @@ class LocalIndex(Searches):
 
     # ------------------------------------------------------------------------------------------------- stats
 
-    def stats(self) -> IndexStats:
-        """Documents, segments, and bytes on disk by structure."""
+    def stats(self, *, detail: bool = False) -> IndexStats:
+        """Documents, segments, and bytes on disk by structure.
+
+        detail:  also what is in each structure's pages, and how much of it is each field's; reads every row
+        """
         with self._reading() as shard, shard.environment.read() as transaction:
             states = shard.snapshots.segment_list.read(transaction)
             buffered = transaction.count(Table.BUFFER)
@@ -383,6 +387,7 @@ class LocalIndex(Searches):
             size_bytes = shard.environment.size_bytes()
             free_bytes = shard.environment.used_bytes() - sum(structures.values())
             views_s = shard.views.ages_s()
+            sizes = structure_sizes(transaction, states) if detail else {}
         fields: dict[str, int] = {}
         for state in states:
             for field in state.record.fields:
@@ -398,6 +403,7 @@ class LocalIndex(Searches):
             free_bytes=max(0, free_bytes - FIXED_BYTES),
             open_views=len(views_s),
             oldest_view_s=max(views_s, default=0.0),
+            detail=sizes,
         )
 
 
