@@ -16,7 +16,7 @@ from quidditch.query.primitive import Primitive
 from quidditch.search.pruning.bounds import Narrowing, Part, Scale, Weighted
 from quidditch.search.pruning.exact import ChosenDocs
 from quidditch.search.pruning.impacts import Impacts, impacts_of, stretch
-from quidditch.search.pruning.plan import has_bounds
+from quidditch.search.pruning.plan import MOST_TERMS, has_bounds
 from quidditch.search.pruning.sums import SPAN, Sums, take_sums
 from quidditch.search.scorers.context import NOTHING_SCORED, Scored, SegmentContext
 from quidditch.search.weight import BestOfWeight, BooleanWeight, TermWeight, Weight
@@ -46,7 +46,7 @@ def terms_of(weight: Weight) -> tuple[TermWeight, ...] | None:
         if terms is None:
             return None
         found += terms
-    return tuple(found) or None
+    return tuple(found) if 0 < len(found) <= MOST_TERMS else None
 
 
 class BoundedSearch:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from quidditch.search.readers import Postings, SegmentReader
-from quidditch.search.scorers.context import NO_DOCS, chunks
+from quidditch.search.scorers.context import NO_DOCS, bitmap_bytes, chunks
 from quidditch.search.similarity import K1, FieldSimilarity, length_norms
 from quidditch.types import Bools, F64s, Ints, U8s, U32s
 
@@ -60,14 +60,15 @@ class Impacts:
             self.freqs = None if self.freqs is None else _spread(self.freqs, self.docs, doc_count)
             self.docs = NO_DOCS
         held = self.docs.nbytes + self.impacts.nbytes + (0 if self.freqs is None else self.freqs.nbytes)
-        self.size_bytes = held + min(2 * self.doc_freq, doc_count // 8) + _COST_BYTES
+        self.size_bytes = held + _COST_BYTES
 
     def frequencies(self, docs: Ints) -> F64s:
         """float64[n]: how often each of these documents holds the term, 0 for never."""
         if self.dense:
             held = self.impacts.take(docs) > 0
             return _times(None if self.freqs is None else self.freqs.take(docs), held)
-        places = self.docs.searchsorted(docs)
+        # Of another type than the list's they would have the whole of it converted.
+        places = self.docs.searchsorted(docs.astype(np.uint32))
         # A place past the end is that of no document; the last one stands in for it.
         np.minimum(places, len(self.docs) - 1, out=places)
         held = self.docs.take(places) == docs
@@ -109,7 +110,7 @@ def impacts_of(
         average = segment.average_length(field)
         found = Impacts(postings, _impacts(postings, freqs, lengths, average), freqs, segment.doc_count)
         segment.cache(key, found, found.size_bytes)
-        segment.cache(("bitmap", field, term), found.bitmap, 0)
+        segment.cache(("bitmap", field, term), found.bitmap, bitmap_bytes(found.doc_freq, segment.doc_count))
     return found
 
 

@@ -8,6 +8,7 @@ from pyroaring import BitMap
 
 from quidditch.query.primitive import Primitive
 from quidditch.search.scorers.context import Scored, SegmentContext
+from quidditch.search.scorers.filters import match_filter
 from quidditch.search.scorers.phrase import top_phrase
 from quidditch.search.weight import BooleanWeight, PhraseWeight, Weight
 
@@ -52,9 +53,11 @@ class PhraseSearch:
     def _within(self) -> BitMap | None:
         found: BitMap | None = None
         for clause in self._plan.required:
-            matched = self._context.matches(clause, found)
+            matched = match_filter(clause, self._context, found)
             found = matched if found is None else found & matched
         if self._plan.excluded:
-            denied = BitMap.union(*(self._context.matches(clause) for clause in self._plan.excluded))
+            denied = BitMap.union(
+                *(match_filter(clause, self._context, None) for clause in self._plan.excluded)
+            )
             found = BitMap(range(self._context.doc_count)) - denied if found is None else found - denied
         return found

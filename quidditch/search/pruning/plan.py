@@ -9,11 +9,16 @@ from pyroaring import BitMap
 from quidditch.query.primitive import Primitive
 from quidditch.search.scorers.compound import needed_should
 from quidditch.search.scorers.context import SegmentContext
+from quidditch.search.scorers.filters import match_filter
 from quidditch.search.weight import BooleanWeight, TermWeight, Weight
 
 LEAST_VALUE = 1e-25
 """Of a term worth less, float32 may lose much of a score or all: the longest document leaves it 1e-10 of its value,
 and below 1e-38 rounding is no longer relative, as bounds count on."""
+
+
+MOST_TERMS = 128
+"""Terms that 16-bit sums have room for, and still tell documents apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,9 @@ class TermSum:
         """The documents that are deleted or match an excluded clause."""
         if not self.excluded:
             return context.deleted
-        return BitMap.union(context.deleted, *(context.matches(clause) for clause in self.excluded))
+        return BitMap.union(
+            context.deleted, *(match_filter(clause, context, None) for clause in self.excluded)
+        )
 
 
 def has_bounds(weight: TermWeight) -> bool:
@@ -65,7 +72,7 @@ def _of_terms(weight: BooleanWeight) -> TermSum | None:
     query = weight.primitive
     clauses = (*weight.must, *weight.should)
     terms = tuple(each for each in clauses if isinstance(each, TermWeight) and has_bounds(each))
-    if not terms or len(terms) < len(clauses):
+    if not terms or len(terms) < len(clauses) or len(terms) > MOST_TERMS:
         return None
     needed, must = needed_should(query), query.must
     if needed == len(query.should):

@@ -14,6 +14,7 @@ from quidditch.search.pruning.exact import norms_of
 from quidditch.search.pruning.impacts import Impacts, impacts_of, stretch
 from quidditch.search.pruning.plan import TermSum
 from quidditch.search.scorers.context import Scored, SegmentContext
+from quidditch.search.scorers.filters import match_filter
 from quidditch.search.similarity import saturated
 from quidditch.search.weight import TermWeight
 from quidditch.types import F64s, Ints
@@ -56,7 +57,7 @@ class TermSumSearch:
             found = bitmap if found is None else found & bitmap
         for clause in self._plan.required:
             if clause not in self._lists:
-                matched = self._context.matches(clause, found)
+                matched = match_filter(clause, self._context, found)
                 found = matched if found is None else found & matched
         return found
 
@@ -77,7 +78,7 @@ class TermSumSearch:
         docs = self._all_if_few()
         if docs is None:
             docs = self._candidates(count, floor)
-            if docs is None or (len(docs) < count and not self._plan.holds_terms):
+            if docs is None or (len(docs) < count and not floor and not self._plan.holds_terms):
                 return None
         self._context.check_time()
         return Scored(docs, _summed(self._held, self._context, docs))

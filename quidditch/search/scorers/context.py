@@ -185,7 +185,7 @@ class SegmentContext:
             if postings is None:
                 return BitMap()
             found = postings.bitmap()
-            size_bytes = min(2 * postings.doc_freq, self.doc_count // 8)
+            size_bytes = bitmap_bytes(postings.doc_freq, self.doc_count)
             self.segment.cache(("bitmap", field, term), found, size_bytes)
         return found
 
@@ -238,6 +238,11 @@ def _covers(known: BitMap | None, asked: BitMap | None) -> bool:
     if known is None or known is asked:
         return True
     return asked is not None and bool(asked.issubset(known))
+
+
+def bitmap_bytes(count: int, doc_count: int) -> int:
+    """About what a bitmap of `count` documents holds in memory."""
+    return min(2 * count, doc_count // 8) + 100
 
 
 def docs_of(bitmap: BitMap, within: BitMap | None) -> U32s:
