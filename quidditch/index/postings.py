@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise, repeat
 from typing import NamedTuple
 
@@ -225,6 +225,21 @@ class Postings:
     _rows: Rows | None
     _keys: tuple[bytes, ...]
     _inline_positions: U32s | None
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether the positions lie in rows of their own."""
+        return self._rows is not None
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes held in memory, about."""
+        freqs = 0 if self._freqs is None else self._freqs.nbytes
+        return 400 + self._docs.nbytes + freqs + 2 * self.doc_freq
+
+    def over(self, rows: Rows | None) -> Postings:
+        """The same, with positions read from these rows."""
+        return replace(self, _rows=rows)
 
     def docs(self) -> U32s:
         """uint32[n], ascending."""

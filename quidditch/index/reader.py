@@ -117,15 +117,6 @@ class SegmentReader:
     def field(self, name: str) -> FieldRecord | None:
         return self._fields.get(name)
 
-    def cached(self, key: tuple[Any, ...]) -> Any:
-        """What `cache` keeps under this key, or None."""
-        return self._cache.get((key[0], self.segment_id, *key[1:]))
-
-    def cache(self, key: tuple[Any, ...], value: Any, size_bytes: int) -> None:
-        """Keep what was made of the segment's rows, for as long as there is room. It must hold copies alone, and stay
-        true whatever is deleted."""
-        self._cache.put((key[0], self.segment_id, *key[1:]), value, size_bytes)
-
     # ---------------------------------------------------------------------------------------- dictionary
 
     def _term_index(self, field: FieldRecord) -> TermIndex | None:
@@ -177,6 +168,19 @@ class SegmentReader:
         if block.is_rare(place):
             return block.rare_postings(place)
         return self.frequent_postings(record, ordinal, doc_freq)
+
+    def shared_postings(self, field: str, term: bytes) -> Postings | None:
+        """As `postings`, kept decoded for the next search: for what asks for the same list again and again, as
+        phrases do. Do not write."""
+        key = ("postings", self.segment_id, field, term)
+        found: Postings | None = self._cache.get(key)
+        if found is not None:
+            return found.over(self._rows)
+        found = self.postings(field, term)
+        if found is not None and found.has_rows and self._cache.lasting:
+            # Without the rows, which are a transaction's.
+            self._cache.put(key, found.over(None), found.size_bytes)
+        return found
 
     def frequent_postings(self, field: FieldRecord, ordinal: int, doc_freq: int) -> Postings:
         """The postings of a term that has rows of its own."""

@@ -84,18 +84,14 @@ class SegmentReader(Protocol):
     @property
     def deleted(self) -> BitMap: ...
 
-    def cached(self, key: tuple[Any, ...]) -> Any:
-        """What `cache` keeps under this key, or None."""
-
-    def cache(self, key: tuple[Any, ...], value: Any, size_bytes: int) -> None:
-        """Keep what was made of the segment's rows, for as long as there is room. It must hold copies alone, and stay
-        true whatever is deleted."""
-
     def average_length(self, field: str) -> float:
         """Tokens in the field per document that has any, deleted ones included: fixed when the segment was written.
         1 where there are none."""
 
     def postings(self, field: str, term: bytes) -> Postings | None: ...
+
+    def shared_postings(self, field: str, term: bytes) -> Postings | None:
+        """As `postings`, kept decoded for the next search. Do not write."""
 
     def terms(
         self,

@@ -100,7 +100,7 @@ def impacts_of(
 ) -> Impacts | None:
     """The list of a term, from the segment's cache where it was asked for before; None without the term."""
     key = ("impacts", field, term, similarity.kind)
-    found: Impacts | None = segment.cached(key)
+    found: Impacts | None = segment.recall(key)
     if found is None:
         postings = segment.postings(field, term)
         if postings is None or not postings.doc_freq:
@@ -109,8 +109,8 @@ def impacts_of(
         lengths = segment.lengths(field) if similarity.uses_lengths else None
         average = segment.average_length(field)
         found = Impacts(postings, _impacts(postings, freqs, lengths, average), freqs, segment.doc_count)
-        segment.cache(key, found, found.size_bytes)
-        segment.cache(("bitmap", field, term), found.bitmap, bitmap_bytes(found.doc_freq, segment.doc_count))
+        segment.keep(key, found, found.size_bytes)
+        segment.keep(("bitmap", field, term), found.bitmap, bitmap_bytes(found.doc_freq, segment.doc_count))
     return found
 
 

@@ -174,19 +174,19 @@ class SegmentContext:
         try:
             return self._postings[key]
         except KeyError:
-            found = self._postings[key] = self.segment.postings(field, term)
+            found = self._postings[key] = self.segment.shared_postings(field, term)
             return found
 
     def bitmap(self, field: str, term: bytes) -> BitMap:
         """The documents that hold a term; shared by searches for as long as there is room."""
-        found: BitMap | None = self.segment.cached(("bitmap", field, term))
+        found: BitMap | None = self.segment.recall(("bitmap", field, term))
         if found is None:
             postings = self.postings(field, term)
             if postings is None:
                 return BitMap()
             found = postings.bitmap()
             size_bytes = bitmap_bytes(postings.doc_freq, self.doc_count)
-            self.segment.cache(("bitmap", field, term), found, size_bytes)
+            self.segment.keep(("bitmap", field, term), found, size_bytes)
         return found
 
     def lengths(self, field: str) -> Ints | None:
