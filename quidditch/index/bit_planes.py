@@ -26,6 +26,9 @@ PATCHED = 0x80
 PATCH_BYTES = 3
 """What most patches take: a place of two bytes, and the high bits in one."""
 
+PATCHES_WORTH = 64
+"""Bytes that patches must spare beside their own: reading them costs as much as reading some hundred values."""
+
 MAX_WIDTH = 32
 
 NEARLY_BYTES = 6
@@ -33,8 +36,13 @@ NEARLY_BYTES = 6
 
 _PATCH_HEAD = struct.Struct("<IBB")
 _WIDTHS = np.arange(MAX_WIDTH + 1)
-_SHIFTS = np.arange(8, dtype=np.uint8)[:, None]
+_SHIFTS = np.arange(8, dtype="<u8")[:, None]
 _BITS = np.left_shift(np.uint8(1), np.arange(8, dtype=np.uint8))[:, None]
+_SPREAD = (
+    np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little").view("<u8").ravel()
+)
+"""Byte -> its eight bits, each in a byte of its own."""
+
 _DTYPES: dict[int, np.dtype[np.unsignedinteger]] = {
     1: np.dtype("<u1"),
     2: np.dtype("<u2"),
@@ -79,7 +87,7 @@ def _best_widths(lengths: U8s, counts: Ints) -> U8s:
     keys += lengths
     histograms = np.bincount(keys, minlength=len(counts) * stride).reshape(len(counts), stride)
     patched = counts[:, None] - np.cumsum(histograms, axis=1)
-    costs = _WIDTHS * ((counts + 7) // 8)[:, None] + PATCH_BYTES * patched + 6 * (patched > 0)
+    costs = _WIDTHS * ((counts + 7) // 8)[:, None] + PATCH_BYTES * patched + PATCHES_WORTH * (patched > 0)
     best: U8s = costs.argmin(axis=1).astype(np.uint8)
     # A column of bytes is read some times faster than six or seven planes, and hardly longer.
     best[(best >= NEARLY_BYTES) & (best < 8)] = 8
@@ -111,14 +119,14 @@ def _pack_patches(values: U32s, places: Ints, width: int) -> bytes:
 class Planes(NamedTuple):
     """Views of what is stored of `size` values, and where it ends.
 
-    columns:  uint8[c, size]       the lowest bytes of all values
+    columns:  uint8[size] each   the lowest bytes of all values
     planes:   uint8[w, size / 8]   the bits above them
     places:   values with a patch, ascending; None where none has
     high:     what the patches add to them
     """
 
     size: int
-    columns: U8s
+    columns: tuple[U8s, ...]
     planes: U8s
     places: Ints | None
     high: U32s | None
@@ -141,14 +149,15 @@ def view(data: Buffer, start: int, count: int) -> Planes:
             f"bit planes: {8 * columns + planes} bits for {count} values at byte {start} do not fit a value of "
             f"{len(data)} bytes"
         )
-    stored = np.frombuffer(data, np.uint8, end - start - 1, start + 1)
+    first_bytes = range(start + 1, first_plane, max(1, count))
+    stored = np.frombuffer(data, np.uint8, end - first_plane, first_plane)
     places, high = None, None
     if head & PATCHED:
         places, high, end = _patches(data, end, count, 8 * columns + planes)
     return Planes(
         count,
-        stored[: columns * count].reshape(columns, count),
-        stored[columns * count :].reshape(planes, plane_bytes),
+        tuple(np.frombuffer(data, np.uint8, count, first) for first in first_bytes),
+        stored.reshape(planes, plane_bytes),
         places,
         high,
         end,
@@ -195,12 +204,12 @@ def _join_columns(packed: Planes) -> NDArray[np.unsignedinteger[Any]]:
 def _join_planes(planes: U8s, count: int) -> U8s:
     if not len(planes):
         return np.zeros(count, np.uint8)
-    bits = np.unpackbits(planes, axis=1, count=count, bitorder="little")
-    if len(bits) == 1:
-        only: U8s = bits[0]
-        return only
-    bits <<= _SHIFTS[: len(bits)]
-    joined: U8s = np.bitwise_or.reduce(bits, axis=0)
+    if len(planes) == 1:
+        return np.unpackbits(planes[0], count=count, bitorder="little")
+    # Eight values at a time.
+    spread = _SPREAD[planes]
+    spread <<= _SHIFTS[: len(planes)]
+    joined: U8s = np.bitwise_or.reduce(spread, axis=0).view(np.uint8)[:count]
     return joined
 
 

@@ -199,7 +199,7 @@ def pick_uints(data: Buffer, start: int, count: int, places: Ints) -> U32s:
 def unpack_uints(data: Buffer, start: int, count: int) -> tuple[U32s, int]:
     """`count` values packed at `start`, as an owned uint32 array, and where they end."""
     values, end = unpack_narrow(data, start, count)
-    return values.astype(np.uint32), end
+    return values.astype(np.uint32, copy=False), end
 
 
 def pack_integers(values: I64s) -> bytes:
