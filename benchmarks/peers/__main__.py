@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -30,6 +30,7 @@ from benchmarks.peers.latency import Budget
 from benchmarks.peers.report import TABLE_WIDTH, print_run
 from benchmarks.questions import QueryClass
 
+DOCUMENTS, FACTS = "docs.jsonl", "facts.json"
 PARTS = ("threads", "opening", "queries", "processes", "adding")
 FAMILIES = ("plain", "totals", "filters", "sizes")
 
@@ -93,17 +94,8 @@ def main(
     with tempfile.TemporaryDirectory(prefix="quidditch-peers-") as scratch:
         folder = work or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        docs_file, documents = (
-            existing_documents(folder) if reuse else make_documents(folder, data, corpus, repeat, limit)
-        )
-        facts = {
-            "corpus": corpus.value,
-            "data": data.parent.name if data else "synthetic",
-            "repeat": repeat,
-            "documents": documents,
-            "bytes": docs_file.stat().st_size,
-        }
-        campaign = Campaign(names, docs_file, facts)
+        facts = known_documents(folder) if reuse else make_documents(folder, data, corpus, repeat, limit)
+        campaign = Campaign(names, folder / DOCUMENTS, facts)
         if reuse:
             campaign.reuse()
         else:
@@ -150,21 +142,27 @@ def chosen_classes(text: str, classes: Sequence[QueryClass]) -> list[QueryClass]
 
 def make_documents(
     folder: Path, data: Path | None, corpus: Corpus, repeat: int, limit: int | None
-) -> tuple[Path, int]:
-    """The file that every engine reads, and how many documents it holds."""
+) -> dict[str, Any]:
+    """Writes the file that every engine reads; what it holds is returned, and kept beside it."""
     source: list[Doc] = list(read_jsonl(data) if data else synthetic(20_000))
     made = short(source, SHORT_DOCUMENTS) if corpus is Corpus.SHORT else repeated(source, repeat)
-    docs_file = folder / "docs.jsonl"
-    return docs_file, write_jsonl(docs_file, grouped(itertools.islice(made, limit)))
+    facts = {
+        "corpus": corpus.value,
+        "data": data.parent.name if data else "synthetic",
+        "repeat": repeat,
+        "documents": write_jsonl(folder / DOCUMENTS, grouped(itertools.islice(made, limit))),
+        "bytes": (folder / DOCUMENTS).stat().st_size,
+    }
+    (folder / FACTS).write_text(json.dumps(facts))
+    return facts
 
 
-def existing_documents(folder: Path) -> tuple[Path, int]:
+def known_documents(folder: Path) -> dict[str, Any]:
     """The same, of an earlier run."""
-    docs_file = folder / "docs.jsonl"
-    if not docs_file.exists():
-        raise typer.BadParameter(f"there is no {docs_file} from an earlier run")
-    with docs_file.open("rb") as lines:
-        return docs_file, sum(1 for _ in lines)
+    if not (folder / FACTS).exists():
+        raise typer.BadParameter(f"there is no {folder / FACTS} from an earlier run")
+    facts: dict[str, Any] = json.loads((folder / FACTS).read_text())
+    return facts
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -44,14 +44,24 @@ class Campaign:
         found = measure.measure_indexing(
             self.present, 1, self.docs_file, self.documents, self.folder, rounds, timeout_s, self.reasons
         )
-        self.present = list(found)
         self.run = replace(self.run, indexing=found)
+        self._keep(found)
 
     def reuse(self) -> None:
         """Take the indices that an earlier run left in the folder."""
-        for name in [name for name in self.present if not (self.folder / name).exists()]:
-            self.reasons.note(name, "the earlier run left no index of it")
-            self.present.remove(name)
+        kept = [name for name in self.present if (self.folder / name).exists()]
+        for name in self.present:
+            if name not in kept:
+                self.reasons.note(name, "the earlier run left no index of it")
+        self._keep(kept)
+
+    def _keep(self, names: Iterable[str]) -> None:
+        """Go on with these engines; the others count as absent."""
+        self.present = list(names)
+        versions = {
+            name: version if name in self.present else None for name, version in self.run.versions.items()
+        }
+        self.run = replace(self.run, versions=versions)
 
     def index_with_two(self, rounds: int, timeout_s: float) -> None:
         able = self._able("threads")

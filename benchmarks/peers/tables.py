@@ -37,14 +37,15 @@ def milliseconds(seconds: float) -> str:
     return f"{seconds * 1e3:,.1f} ms"
 
 
-INDEXING_ROWS: list[tuple[str, Callable[[Indexing], float], Callable[[float], str], bool]] = [
+# What is measured, how it is spelled, and whether more of it is better; None where there is no better.
+INDEXING_ROWS: list[tuple[str, Callable[[Indexing], float], Callable[[float], str], bool | None]] = [
     ("indexing, documents/s", lambda own: own.documents_per_second, "{:,.0f}".format, True),
     ("indexing, peak memory", lambda own: own.peak_rss_bytes, mega, False),
     ("of it private", lambda own: own.peak_private_bytes, mega, False),
     ("size on disk", lambda own: own.size_bytes, mega, False),
     ("import", lambda own: own.import_seconds, milliseconds, False),
     ("open to first answer", lambda own: own.open_seconds, milliseconds, False),
-    ("queries asked for the memory below", lambda own: own.asked, "{:,.0f}".format, True),
+    ("queries asked for the memory below", lambda own: own.asked, "{:,.0f}".format, None),
     ("memory after them", lambda own: own.resident_bytes, mega, False),
     ("of it private", lambda own: own.private_bytes, mega, False),
 ]
@@ -62,7 +63,7 @@ def _indexing(run: Run) -> Rows:
     rows = []
     for label, value, spell, more_is_better in INDEXING_ROWS:
         values = {name: value(own) for name, own in run.indexing.items()}
-        ratios = [ratio(values, other, more_is_better) if label[0] != "q" else "" for other in others]
+        ratios = ["" if more_is_better is None else ratio(values, other, more_is_better) for other in others]
         rows.append([label, *(spell(each) if each else "" for each in values.values()), *ratios])
     columns = ["", *run.indexing, *(f"× {other}" for other in others)]
     return Rows("Indexing with one thread, size, opening", columns, rows if run.indexing else [])

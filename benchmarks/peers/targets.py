@@ -46,14 +46,14 @@ def targets(run: Run) -> Rows:
 
 def _writing(run: Run) -> Iterator[Target]:
     for part, row in (("one process", run.indexing), ("two", run.two_threads)):
-        if OURS in row and TANTIVY in row:
-            rates = row[OURS].documents_per_second, row[TANTIVY].documents_per_second
+        rates = [row[name].documents_per_second for name in (OURS, TANTIVY) if name in row]
+        if len(rates) == 2 and all(rates):
             yield Target(f"indexing, {part}, × tantivy", rates[0] / rates[1], 1.5, False)
+    sizes = [run.indexing[name].size_bytes for name in (OURS, TANTIVY) if name in run.indexing]
+    if len(sizes) == 2 and all(sizes):
+        yield Target("size, × tantivy", sizes[0] / sizes[1], 1.0)
     if OURS in run.indexing and run.corpus["corpus"] == "short":
         yield Target("documents of ~20 words/s", run.indexing[OURS].documents_per_second, 100_000, False)
-    if OURS in run.indexing and TANTIVY in run.indexing:
-        sizes = run.indexing[OURS].size_bytes, run.indexing[TANTIVY].size_bytes
-        yield Target("size, × tantivy", sizes[0] / sizes[1], 1.0)
     if OURS in run.adding:
         yield Target("add one, then search: mean ms", run.adding[OURS].mean_ms, 10)
 

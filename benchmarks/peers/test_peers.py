@@ -83,6 +83,14 @@ def test_a_whole_run_is_saved_and_rendered(
         queries=3, rounds=1, process_seconds=0.1, adds=2, work=tmp_path / "work", as_json=True, save="tiny",
     )  # fmt: skip
     printed = json.loads(capsys.readouterr().out)
+    peers.main(
+        engines="quidditch,fts5", parts="queries,opening,adding", classes="one word", queries=2, rounds=0,
+        adds=1, work=tmp_path / "work", reuse=True, save="again",
+    )  # fmt: skip
+    assert "fts5 absent, so not measured: the earlier run left no index of it" in capsys.readouterr().out
+    again = runs.load(tmp_path / "history" / "again.json")
+    assert (again.corpus, again.engines) == (printed["corpus"], ["quidditch"])
+    assert "add one, then search" in "\n".join(as_markdown(again))
     run = runs.load(tmp_path / "history" / "tiny.json")
     assert printed["queries"].keys() == run.queries.keys() == {
         "one word", "one word, 50% of documents", "one word, 10% of documents",
