@@ -71,7 +71,7 @@ def main(
     ] = 10.0,
     others_budget_s: Annotated[
         float, typer.Option(help="The same for the engines beside the anchors.")
-    ] = 1.0,
+    ] = 0.5,
     index_budget_s: Annotated[float, typer.Option(help="Seconds an engine may take for indexing.")] = 300.0,
     process_seconds: Annotated[
         float, typer.Option(help="Seconds of each load by one and two processes.")

@@ -95,7 +95,8 @@ class Campaign:
         self.run = replace(self.run, queries=found, asked=shapes)
 
     def load(self, seconds: float) -> None:
-        found = measure.measure_processes(self.present, self.mixed, self.folder, LOADS, seconds, self.reasons)
+        anchors = [name for name in self.present if ENGINES[name].anchor]
+        found = measure.measure_processes(anchors, self.mixed, self.folder, LOADS, seconds, self.reasons)
         self.run = replace(self.run, processes=found)
 
     def add(self, count: int) -> None:
