@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from quidditch.errors import CorruptIndex
-from quidditch.index import bit_planes
+from quidditch.index import packed_bits
 from quidditch.types import I64s, Ints, U32s
 
 FORMAT_VERSION = 3
@@ -149,21 +149,21 @@ def pack_uints(values: Ints) -> bytes:
 
 
 def pack_bits(values: U32s) -> bytes:
-    """As `pack_uints`, in bit planes: an outlier does not widen the others.
+    """As `pack_uints`, in bits: an outlier does not widen the others.
 
     >>> pack_bits(np.array([1, 0, 1, 1, 0, 0, 1, 0, 1], np.uint32)).hex()
     '414d01'
     """
-    return bit_planes.pack_runs(values, np.array([0, len(values)]))[0]
+    return packed_bits.pack_runs(values, np.array([0, len(values)]))[0]
 
 
 def unpack_narrow(data: Buffer, start: int, count: int) -> tuple[NDArray[np.unsignedinteger], int]:
     """`count` values packed at `start`, an owned array no wider than it must be, and where they end."""
-    if _head(data, start) < bit_planes.PLANES:
+    if _head(data, start) < packed_bits.BITS:
         values, end = _view_narrow(data, start, count)
         return values.copy(), end
-    packed = bit_planes.view(data, start, count)
-    return bit_planes.join(packed), packed.end
+    packed = packed_bits.view(data, start, count)
+    return packed_bits.join(packed), packed.end
 
 
 def _head(data: Buffer, start: int) -> int:
@@ -191,9 +191,9 @@ def _view_narrow(data: Buffer, start: int, count: int) -> tuple[NDArray[np.unsig
 
 def pick_uints(data: Buffer, start: int, count: int, places: Ints) -> U32s:
     """Of `count` values packed at `start` those at `places`, an owned uint32 array; the rest are not read."""
-    if _head(data, start) < bit_planes.PLANES:
+    if _head(data, start) < packed_bits.BITS:
         return _view_narrow(data, start, count)[0][places].astype(np.uint32)
-    return bit_planes.pick(bit_planes.view(data, start, count), places)
+    return packed_bits.pick(packed_bits.view(data, start, count), places)
 
 
 def unpack_uints(data: Buffer, start: int, count: int) -> tuple[U32s, int]:

@@ -19,7 +19,6 @@ import numpy as np
 from pyroaring import BitMap
 
 from quidditch.errors import CorruptIndex
-from quidditch.index.bit_planes import pack_runs
 from quidditch.index.codecs import (
     WINDOW_DOCS,
     Buffer,
@@ -42,6 +41,7 @@ from quidditch.index.codecs import (
     unpack_uints,
 )
 from quidditch.index.inversion import Inverted, runs_to_indices
+from quidditch.index.packed_bits import pack_runs
 from quidditch.index.storage import Rows, Table
 from quidditch.types import Bools, Ints, U32s
 

@@ -16,6 +16,7 @@ from quidditch.index import codecs, doc_values, postings, snapshot, stored_field
 from quidditch.index.buffer import MemoryRows, pack_buffered, unpack_buffered
 from quidditch.index.doc_values import ColumnKind
 from quidditch.index.inversion import Inverted
+from quidditch.index.storage import Table
 
 uints = st.lists(st.integers(0, 2**32 - 1) | st.integers(0, 300), max_size=40)
 int64s = st.integers(-(2**63), 2**63 - 1) | st.integers(-5, 5)
@@ -188,6 +189,21 @@ def _sample_rows() -> list[bytes]:
     return [value for _, _, value in [*writer.add(part), *writer.finish()]]
 
 
+def _frequent_row(docs: int, step: int = 2) -> bytes:
+    """A row of `postings`: some frequencies are far above the others."""
+    freqs = np.ones(docs, np.uint32)
+    freqs[::50] = 900
+    part = Inverted(
+        [b"a"], np.array([docs], np.uint32), np.arange(docs, dtype=np.uint32) * np.uint32(step), freqs
+    )
+    writer = postings.PostingsWriter(1, 0, with_freqs=True, with_positions=False)
+    return next(value for table, _, value in writer.add(part) if table == Table.POSTINGS)
+
+
+def _window(value: bytes) -> postings.Window:
+    return postings.unpack_window(value, with_freqs=True)
+
+
 DECODERS: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
     "packed integers": (
         codecs.pack_uints(np.array([1, 300])),
@@ -208,6 +224,8 @@ DECODERS: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
     "stored block": (stored_fields.pack_block([b"{}", b'{"a":1}']), stored_fields.unpack_block),
     "stored block's count": (stored_fields.pack_block([b"{}"]), stored_fields.block_count),
     "term block": (_sample_rows()[0], _blocks),
+    "window of distances": (_frequent_row(200), _window),
+    "window as a bitmap": (_frequent_row(4200, 7), _window),
     "term index": (_sample_rows()[1], postings.TermIndex),
 }
 

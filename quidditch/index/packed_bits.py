@@ -1,8 +1,8 @@
-"""Integers in as many bits as most of them need; the few that need more are patched.
+"""Integers in about as many bits as most of them need; the few that need more are patched.
 
-The bits lie in planes, a bit of every value each, eight values to a byte; eight planes make a column, the bytes of
-all values one after the other. NumPy splits and joins them a whole array at a time, and one value is read from a
-byte of each. `FORMAT.md` draws the bytes.
+Whole bytes of the width are columns, each the bytes of all values; what is left of it, 1, 2 or 4 bits, shares bytes.
+Shared bytes are looked up in a table, a whole array at a time, and one value is read from a byte of each column and
+one shared. `FORMAT.md` draws the bytes.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from quidditch.errors import CorruptIndex
 from quidditch.types import Ints, U8s, U32s
 
-PLANES = 0x40
-"""Set in the first byte of bit planes, where other packed integers have their width in bytes."""
+BITS = 0x40
+"""Set in the first byte of packed bits, where other packed integers have their width in bytes."""
 
 PATCHED = 0x80
-"""Set in the first byte where patches follow the planes."""
+"""Set in the first byte where patches follow the bits."""
 
 PATCH_BYTES = 3
 """What most patches take: a place of two bytes, and the high bits in one."""
@@ -31,17 +31,19 @@ PATCHES_WORTH = 64
 
 MAX_WIDTH = 32
 
-NEARLY_BYTES = 6
-"""From this width on values get whole bytes."""
-
 _PATCH_HEAD = struct.Struct("<IBB")
-_WIDTHS = np.arange(MAX_WIDTH + 1)
-_SHIFTS = np.arange(8, dtype="<u8")[:, None]
-_BITS = np.left_shift(np.uint8(1), np.arange(8, dtype=np.uint8))[:, None]
-_SPREAD = (
-    np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little").view("<u8").ravel()
-)
-"""Byte -> its eight bits, each in a byte of its own."""
+SHARES = (0, 1, 2, 4)
+"""Bits of a value that may share a byte."""
+
+_WIDTHS = np.array([8 * columns + bits for columns in range(4) for bits in SHARES] + [MAX_WIDTH])
+_SPREAD = {
+    bits: ((np.arange(256)[:, None] >> np.arange(0, 8, bits)) & ((1 << bits) - 1))
+    .astype(np.uint8)
+    .view(f"<u{8 // bits}")
+    .ravel()
+    for bits in (2, 4)
+}
+"""Bits -> byte -> the values that share it, each in a byte of its own."""
 
 _DTYPES: dict[int, np.dtype[np.unsignedinteger]] = {
     1: np.dtype("<u1"),
@@ -73,10 +75,10 @@ def pack_runs(values: U32s, edges: Ints) -> list[bytes]:
     ):
         run = values[low:high]
         if first == last:
-            packed.append(bytes((PLANES | width,)) + _split(run, width))
+            packed.append(bytes((BITS | width,)) + _split(run, width))
         else:
             patches = _pack_patches(run, outliers[first:last] - low, width)
-            packed.append(bytes((PLANES | PATCHED | width,)) + _split(run, width) + patches)
+            packed.append(bytes((BITS | PATCHED | width,)) + _split(run, width) + patches)
     return packed
 
 
@@ -86,22 +88,37 @@ def _best_widths(lengths: U8s, counts: Ints) -> U8s:
     keys = np.repeat(np.arange(len(counts)) * stride, counts)
     keys += lengths
     histograms = np.bincount(keys, minlength=len(counts) * stride).reshape(len(counts), stride)
-    patched = counts[:, None] - np.cumsum(histograms, axis=1)
-    costs = _WIDTHS * ((counts + 7) // 8)[:, None] + PATCH_BYTES * patched + PATCHES_WORTH * (patched > 0)
-    best: U8s = costs.argmin(axis=1).astype(np.uint8)
-    # A column of bytes is read some times faster than six or seven planes, and hardly longer.
-    best[(best >= NEARLY_BYTES) & (best < 8)] = 8
+    patched = counts[:, None] - np.cumsum(histograms, axis=1)[:, _WIDTHS]
+    costs = _WIDTHS * counts[:, None] // 8 + PATCH_BYTES * patched + PATCHES_WORTH * (patched > 0)
+    best: U8s = _WIDTHS[costs.argmin(axis=1)].astype(np.uint8)
     return best
 
 
 def _split(values: U32s, width: int) -> bytes:
-    """The lowest `width` bits of every value: columns, then planes."""
-    columns, planes = divmod(width, 8)
+    """The lowest `width` bits of every value: columns, then shared bytes."""
+    columns, bits = divmod(width, 8)
     head = b"".join((values >> np.uint32(8 * place)).astype(np.uint8).tobytes() for place in range(columns))
-    if not planes:
+    if not bits:
         return head
     top = (values >> np.uint32(8 * columns) if columns else values).astype(np.uint8)
-    return head + np.packbits(top & _BITS[:planes], axis=1, bitorder="little").tobytes()
+    return head + _share(top & np.uint8((1 << bits) - 1), bits).tobytes()
+
+
+def _share(values: U8s, bits: int) -> U8s:
+    """Values of so many bits, as many to a byte as fit, the first lowest."""
+    if bits == 1:
+        return np.packbits(values, bitorder="little")
+    sharing = 8 // bits
+    padded = np.zeros((_share_bytes(len(values), bits), sharing), np.uint8)
+    padded.ravel()[: len(values)] = values
+    shared = padded[:, 0].copy()
+    for place in range(1, sharing):
+        shared |= padded[:, place] << np.uint8(bits * place)
+    return shared
+
+
+def _share_bytes(count: int, bits: int) -> int:
+    return (bits * count + 7) // 8
 
 
 def _pack_patches(values: U32s, places: Ints, width: int) -> bytes:
@@ -116,52 +133,42 @@ def _pack_patches(values: U32s, places: Ints, width: int) -> bytes:
 # ---------------------------------------------------------------------------------------------------- reading
 
 
-class Planes(NamedTuple):
+class Packed(NamedTuple):
     """Views of what is stored of `size` values, and where it ends.
 
-    columns:  uint8[size] each   the lowest bytes of all values
-    planes:   uint8[w, size / 8]   the bits above them
+    columns:  uint8[size] each  the lowest bytes of all values
+    shared:   uint8[..]         the bits above them, `width` modulo 8 of each value
     places:   values with a patch, ascending; None where none has
     high:     what the patches add to them
     """
 
     size: int
+    width: int
     columns: tuple[U8s, ...]
-    planes: U8s
+    shared: U8s
     places: Ints | None
     high: U32s | None
     end: int
 
-    @property
-    def width(self) -> int:
-        return 8 * len(self.columns) + len(self.planes)
 
-
-def view(data: Buffer, start: int, count: int) -> Planes:
-    """The planes of `count` values whose first byte is at `start`; valid for as long as `data` is."""
+def view(data: Buffer, start: int, count: int) -> Packed:
+    """What is stored of `count` values whose first byte is at `start`; valid for as long as `data` is."""
     head = data[start]
-    columns, planes = divmod(head & (PLANES - 1), 8)
-    plane_bytes = (count + 7) // 8
-    first_plane = start + 1 + columns * count
-    end = first_plane + planes * plane_bytes
-    if 8 * columns + planes > MAX_WIDTH or end > len(data):
+    width = head & (BITS - 1)
+    columns, bits = divmod(width, 8)
+    first_shared = start + 1 + columns * count
+    end = first_shared + _share_bytes(count, bits)
+    if bits not in SHARES or width > MAX_WIDTH or end > len(data):
         raise CorruptIndex(
-            f"bit planes: {8 * columns + planes} bits for {count} values at byte {start} do not fit a value of "
-            f"{len(data)} bytes"
+            f"packed bits: {width} bits for {count} values at byte {start} do not fit a value of {len(data)} bytes"
         )
-    first_bytes = range(start + 1, first_plane, max(1, count))
-    stored = np.frombuffer(data, np.uint8, end - first_plane, first_plane)
+    first_bytes = range(start + 1, first_shared, max(1, count))
+    stored = tuple(np.frombuffer(data, np.uint8, count, first) for first in first_bytes)
+    shared = np.frombuffer(data, np.uint8, end - first_shared, first_shared)
     places, high = None, None
     if head & PATCHED:
-        places, high, end = _patches(data, end, count, 8 * columns + planes)
-    return Planes(
-        count,
-        tuple(np.frombuffer(data, np.uint8, count, first) for first in first_bytes),
-        stored.reshape(planes, plane_bytes),
-        places,
-        high,
-        end,
-    )
+        places, high, end = _patches(data, end, count, width)
+    return Packed(count, width, stored, shared, places, high, end)
 
 
 def _patches(data: Buffer, start: int, count: int, width: int) -> tuple[Ints, U32s, int]:
@@ -170,13 +177,13 @@ def _patches(data: Buffer, start: int, count: int, width: int) -> tuple[Ints, U3
     first = start + _PATCH_HEAD.size
     end = first + patched * (place_width + high_width)
     if not 0 < patched <= count or not {place_width, high_width} <= _DTYPES.keys() or end > len(data):
-        raise CorruptIndex(f"bit planes: {patched} patches at byte {start} for {count} values")
+        raise CorruptIndex(f"packed bits: {patched} patches at byte {start} for {count} values")
     places = np.frombuffer(data, _DTYPES[place_width], patched, first).astype(np.intp)
     high = np.frombuffer(data, _DTYPES[high_width], patched, end - patched * high_width).astype(np.uint32)
     return places, high << np.uint32(width), end
 
 
-def join(packed: Planes) -> NDArray[np.unsignedinteger[Any]]:
+def join(packed: Packed) -> NDArray[np.unsignedinteger[Any]]:
     """All values, as an owned array no wider than it must be.
 
     raises: IndexError   a patch lies past the last value
@@ -188,39 +195,38 @@ def join(packed: Planes) -> NDArray[np.unsignedinteger[Any]]:
     return values
 
 
-def _join_columns(packed: Planes) -> NDArray[np.unsignedinteger[Any]]:
-    columns, planes, width = packed.columns, packed.planes, packed.width
-    if not len(columns):
-        return _join_planes(planes, packed.size)
-    dtype = _DTYPES[1 if width <= 8 else 2 if width <= 16 else 4]
+def _join_columns(packed: Packed) -> NDArray[np.unsignedinteger[Any]]:
+    columns, bits = packed.columns, packed.width % 8
+    if not columns:
+        return _unshare(packed.shared, bits, packed.size)
+    dtype = _DTYPES[1 if packed.width <= 8 else 2 if packed.width <= 16 else 4]
     values: NDArray[np.unsignedinteger[Any]] = columns[0].astype(dtype)
     for place, column in enumerate(columns[1:], 1):
         values |= column.astype(dtype) << dtype.type(8 * place)
-    if len(planes):
-        values |= _join_planes(planes, packed.size).astype(dtype) << dtype.type(8 * len(columns))
+    if bits:
+        values |= _unshare(packed.shared, bits, packed.size).astype(dtype) << dtype.type(8 * len(columns))
     return values
 
 
-def _join_planes(planes: U8s, count: int) -> U8s:
-    if not len(planes):
+def _unshare(shared: U8s, bits: int, count: int) -> U8s:
+    if not bits:
         return np.zeros(count, np.uint8)
-    if len(planes) == 1:
-        return np.unpackbits(planes[0], count=count, bitorder="little")
-    # Eight values at a time.
-    spread = _SPREAD[planes]
-    spread <<= _SHIFTS[: len(planes)]
-    joined: U8s = np.bitwise_or.reduce(spread, axis=0).view(np.uint8)[:count]
-    return joined
+    if bits == 1:
+        return np.unpackbits(shared, count=count, bitorder="little")
+    values: U8s = _SPREAD[bits][shared].view(np.uint8)[:count]
+    return values
 
 
-def pick(packed: Planes, chosen: Ints) -> U32s:
+def pick(packed: Packed, chosen: Ints) -> U32s:
     """The values at these places alone."""
     values = np.zeros(len(chosen), np.uint32)
     for place, column in enumerate(packed.columns):
         values |= column[chosen].astype(np.uint32) << np.uint32(8 * place)
-    byte, bit = chosen >> 3, (chosen & 7).astype(np.uint8)
-    for place, plane in enumerate(packed.planes, 8 * len(packed.columns)):
-        values |= ((plane[byte] >> bit) & np.uint8(1)).astype(np.uint32) << np.uint32(place)
+    bits = packed.width % 8
+    if bits:
+        byte, place_bits = chosen * bits >> 3, (chosen * bits & 7).astype(np.uint8)
+        own = (packed.shared[byte] >> place_bits) & np.uint8((1 << bits) - 1)
+        values |= own.astype(np.uint32) << np.uint32(8 * len(packed.columns))
     if packed.places is not None and packed.high is not None:
         patch = np.minimum(np.searchsorted(packed.places, chosen), len(packed.places) - 1)
         values += np.where(packed.places[patch] == chosen, packed.high[patch], np.uint32(0))
