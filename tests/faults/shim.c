@@ -347,16 +347,19 @@ static ssize_t write_half(int fd, const struct iovec *parts, int count, off_t of
 }
 
 /* Any write to a watched file; `offset` -1 is the file's own place. */
-static ssize_t watched_write(int fd, const char *path, const struct iovec *parts, int count, off_t offset, int rwf)
+static ssize_t watched_write(int fd, const struct iovec *parts, int count, off_t offset, int rwf)
 {
     int durable = is_durable(fd) || rwf & (RWF_DSYNC | RWF_SYNC);
     enum how shall = enter(durable ? ON_DURABLE : ON_WRITE);
+    char now[PATH_MAX];
     ssize_t done = -1;
+    /* While the call waited for its turn, another may have removed the file, and written that down before. */
+    int named = watched_fd(fd, now);
     if (shall == SHORT) done = write_half(fd, parts, count, offset);
     else if (shall != REFUSE) done = REAL(pwritev2)(fd, parts, count, offset, rwf);
-    if (done > 0) {
+    if (done > 0 && named) {
         off_t at = offset >= 0 ? offset : lseek(fd, 0, SEEK_CUR) - done;
-        record_write(path, durable && shall == PASS, at, parts, count, (size_t)done);
+        record_write(now, durable && shall == PASS, at, parts, count, (size_t)done);
     }
     done = report(shall, done);
     leave();
@@ -367,7 +370,7 @@ ssize_t write(int fd, const void *data, size_t bytes)
 {
     char path[PATH_MAX];
     struct iovec part = {(void *)data, bytes};
-    return watched_fd(fd, path) ? watched_write(fd, path, &part, 1, -1, 0) : REAL(write)(fd, data, bytes);
+    return watched_fd(fd, path) ? watched_write(fd, &part, 1, -1, 0) : REAL(write)(fd, data, bytes);
 }
 
 ssize_t pwrite(int fd, const void *data, size_t bytes, off_t offset)
@@ -375,7 +378,7 @@ ssize_t pwrite(int fd, const void *data, size_t bytes, off_t offset)
     char path[PATH_MAX];
     struct iovec part = {(void *)data, bytes};
     if (!watched_fd(fd, path)) return REAL(pwrite)(fd, data, bytes, offset);
-    return watched_write(fd, path, &part, 1, offset, 0);
+    return watched_write(fd, &part, 1, offset, 0);
 }
 
 ssize_t pwrite64(int fd, const void *data, size_t bytes, off64_t offset) { return pwrite(fd, data, bytes, offset); }
@@ -383,14 +386,14 @@ ssize_t pwrite64(int fd, const void *data, size_t bytes, off64_t offset) { retur
 ssize_t writev(int fd, const struct iovec *parts, int count)
 {
     char path[PATH_MAX];
-    return watched_fd(fd, path) ? watched_write(fd, path, parts, count, -1, 0) : REAL(writev)(fd, parts, count);
+    return watched_fd(fd, path) ? watched_write(fd, parts, count, -1, 0) : REAL(writev)(fd, parts, count);
 }
 
 ssize_t pwritev2(int fd, const struct iovec *parts, int count, off_t offset, int rwf)
 {
     char path[PATH_MAX];
     if (!watched_fd(fd, path)) return REAL(pwritev2)(fd, parts, count, offset, rwf);
-    return watched_write(fd, path, parts, count, offset, rwf);
+    return watched_write(fd, parts, count, offset, rwf);
 }
 
 ssize_t pwritev64v2(int fd, const struct iovec *parts, int count, off64_t offset, int rwf)
