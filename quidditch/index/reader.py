@@ -32,7 +32,7 @@ from quidditch.index.storage import Rows, Table
 from quidditch.index.stored_fields import IdChunk, read_id_chunk, read_sources
 from quidditch.types import DocId, Ints, SegmentId, SeqNo, U32s, U64s
 
-DEFAULT_CACHE_BYTES = 128 << 20
+DEFAULT_CACHE_BYTES = 256 << 20
 _BLOCK_COST_BYTES = 40_000
 _SMALL_COST_BYTES = 200
 
