@@ -1,7 +1,7 @@
 """A term's list with an upper bound of each posting's weight in one byte.
 
 The impact of a posting is `tf / (tf + norm)` in units of 1/255, rounded up, under the segment's own average length,
-which never changes; `Impacts.stretch` says how far another average can move it. Impacts order documents almost as
+which never changes; `stretch` says how far another average can move it. Impacts order documents almost as
 scores do, at an eighth of their size, and add up as integers (as in Anh and Moffat, SIGIR 2006).
 """
 

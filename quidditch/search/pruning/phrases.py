@@ -8,7 +8,7 @@ from pyroaring import BitMap
 
 from quidditch.query.primitive import Primitive
 from quidditch.search.scorers.context import Scored, SegmentContext
-from quidditch.search.scorers.filters import match_filter
+from quidditch.search.scorers.filters import match_any, match_every
 from quidditch.search.scorers.phrase import top_phrase
 from quidditch.search.weight import BooleanWeight, PhraseWeight, Weight
 
@@ -51,13 +51,8 @@ class PhraseSearch:
         return top_phrase(self._plan.phrase, self._context, count, self._within(), floor)
 
     def _within(self) -> BitMap | None:
-        found: BitMap | None = None
-        for clause in self._plan.required:
-            matched = match_filter(clause, self._context, found)
-            found = matched if found is None else found & matched
+        found = match_every(self._plan.required, self._context, None)
         if self._plan.excluded:
-            denied = BitMap.union(
-                *(match_filter(clause, self._context, None) for clause in self._plan.excluded)
-            )
-            found = BitMap(range(self._context.doc_count)) - denied if found is None else found - denied
+            denied = match_any(self._plan.excluded, self._context)
+            found = (BitMap(range(self._context.doc_count)) if found is None else found) - denied
         return found

@@ -9,13 +9,12 @@ from pyroaring import BitMap
 from quidditch.query.primitive import Primitive
 from quidditch.search.scorers.compound import needed_should
 from quidditch.search.scorers.context import SegmentContext
-from quidditch.search.scorers.filters import match_filter
+from quidditch.search.scorers.filters import match_any
 from quidditch.search.weight import BooleanWeight, TermWeight, Weight
 
 LEAST_VALUE = 1e-25
 """Of a term worth less, float32 may lose much of a score or all: the longest document leaves it 1e-10 of its value,
 and below 1e-38 rounding is no longer relative, as bounds count on."""
-
 
 MOST_TERMS = 128
 """Terms that 16-bit sums have room for, and still tell documents apart."""
@@ -42,11 +41,8 @@ class TermSum:
 
     def denied(self, context: SegmentContext) -> BitMap:
         """The documents that are deleted or match an excluded clause."""
-        if not self.excluded:
-            return context.deleted
-        return BitMap.union(
-            context.deleted, *(match_filter(clause, context, None) for clause in self.excluded)
-        )
+        denied = match_any(self.excluded, context)
+        return context.deleted | denied if denied else context.deleted
 
 
 def has_bounds(weight: TermWeight) -> bool:

@@ -14,7 +14,7 @@ from quidditch.search.pruning.exact import norms_of
 from quidditch.search.pruning.impacts import Impacts, impacts_of, stretch
 from quidditch.search.pruning.plan import TermSum
 from quidditch.search.scorers.context import Scored, SegmentContext
-from quidditch.search.scorers.filters import match_filter
+from quidditch.search.scorers.filters import match_every
 from quidditch.search.similarity import saturated
 from quidditch.search.weight import TermWeight
 from quidditch.types import F64s, Ints
@@ -55,11 +55,8 @@ class TermSumSearch:
         found: BitMap | None = None
         for bitmap in sorted(bitmaps, key=len):
             found = bitmap if found is None else found & bitmap
-        for clause in self._plan.required:
-            if clause not in self._lists:
-                matched = match_filter(clause, self._context, found)
-                found = matched if found is None else found & matched
-        return found
+        others = [clause for clause in self._plan.required if clause not in self._lists]
+        return match_every(others, self._context, found)
 
     def total(self) -> int:
         """How many live documents match."""

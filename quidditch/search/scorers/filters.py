@@ -7,7 +7,7 @@ most queries come once, and only where finding it costs more than looking it up.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pyroaring import BitMap
@@ -22,15 +22,13 @@ from quidditch.query.primitive import (
     ScoredPhrase,
     TermSet,
 )
-from quidditch.search.scorers.context import Matcher, SegmentContext
+from quidditch.search.scorers.context import Matcher, SegmentContext, bitmap_bytes
 
 ENTRY_BYTES = 500
 """Of the cache's budget for an entry, beside its bitmap: a key of a few values, and what holds them."""
 
 VALUE_BYTES = 80
 """The same for each value of a set in the key."""
-
-CONTAINER_BYTES = 8192
 
 MOST_VALUES = 10_000
 """Filters with more values than this are not kept: their keys would weigh as much as bitmaps."""
@@ -66,6 +64,19 @@ def match_filter(query: Primitive, context: SegmentContext, within: BitMap | Non
     return found
 
 
+def match_every(clauses: Sequence[Primitive], context: SegmentContext, found: BitMap | None) -> BitMap | None:
+    """The documents of `found` (None: all) that match each of the clauses; None for all, where there are none."""
+    for clause in clauses:
+        matched = match_filter(clause, context, found)
+        found = matched if found is None else found & matched
+    return found
+
+
+def match_any(clauses: Sequence[Primitive], context: SegmentContext) -> BitMap:
+    """The documents that match at least one of the clauses."""
+    return BitMap.union(*(match_filter(clause, context, None) for clause in clauses)) if clauses else BitMap()
+
+
 def known_filter(query: Primitive, context: SegmentContext) -> BitMap | None:
     """What an earlier search has found for the same filter."""
     found: BitMap | None = context.segment.recall((_FOUND, query))
@@ -99,7 +110,7 @@ def _looked_up(
         segment.keep((_ASKED, query), True, key_bytes)
         return find(within)
     found = find(None)
-    segment.keep((_FOUND, query), found, key_bytes + _bitmap_bytes(found, context))
+    segment.keep((_FOUND, query), found, key_bytes + bitmap_bytes(len(found), context.doc_count))
     return found
 
 
@@ -126,9 +137,3 @@ def _values(query: Primitive) -> int:
     if isinstance(query, NumberSet):
         return len(query.values)
     return sum(map(_values, _children(query))) or 1
-
-
-def _bitmap_bytes(found: BitMap, context: SegmentContext) -> int:
-    """What a bitmap takes at most: two bytes a document, or whole containers."""
-    containers = (context.doc_count >> 16) + 1
-    return min(2 * len(found), CONTAINER_BYTES * containers) + 64 * containers
