@@ -114,6 +114,11 @@ class SegmentReader:
     def live_count(self) -> int:
         return self.record.doc_count - len(self.deleted)
 
+    @property
+    def lasting(self) -> bool:
+        """Whether later snapshots will have the segment too."""
+        return self._cache.lasting
+
     def field(self, name: str) -> FieldRecord | None:
         return self._fields.get(name)
 

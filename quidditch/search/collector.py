@@ -146,7 +146,8 @@ def _sorted_hits(
     request: QueryRequest,
     where: tuple[int, int],
 ) -> QueryResult:
-    places, values = select_sorted(context.segment, docs, scores, request)
+    (segment,) = context.segments
+    places, values = select_sorted(segment, docs, scores, request)
     own = np.zeros(len(places), np.float32) if scores is None else scores[places]
     hits = [
         ShardHit(DocAddress(*where, doc), score, sort)

@@ -69,17 +69,11 @@ class FieldCounts(Protocol):
     def sum_length_tokens(self) -> int: ...
 
 
-class SegmentReader(Protocol):
-    """One immutable segment inside an open snapshot."""
-
-    @property
-    def segment_id(self) -> SegmentId: ...
+class ListReader(Protocol):
+    """What scores are made of: the lists and lengths of some documents, numbered from 0."""
 
     @property
     def doc_count(self) -> int: ...
-
-    @property
-    def live_count(self) -> int: ...
 
     @property
     def deleted(self) -> BitMap: ...
@@ -92,6 +86,30 @@ class SegmentReader(Protocol):
 
     def shared_postings(self, field: str, term: bytes) -> Postings | None:
         """As `postings`, kept decoded for the next search. Do not write."""
+
+    def doc_freq(self, field: str, term: bytes) -> int: ...
+
+    def field_stats(self, field: str) -> FieldCounts: ...
+
+    def lengths(self, field: str) -> NDArray[np.unsignedinteger[Any]] | None: ...
+
+    def recall(self, key: Hashable) -> Any:
+        """What an earlier search has kept under this key; None when nothing is kept."""
+
+    def keep(self, key: Hashable, answer: Any, size_bytes: int) -> None:
+        """Keep for later searches, within the cache's budget, what follows from the rows alone, whatever is
+        deleted."""
+
+
+class SegmentReader(ListReader, Protocol):
+    """One immutable segment inside an open snapshot."""
+
+    @property
+    def segment_id(self) -> SegmentId: ...
+
+    @property
+    def lasting(self) -> bool:
+        """Whether later snapshots will have the segment too, so that something may be kept for it."""
 
     def terms(
         self,
@@ -112,23 +130,11 @@ class SegmentReader(Protocol):
     ) -> BitMap:
         """Documents with a term between two bounds, deleted ones included."""
 
-    def doc_freq(self, field: str, term: bytes) -> int: ...
-
-    def field_stats(self, field: str) -> FieldCounts: ...
-
-    def lengths(self, field: str) -> NDArray[np.unsignedinteger[Any]] | None: ...
-
     def column(self, field: str) -> Column | None: ...
 
     def ordinal_terms(self, field: str, ordinals: U32s) -> list[bytes]: ...
 
     def exists(self, field: str) -> BitMap: ...
-
-    def recall(self, key: Hashable) -> Any:
-        """What an earlier search has kept under this key; None when nothing is kept."""
-
-    def keep(self, key: Hashable, answer: Any, size_bytes: int) -> None:
-        """Keep for later searches, within the cache's budget, what follows from the segment's rows alone."""
 
     def ids(self, docs: U32s) -> list[str]: ...
 

@@ -115,14 +115,15 @@ class SnapshotSearcher:
         weight: Weight | None,
     ) -> Iterator[Fetched]:
         """The documents of one segment, in the order asked."""
-        ids = context.segment.ids(docs)
+        (segment,) = context.segments
+        ids = segment.ids(docs)
         if request.source is False and highlighter is None and weight is None:
             yield from (Fetched(id, {}) for id in ids)
             return
         wants_source = request.source is not False or highlighter is not None
         sources: Sequence[Source] = [{} for _ in ids]
         if wants_source:
-            sources = read_sources(context.segment, docs)
+            sources = read_sources(segment, docs)
         for doc, id, source in zip(docs.tolist(), ids, sources, strict=True):
             explanation = None if weight is None else explain(weight, context, doc)
             highlight = {} if highlighter is None else highlighter.highlight(source)

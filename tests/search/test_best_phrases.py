@@ -42,7 +42,7 @@ def phrases(draw: st.DrawFn) -> ScoredPhrase:
 def segment_of(docs: Sequence[dict[str, Any]], deleted: frozenset[str] = frozenset()) -> SegmentReader:
     (shard,) = shards_of(docs, deleted=deleted)
     with shard.snapshot() as searcher:
-        return searcher._context(0).segment
+        return searcher._context(0).segments[0]
 
 
 def weight_of(query: ScoredPhrase, segment: SegmentReader) -> PhraseWeight:

@@ -61,11 +61,11 @@ class BoundedSearch:
             context.check_time()
             wanted = term.primitive
             if wanted not in self._lists:
-                found = impacts_of(context.segment, wanted.field, wanted.term, term.similarity)
+                found = impacts_of(context.reader, wanted.field, wanted.term, term.similarity)
                 self._lists[wanted] = found
             impacts = self._lists[wanted]
             if impacts is not None:
-                most = stretch(context.segment, wanted.field, term.similarity).most
+                most = stretch(context.reader, wanted.field, term.similarity).most
                 self._parts.append(Part(impacts, term.value * most))
 
     def total(self) -> int:

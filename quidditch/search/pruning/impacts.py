@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from quidditch.search.readers import Postings, SegmentReader
+from quidditch.search.readers import ListReader, Postings
 from quidditch.search.scorers.context import NO_DOCS, bitmap_bytes, chunks
 from quidditch.search.similarity import K1, FieldSimilarity, length_norms
 from quidditch.types import Bools, F64s, Ints, U8s, U32s
@@ -38,7 +38,8 @@ class Stretch(NamedTuple):
 
 
 class Impacts:
-    """One term of one segment. Arrays are by place in the list, or with `dense` by document, 0 where the term is not.
+    """One term of a segment, or of several joined. Arrays are by place in the list, or with `dense` by document, 0
+    where the term is not.
 
     docs:     uint32, ascending; empty with `dense`
     impacts:  uint8, upper bounds in units of 1/255
@@ -95,28 +96,26 @@ def _spread(values: NDArray[Any], docs: U32s, doc_count: int) -> NDArray[Any]:
     return spread
 
 
-def impacts_of(
-    segment: SegmentReader, field: str, term: bytes, similarity: FieldSimilarity
-) -> Impacts | None:
-    """The list of a term, from the segment's cache where it was asked for before; None without the term."""
+def impacts_of(reader: ListReader, field: str, term: bytes, similarity: FieldSimilarity) -> Impacts | None:
+    """The list of a term, from the reader's cache where it was asked for before; None without the term."""
     key = ("impacts", field, term, similarity.kind)
-    found: Impacts | None = segment.recall(key)
+    found: Impacts | None = reader.recall(key)
     if found is None:
-        postings = segment.postings(field, term)
+        postings = reader.postings(field, term)
         if postings is None or not postings.doc_freq:
             return None
         freqs = None if similarity.kind == "keyword" else postings.freqs()
-        lengths = segment.lengths(field) if similarity.uses_lengths else None
-        average = segment.average_length(field)
-        found = Impacts(postings, _impacts(postings, freqs, lengths, average), freqs, segment.doc_count)
-        segment.keep(key, found, found.size_bytes)
-        segment.keep(("bitmap", field, term), found.bitmap, bitmap_bytes(found.doc_freq, segment.doc_count))
+        lengths = reader.lengths(field) if similarity.uses_lengths else None
+        average = reader.average_length(field)
+        found = Impacts(postings, _impacts(postings, freqs, lengths, average), freqs, reader.doc_count)
+        reader.keep(key, found, found.size_bytes)
+        reader.keep(("bitmap", field, term), found.bitmap, bitmap_bytes(found.doc_freq, reader.doc_count))
     return found
 
 
-def stretch(segment: SegmentReader, field: str, similarity: FieldSimilarity) -> Stretch:
+def stretch(reader: ListReader, field: str, similarity: FieldSimilarity) -> Stretch:
     """A norm is `k1 (1 - b + b l / average)`: of two of them the ratio lies between 1 and that of the averages."""
-    own = segment.average_length(field)
+    own = reader.average_length(field)
     if not similarity.uses_lengths or own == similarity.average_length:
         return Stretch(1.0, 1.0)
     ratio = similarity.average_length / own

@@ -40,7 +40,7 @@ class TermSumSearch:
         for term in plan.terms:
             context.check_time()
             wanted = term.primitive
-            found = impacts_of(context.segment, wanted.field, wanted.term, term.similarity)
+            found = impacts_of(context.reader, wanted.field, wanted.term, term.similarity)
             self._lists[wanted] = found
             if found is not None:
                 self._held.append((term, found))
@@ -97,8 +97,8 @@ class TermSumSearch:
     def _candidates(self, count: int, floor: float) -> Ints | None:
         if not self._held:
             return None
-        segment = self._context.segment
-        stretches = [stretch(segment, term.primitive.field, term.similarity) for term, _ in self._held]
+        reader = self._context.reader
+        stretches = [stretch(reader, term.primitive.field, term.similarity) for term, _ in self._held]
         parts = [
             Part(impacts, term.value * own.most)
             for (term, impacts), own in zip(self._held, stretches, strict=True)

@@ -7,6 +7,9 @@ call, so it must not be paid per document.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
+
+from pyroaring import BitMap
 
 from quidditch.query.primitive import (
     BestOf,
@@ -31,17 +34,27 @@ from quidditch.search.scorers.filters import kept
 from quidditch.search.weight import BestOfWeight, BooleanWeight, ConstantWeight, PhraseWeight, TermWeight
 from quidditch.types import DocId
 
+
+def in_each(match: Callable[[Any, SegmentReader], BitMap]) -> Matcher:
+    """The matcher of a leaf that is found by each segment's own rows."""
+
+    def matcher(query: Any, context: SegmentContext, within: BitMap | None) -> BitMap:
+        return context.in_each(lambda segment: match(query, segment))
+
+    return matcher
+
+
 MATCHERS: dict[type, Matcher] = {
     Everything: sets.match_everything,
     Nothing: sets.match_nothing,
     ScoredTerm: term.match_term,
     ScoredPhrase: phrase.match_phrase,
     TermSet: kept(sets.match_term_set),
-    TermInterval: kept(sets.match_term_interval),
-    TermPrefix: kept(sets.match_term_prefix),
-    NumberInterval: kept(sets.match_number_interval),
-    NumberSet: kept(sets.match_number_set),
-    HasValue: kept(sets.match_value),
+    TermInterval: kept(in_each(sets.match_term_interval)),
+    TermPrefix: kept(in_each(sets.match_term_prefix)),
+    NumberInterval: kept(in_each(sets.match_number_interval)),
+    NumberSet: kept(in_each(sets.match_number_set)),
+    HasValue: kept(in_each(sets.match_value)),
     HasId: sets.match_ids,
     Constant: compound.match_constant,
     Boolean: compound.match_boolean,
@@ -63,7 +76,7 @@ ADDERS: dict[type, Adder] = {TermWeight: term.add_term}
 def open_segment(segment: SegmentReader, find: Callable[[str], DocId | None]) -> SegmentContext:
     """The segment as one search sees it; `find` gives the live document of an `_id` if it lies in this
     segment."""
-    return SegmentContext(segment, find, MATCHERS, SCORERS, ADDERS)
+    return SegmentContext(segment, (segment,), find, MATCHERS, SCORERS, ADDERS)
 
 
 __all__ = ["Scored", "SegmentContext", "open_segment"]

@@ -1,12 +1,13 @@
-"""One segment during one search: what was read of it, what is already known to match, and room to add up
-scores."""
+"""One segment, or several joined, during one search: what was read of it, what is already known to match, and
+room to add up scores."""
 
 from __future__ import annotations
 
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -14,7 +15,7 @@ from pyroaring import BitMap
 
 from quidditch.index.codecs import bitmap_of, ids_of
 from quidditch.query.primitive import Primitive
-from quidditch.search.readers import Postings, SegmentReader
+from quidditch.search.readers import ListReader, Postings, SegmentReader
 from quidditch.search.weight import Weight
 from quidditch.types import DocId, F64s, Ints, U32s
 
@@ -58,7 +59,8 @@ Adder: TypeAlias = "Callable[[Any, SegmentContext, F64s], None]"
 
 
 class SegmentContext:
-    """Matches and scores in one segment; what has been read or found once is kept until the search ends.
+    """Matches and scores in one segment, or in several joined: their lists are those of `reader`, what else they
+    hold each has for itself. What has been read or found once is kept until the search ends.
 
     `matchers` and `scorers` say which function serves which kind of Primitive and Weight; they reach each
     other through this object, so a compound needs to know nothing of its children.
@@ -77,22 +79,27 @@ class SegmentContext:
         "deleted",
         "doc_count",
         "find",
-        "segment",
+        "reader",
+        "segments",
+        "starts",
     )
 
     def __init__(
         self,
-        segment: SegmentReader,
+        reader: ListReader,
+        segments: Sequence[SegmentReader],
         find: Callable[[str], DocId | None],
         matchers: Mapping[type, Matcher],
         scorers: Mapping[type, Scorer],
         adders: Mapping[type, Adder],
     ) -> None:
-        """`find` gives the live document of an `_id` where it lies in this segment."""
-        self.segment = segment
+        """`find` gives the live document of an `_id` where it lies in these segments."""
+        self.reader = reader
+        self.segments = segments
+        self.starts = list(accumulate((segment.doc_count for segment in segments), initial=0))
         self.find = find
-        self.doc_count = segment.doc_count
-        self.deleted = segment.deleted
+        self.doc_count = reader.doc_count
+        self.deleted = reader.deleted
         self.deadline = math.inf
         self._matchers = matchers
         self._scorers = scorers
@@ -167,6 +174,23 @@ class SegmentContext:
         self._known[key] = _Known(query, within, value)
         return value
 
+    def in_each(self, match: Callable[[SegmentReader], BitMap]) -> BitMap:
+        """What matches by a function of one segment's rows, in all of them."""
+        if len(self.segments) == 1:
+            return match(self.segments[0])
+        found = [
+            match(segment).shift(start) for segment, start in zip(self.segments, self.starts, strict=False)
+        ]
+        return BitMap.union(*found)
+
+    def located(self, docs: Ints) -> tuple[list[int], list[DocId]]:
+        """Of each document: its segment's place among `segments`, and its number there."""
+        if len(self.segments) == 1:
+            return [0] * len(docs), docs.tolist()
+        starts = np.array(self.starts)
+        places = starts.searchsorted(docs, side="right") - 1
+        return places.tolist(), (docs - starts.take(places)).tolist()
+
     # ------------------------------------------------------------------------------------ what is read
 
     def postings(self, field: str, term: bytes) -> Postings | None:
@@ -174,26 +198,26 @@ class SegmentContext:
         try:
             return self._postings[key]
         except KeyError:
-            found = self._postings[key] = self.segment.shared_postings(field, term)
+            found = self._postings[key] = self.reader.shared_postings(field, term)
             return found
 
     def bitmap(self, field: str, term: bytes) -> BitMap:
         """The documents that hold a term; shared by searches for as long as there is room."""
-        found: BitMap | None = self.segment.recall(("bitmap", field, term))
+        found: BitMap | None = self.reader.recall(("bitmap", field, term))
         if found is None:
             postings = self.postings(field, term)
             if postings is None:
                 return BitMap()
             found = postings.bitmap()
             size_bytes = bitmap_bytes(postings.doc_freq, self.doc_count)
-            self.segment.keep(("bitmap", field, term), found, size_bytes)
+            self.reader.keep(("bitmap", field, term), found, size_bytes)
         return found
 
     def lengths(self, field: str) -> Ints | None:
         try:
             return self._lengths[field]
         except KeyError:
-            found = self._lengths[field] = self.segment.lengths(field)
+            found = self._lengths[field] = self.reader.lengths(field)
             return found
 
     def places(self, postings: Postings, within: BitMap | None) -> tuple[U32s, Ints | None]:

@@ -79,7 +79,7 @@ def match_any(clauses: Sequence[Primitive], context: SegmentContext) -> BitMap:
 
 def known_filter(query: Primitive, context: SegmentContext) -> BitMap | None:
     """What an earlier search has found for the same filter."""
-    found: BitMap | None = context.segment.recall((_FOUND, query))
+    found: BitMap | None = context.reader.recall((_FOUND, query))
     return found
 
 
@@ -101,7 +101,7 @@ def _looked_up(
     within: BitMap | None,
     find: Callable[[BitMap | None], BitMap],
 ) -> BitMap:
-    segment = context.segment
+    segment = context.reader
     known = known_filter(query, context)
     if known is not None:
         return known

@@ -53,8 +53,8 @@ def match_nothing(query: Nothing, context: SegmentContext, within: BitMap | None
     return BitMap()
 
 
-def match_value(query: HasValue, context: SegmentContext, within: BitMap | None) -> BitMap:
-    return context.segment.exists(query.field)
+def match_value(query: HasValue, segment: SegmentReader) -> BitMap:
+    return segment.exists(query.field)
 
 
 def match_ids(query: HasId, context: SegmentContext, within: BitMap | None) -> BitMap:
@@ -66,11 +66,14 @@ def match_ids(query: HasId, context: SegmentContext, within: BitMap | None) -> B
 
 
 def match_term_set(query: TermSet, context: SegmentContext, within: BitMap | None) -> BitMap:
-    return _union(context.segment, query.field, query.terms)
+    if len(query.terms) == 1:
+        (term,) = query.terms
+        return context.bitmap(query.field, term)
+    return context.in_each(lambda segment: _union(segment, query.field, query.terms))
 
 
-def match_term_interval(query: TermInterval, context: SegmentContext, within: BitMap | None) -> BitMap:
-    segment, field = context.segment, query.field
+def match_term_interval(query: TermInterval, segment: SegmentReader) -> BitMap:
+    field = query.field
     column = segment.column(field)
     if column is None or column.kind != "ordinal":
         return segment.documents_between(
@@ -82,8 +85,8 @@ def match_term_interval(query: TermInterval, context: SegmentContext, within: Bi
     return _ordinal_range(segment, field, column, first, last)
 
 
-def match_term_prefix(query: TermPrefix, context: SegmentContext, within: BitMap | None) -> BitMap:
-    segment, field = context.segment, query.field
+def match_term_prefix(query: TermPrefix, segment: SegmentReader) -> BitMap:
+    field = query.field
     if query.ignore_case:
         return _union(segment, field, folded_prefix_terms(segment, field, query.prefix))
     column = segment.column(field)
@@ -171,8 +174,8 @@ def _union_of_lists(segment: SegmentReader, lists: Sequence[Postings]) -> BitMap
 # ------------------------------------------------------------------------------------------------ numbers
 
 
-def match_number_interval(query: NumberInterval, context: SegmentContext, within: BitMap | None) -> BitMap:
-    column = context.segment.column(query.field)
+def match_number_interval(query: NumberInterval, segment: SegmentReader) -> BitMap:
+    column = segment.column(query.field)
     if column is None or column.minimum is None or column.maximum is None:
         return BitMap()
     lower, upper = query.lower, query.upper
@@ -186,8 +189,8 @@ def match_number_interval(query: NumberInterval, context: SegmentContext, within
     return _column_docs(column, above if below is None else above & below)
 
 
-def match_number_set(query: NumberSet, context: SegmentContext, within: BitMap | None) -> BitMap:
-    column = context.segment.column(query.field)
+def match_number_set(query: NumberSet, segment: SegmentReader) -> BitMap:
+    column = segment.column(query.field)
     if column is None or column.minimum is None or column.maximum is None:
         return BitMap()
     wanted = [value for value in query.values if column.minimum <= value <= column.maximum]
