@@ -20,7 +20,7 @@ from quidditch.search.pruning import (
     terms_of,
 )
 from quidditch.search.scorers import SegmentContext
-from quidditch.search.scorers.context import NO_DOCS, TimeIsUp
+from quidditch.search.scorers.context import TimeIsUp
 from quidditch.search.sort import order_key, select_sorted
 from quidditch.search.topk import best
 from quidditch.search.weight import Weight
@@ -71,7 +71,7 @@ class Collector:
         found = search.top(size, self._floor())
         if found is None:
             return None
-        hits, highest = _best_hits(found.docs, _rounded(found.scores), size, (self._shard, place))
+        hits, highest = _best_hits(context, found.docs, _rounded(found.scores), size, (self._shard, place))
         return QueryResult(hits, search.total() if self._request.total else 0, highest)
 
     def _floor(self) -> float:
@@ -96,26 +96,31 @@ class Collector:
 def _collect(
     context: SegmentContext, weight: Weight, request: QueryRequest, where: tuple[int, int]
 ) -> QueryResult:
-    """A segment's best documents, how many match, and the highest score. `where`: (shard, place in it)."""
+    """The best documents, how many match, and the highest score. `where`: (shard, place in it of the context's first
+    segment)."""
     if not needs_scores(request):
         found = context.live_matches(request.query)
-        docs: Ints = ids_of(found) if request.size else NO_DOCS
-        return _sorted_hits(context, docs, None, len(found), request, where)
+        if not request.size:
+            return QueryResult((), len(found))
+        return _sorted_hits(context, ids_of(found), None, len(found), request, where)
     docs, scores = _scored(context, weight, request)
-    if request.sort:
+    if request.sort and request.size:
         return _sorted_hits(context, docs, scores, len(docs), request, where)
-    hits, highest = _best_hits(docs, scores, request.size, where)
+    hits, highest = _best_hits(context, docs, scores, request.size, where)
     return QueryResult(hits, len(docs), highest)
 
 
 def _best_hits(
-    docs: Ints, scores: F32s, size: int, where: tuple[int, int]
+    context: SegmentContext, docs: Ints, scores: F32s, size: int, where: tuple[int, int]
 ) -> tuple[list[ShardHit], float | None]:
     """The best of these, and the highest score of all."""
     places = best(scores, size)
+    shard, first = where
     hits = [
-        ShardHit(DocAddress(*where, doc), score)
-        for doc, score in zip(docs[places].tolist(), scores[places].tolist(), strict=True)
+        ShardHit(DocAddress(shard, first + segment, doc), score)
+        for segment, doc, score in zip(
+            *context.located(docs.take(places)), scores.take(places).tolist(), strict=True
+        )
     ]
     if hits:
         return hits, hits[0].score

@@ -24,8 +24,9 @@ from quidditch.search.collector import Collector
 from quidditch.search.explain import explain
 from quidditch.search.fetch import filter_source
 from quidditch.search.highlight.highlighter import Highlighter
-from quidditch.search.readers import SegmentReader, Snapshot
-from quidditch.search.scorers import SegmentContext, open_segment
+from quidditch.search.joined import JoinedSegments, joined_count
+from quidditch.search.readers import ListReader, SegmentReader, Snapshot
+from quidditch.search.scorers import SegmentContext, open_joined, open_segment
 from quidditch.search.weight import Weight, bind
 from quidditch.types import DocAddress, DocId, U32s
 
@@ -41,14 +42,45 @@ class SnapshotSearcher:
         self._shard = shard
         self._mapping = mapping
         self._located: dict[str, tuple[int, DocId] | None] = {}
-        self._contexts = [
-            open_segment(segment, self._finder(place)) for place, segment in enumerate(snapshot.segments)
-        ]
+        self._contexts: dict[int, SegmentContext] = {}
+        self._joined_count = joined_count(snapshot.segments)
+        self._joined = JoinedSegments(snapshot.segments[: self._joined_count]) if self._joined_count else None
+        self._joined_context: SegmentContext | None = None
 
-    def _finder(self, place: int) -> Callable[[str], DocId | None]:
+    def _context(self, place: int) -> SegmentContext:
+        """One segment, as this search sees it."""
+        found = self._contexts.get(place)
+        if found is None:
+            segments = self._snapshot.segments
+            if not 0 <= place < len(segments):
+                raise InternalError(f"shard {self._shard}: there is no segment {place} in this snapshot")
+            found = self._contexts[place] = open_segment(segments[place], self._finder(place, (0,)))
+        return found
+
+    def _joined_ones(self, joined: JoinedSegments) -> SegmentContext:
+        """The large segments as one."""
+        if self._joined_context is None:
+            segments = self._snapshot.segments[: self._joined_count]
+            self._joined_context = open_joined(joined, segments, self._finder(0, joined.starts))
+        return self._joined_context
+
+    def _places(self, *, joined: bool) -> Iterator[tuple[int, SegmentContext]]:
+        """Every segment in order, by its place or that of the first of those that are joined."""
+        first = 0
+        if joined and self._joined is not None:
+            yield 0, self._joined_ones(self._joined)
+            first = self._joined_count
+        for place in range(first, len(self._snapshot.segments)):
+            yield place, self._context(place)
+
+    def _finder(self, first: int, starts: Sequence[int]) -> Callable[[str], DocId | None]:
+        """The number of a live document in the segments from `first` on, which begin at `starts`."""
+
         def find(id: str) -> DocId | None:
             found = self._locate(id)
-            return found[1] if found is not None and found[0] == place else None
+            if found is None or not first <= found[0] < first + len(starts):
+                return None
+            return starts[found[0] - first] + found[1]
 
         return find
 
@@ -59,7 +91,9 @@ class SnapshotSearcher:
 
     def statistics(self, fields: Iterable[str], terms: Iterable[tuple[str, bytes]]) -> CollectionStats:
         """Live counts of this shard."""
-        segments = self._snapshot.segments
+        segments: list[ListReader] = [*self._snapshot.segments[self._joined_count :]]
+        if self._joined is not None:
+            segments.append(self._joined)
         counts = {name: FieldStats() for name in fields}
         for segment in segments:
             for name in counts:
@@ -74,7 +108,8 @@ class SnapshotSearcher:
         """The shard's best documents, best first; of the segments it got through, when the time is up."""
         deadline = math.inf if request.timeout_s is None else time.monotonic() + request.timeout_s
         collector = Collector(request, bind(request.query, request.stats, request.similarities), self._shard)
-        for place, context in enumerate(self._contexts):
+        # Sort values are each segment's own; scores and counts may be had of many at once.
+        for place, context in self._places(joined=not (request.sort and request.size)):
             context.deadline = deadline
             if not collector.take(place, context):
                 break
@@ -82,7 +117,7 @@ class SnapshotSearcher:
 
     def fetch(self, addresses: Sequence[DocAddress], request: FetchRequest) -> list[Fetched]:
         """The documents in the order asked. The time limit is the query's: what it found is shown."""
-        for context in self._contexts:
+        for context in self._contexts.values():
             context.deadline = math.inf
         highlighter = None
         if request.highlight is not None and request.query is not None:
@@ -100,11 +135,6 @@ class SnapshotSearcher:
             for place, each in zip(own, fetched, strict=True):
                 found[place] = each
         return [each for each in found if each is not None]
-
-    def _context(self, place: int) -> SegmentContext:
-        if not 0 <= place < len(self._contexts):
-            raise InternalError(f"shard {self._shard}: there is no segment {place} in this snapshot")
-        return self._contexts[place]
 
     def _fetch_segment(
         self,

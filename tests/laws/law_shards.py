@@ -30,7 +30,7 @@ from quidditch.query.primitive import (
     TermSet,
 )
 from quidditch.schema.mapping import Mapping as Schema
-from quidditch.search import collector
+from quidditch.search import collector, joined
 from quidditch.search.collector import reduce
 from quidditch.search.phases import similarities_of
 from quidditch.search.weight import scored_terms
@@ -322,6 +322,7 @@ LIMITS: dict[str, tuple[int, ...]] = {
     "FIRST_VERIFIED": (1, 8),
     "CANDIDATES_AT_ONCE": (3, 1000),
     "GROWTH": (2,),
+    "JOIN_SHARE": (0, 2, 16, 1000),
 }
 """Limits of `quidditch.search` by name, and what they are tried with."""
 
@@ -345,7 +346,8 @@ def pruning(limits: Mapping[str, int]) -> Iterator[None]:
 
 @contextmanager
 def no_pruning() -> Iterator[None]:
-    """Every segment is small, and so scored whole."""
+    """Every segment is small, and so scored whole, by itself."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(collector, "SMALL_SEGMENT", 1 << 62)
+        patch.setattr(joined, "JOIN_SHARE", 0)
         yield

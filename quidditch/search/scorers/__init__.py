@@ -6,7 +6,7 @@ call, so it must not be paid per document.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pyroaring import BitMap
@@ -27,7 +27,7 @@ from quidditch.query.primitive import (
     TermPrefix,
     TermSet,
 )
-from quidditch.search.readers import SegmentReader
+from quidditch.search.readers import ListReader, SegmentReader
 from quidditch.search.scorers import compound, phrase, sets, term
 from quidditch.search.scorers.context import Adder, Matcher, Scored, Scorer, SegmentContext
 from quidditch.search.scorers.filters import kept
@@ -79,4 +79,11 @@ def open_segment(segment: SegmentReader, find: Callable[[str], DocId | None]) ->
     return SegmentContext(segment, (segment,), find, MATCHERS, SCORERS, ADDERS)
 
 
-__all__ = ["Scored", "SegmentContext", "open_segment"]
+def open_joined(
+    reader: ListReader, segments: Sequence[SegmentReader], find: Callable[[str], DocId | None]
+) -> SegmentContext:
+    """Several segments as one; `reader` has their lists end to end."""
+    return SegmentContext(reader, segments, find, MATCHERS, SCORERS, ADDERS)
+
+
+__all__ = ["Scored", "SegmentContext", "open_joined", "open_segment"]

@@ -92,7 +92,7 @@ def test_a_plan_matches_what_its_query_does(name: str, shard: MemoryShard) -> No
     plan = plan_of(bound(shard, SUMS_OF_TERMS[name]))
     assert plan is not None
     with shard.snapshot() as snapshot:
-        (context,) = snapshot._contexts
+        context = snapshot._context(0)
         matching = context.live_matches(SUMS_OF_TERMS[name])
         search = TermSumSearch(plan, context)
         assert search.total() == len(matching)
