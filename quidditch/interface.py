@@ -3,6 +3,8 @@
 A directory, a server and a cluster implement the same two sets of contracts. `Index` is for people: documents in,
 hits out. `Shard` is for the engine: statistics, query, fetch. `search/phases.py` runs over any sequence of shards
 and cannot tell where they live.
+
+What a page holds a thousand times is a msgspec struct: made in a tenth of a dataclass's time.
 """
 
 from __future__ import annotations
@@ -144,8 +146,7 @@ class Explanation:
         return "\n".join([own, *rows])
 
 
-@dataclass(frozen=True, slots=True)
-class Hit(_ReadsSource):
+class Hit(_ReadsSource, msgspec.Struct, frozen=True):
     """One result. `hit["title"]` reads the source.
 
     `score` is None when the search was sorted by fields alone; `sort` are the values it was sorted by.
@@ -153,11 +154,11 @@ class Hit(_ReadsSource):
 
     id: str
     score: float | None
-    source: Source = field(default_factory=dict)
+    source: Source = {}
     index: str = ""
-    highlight: dict[str, list[str]] = field(default_factory=dict)
+    highlight: dict[str, list[str]] = {}
     sort: tuple[Json, ...] = ()
-    fields: dict[str, list[Json]] = field(default_factory=dict)
+    fields: dict[str, list[Json]] = {}
     explanation: Explanation | None = None
     has_source: bool = True
 
@@ -583,8 +584,7 @@ class QueryRequest:
     total: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class ShardHit:
+class ShardHit(msgspec.Struct, frozen=True):
     """A document that may enter the page: its address, score (float32's value) and sort values."""
 
     address: DocAddress
@@ -615,13 +615,12 @@ class FetchRequest:
     query: QueryRequest | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
+class Fetched(msgspec.Struct, frozen=True):
     """One document of the page, as its shard holds it."""
 
     id: str
     source: Source
-    highlight: dict[str, list[str]] = field(default_factory=dict)
+    highlight: dict[str, list[str]]
     explanation: Explanation | None = None
 
 

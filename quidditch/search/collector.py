@@ -116,11 +116,10 @@ def _best_hits(
     """The best of these, and the highest score of all."""
     places = best(scores, size)
     shard, first = where
+    segments, own = context.located(docs.take(places), first)
     hits = [
-        ShardHit(DocAddress(shard, first + segment, doc), score)
-        for segment, doc, score in zip(
-            *context.located(docs.take(places)), scores.take(places).tolist(), strict=True
-        )
+        ShardHit(DocAddress(shard, segment, doc), score)
+        for segment, doc, score in zip(segments, own, scores.take(places).tolist(), strict=True)
     ]
     if hits:
         return hits, hits[0].score

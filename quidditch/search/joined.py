@@ -136,6 +136,12 @@ class JoinedSegments:
         return known.difference_cardinality(self.deleted) if self.deleted else len(known)
 
     def field_stats(self, field: str) -> FieldStats:
+        if self.deleted:
+            return self._field_stats(field)
+        found: FieldStats = self._once(("field_stats", field), lambda: self._field_stats(field))
+        return found
+
+    def _field_stats(self, field: str) -> FieldStats:
         found = [segment.field_stats(field) for segment in self._segments]
         return FieldStats(
             sum(each.doc_count for each in found), sum(each.sum_length_tokens for each in found)

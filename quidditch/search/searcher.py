@@ -125,16 +125,15 @@ class SnapshotSearcher:
         weight = None
         if request.explain and request.query is not None:
             weight = bind(request.query.query, request.query.stats, request.query.similarities)
-        found: list[Fetched | None] = [None] * len(addresses)
-        places: dict[int, list[int]] = {}
-        for place, address in enumerate(addresses):
-            places.setdefault(address.segment, []).append(place)
-        for segment, own in places.items():
-            docs = np.array([addresses[place].doc for place in own], np.uint32)
+        found: dict[DocAddress, Fetched] = {}
+        wanted: dict[int, list[DocAddress]] = {}
+        for address in addresses:
+            wanted.setdefault(address.segment, []).append(address)
+        for segment, own in wanted.items():
+            docs = np.array([address.doc for address in own], np.uint32)
             fetched = self._fetch_segment(self._context(segment), docs, request, highlighter, weight)
-            for place, each in zip(own, fetched, strict=True):
-                found[place] = each
-        return [each for each in found if each is not None]
+            found.update(zip(own, fetched, strict=True))
+        return [found[address] for address in addresses]
 
     def _fetch_segment(
         self,
@@ -143,21 +142,25 @@ class SnapshotSearcher:
         request: FetchRequest,
         highlighter: Highlighter | None,
         weight: Weight | None,
-    ) -> Iterator[Fetched]:
+    ) -> Iterable[Fetched]:
         """The documents of one segment, in the order asked."""
         (segment,) = context.segments
         ids = segment.ids(docs)
         if request.source is False and highlighter is None and weight is None:
-            yield from (Fetched(id, {}) for id in ids)
-            return
+            return [Fetched(id, {}, {}) for id in ids]
         wants_source = request.source is not False or highlighter is not None
         sources: Sequence[Source] = [{} for _ in ids]
         if wants_source:
             sources = read_sources(segment, docs)
-        for doc, id, source in zip(docs.tolist(), ids, sources, strict=True):
-            explanation = None if weight is None else explain(weight, context, doc)
-            highlight = {} if highlighter is None else highlighter.highlight(source)
-            yield Fetched(id, filter_source(source, request.source), highlight, explanation)
+        return [
+            Fetched(
+                id,
+                filter_source(source, request.source),
+                {} if highlighter is None else highlighter.highlight(source),
+                None if weight is None else explain(weight, context, doc),
+            )
+            for doc, id, source in zip(docs.tolist(), ids, sources, strict=True)
+        ]
 
 
 def read_sources(segment: SegmentReader, docs: U32s) -> list[Source]:

@@ -183,13 +183,13 @@ class SegmentContext:
         ]
         return BitMap.union(*found)
 
-    def located(self, docs: Ints) -> tuple[list[int], list[DocId]]:
-        """Of each document: its segment's place among `segments`, and its number there."""
+    def located(self, docs: Ints, first: int) -> tuple[list[int], list[DocId]]:
+        """Of each document: its segment's place, the first of `segments` being at `first`, and its number there."""
         if len(self.segments) == 1:
-            return [0] * len(docs), docs.tolist()
+            return [first] * len(docs), docs.tolist()
         starts = np.array(self.starts)
         places = starts.searchsorted(docs, side="right") - 1
-        return places.tolist(), (docs - starts.take(places)).tolist()
+        return (places + first).tolist(), (docs - starts.take(places)).tolist()
 
     # ------------------------------------------------------------------------------------ what is read
 
