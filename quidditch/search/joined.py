@@ -19,7 +19,7 @@ from quidditch.interface import FieldStats
 from quidditch.search.readers import Postings, SegmentReader
 from quidditch.types import Ints, U32s
 
-JOIN_SHARE = 16
+JOIN_SHARE = 32
 """The joined segments end with the last one that holds at least one document in so many: what comes after changes
 too often, and costs too little, to be joined."""
 

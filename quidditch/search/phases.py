@@ -10,6 +10,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Literal
 
+import msgspec
+
 from quidditch.errors import DocumentNotFound, QueryError
 from quidditch.interface import (
     CollectionStats,
@@ -271,7 +273,7 @@ def combine(results: Sequence[SearchResult], request: SearchRequest) -> SearchRe
     total, relation = _total(best, request)
     shards = sum(result.shards.total for result in results)
     return SearchResult(
-        hits=[replace(hit, sort=_all_shown(request.sort, hit.sort)) for hit in page],
+        hits=[msgspec.structs.replace(hit, sort=_all_shown(request.sort, hit.sort)) for hit in page],
         total=total,
         total_relation=relation,
         max_score=best.max_score,

@@ -34,10 +34,10 @@ def shard_of(*sizes: int, deleted: Sequence[str] = ()) -> MemoryShard:
     [
         ((10,), 0),
         ((10, 10), 2),
-        ((40, 40, 3), 2),
+        ((40, 40, 2), 2),
         ((40, 3, 40), 3),
         ((100, 1, 2), 0),
-        ((3, 100), 2),
+        ((4, 100), 2),
     ],
 )
 def test_the_first_segments_are_joined_up_to_the_last_large_one(sizes: tuple[int, ...], count: int) -> None:

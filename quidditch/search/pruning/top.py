@@ -98,12 +98,12 @@ class TermSumSearch:
         if not self._held:
             return None
         reader = self._context.reader
-        stretches = [stretch(reader, term.primitive.field, term.similarity) for term, _ in self._held]
+        similarities = {term.primitive.field: term.similarity for term, _ in self._held}
+        stretches = {field: stretch(reader, field, own) for field, own in similarities.items()}
         parts = [
-            Part(impacts, term.value * own.most)
-            for (term, impacts), own in zip(self._held, stretches, strict=True)
+            Part(impacts, term.value * stretches[term.primitive.field].most) for term, impacts in self._held
         ]
-        scale = Scale(parts, min(own.least / own.most for own in stretches))
+        scale = Scale(parts, min(own.least / own.most for own in stretches.values()))
         if not scale.fits:
             return None
         return Candidates(parts, scale, self._context.doc_count, self._narrowing, count).find(floor)
