@@ -31,6 +31,31 @@ from quidditch.search.weight import Weight, bind
 from quidditch.types import DocAddress, DocId, U32s
 
 
+class _Ids:
+    """Documents by `_id`, each looked up once. Apart from the searcher, which contexts must not hold: objects that
+    hold each other wait for the garbage collector, and these would keep a reader's slot of the file meanwhile."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._located: dict[str, tuple[int, DocId] | None] = {}
+
+    def _locate(self, id: str) -> tuple[int, DocId] | None:
+        if id not in self._located:
+            self._located[id] = self._snapshot.locate(id)
+        return self._located[id]
+
+    def finder(self, first: int, starts: Sequence[int]) -> Callable[[str], DocId | None]:
+        """The number of a live document in the segments from `first` on, which begin at `starts`."""
+
+        def find(id: str) -> DocId | None:
+            found = self._locate(id)
+            if found is None or not first <= found[0] < first + len(starts):
+                return None
+            return starts[found[0] - first] + found[1]
+
+        return find
+
+
 class SnapshotSearcher:
     """`ShardSnapshot` over an open snapshot, which stays the caller's to close. Serves one search at a time.
 
@@ -41,7 +66,7 @@ class SnapshotSearcher:
         self._snapshot = snapshot
         self._shard = shard
         self._mapping = mapping
-        self._located: dict[str, tuple[int, DocId] | None] = {}
+        self._ids = _Ids(snapshot)
         self._contexts: dict[int, SegmentContext] = {}
         self._joined_count = joined_count(snapshot.segments)
         self._joined = JoinedSegments(snapshot.segments[: self._joined_count]) if self._joined_count else None
@@ -54,14 +79,14 @@ class SnapshotSearcher:
             segments = self._snapshot.segments
             if not 0 <= place < len(segments):
                 raise InternalError(f"shard {self._shard}: there is no segment {place} in this snapshot")
-            found = self._contexts[place] = open_segment(segments[place], self._finder(place, (0,)))
+            found = self._contexts[place] = open_segment(segments[place], self._ids.finder(place, (0,)))
         return found
 
     def _joined_ones(self, joined: JoinedSegments) -> SegmentContext:
         """The large segments as one."""
         if self._joined_context is None:
             segments = self._snapshot.segments[: self._joined_count]
-            self._joined_context = open_joined(joined, segments, self._finder(0, joined.starts))
+            self._joined_context = open_joined(joined, segments, self._ids.finder(0, joined.starts))
         return self._joined_context
 
     def _places(self, *, joined: bool) -> Iterator[tuple[int, SegmentContext]]:
@@ -72,22 +97,6 @@ class SnapshotSearcher:
             first = self._joined_count
         for place in range(first, len(self._snapshot.segments)):
             yield place, self._context(place)
-
-    def _finder(self, first: int, starts: Sequence[int]) -> Callable[[str], DocId | None]:
-        """The number of a live document in the segments from `first` on, which begin at `starts`."""
-
-        def find(id: str) -> DocId | None:
-            found = self._locate(id)
-            if found is None or not first <= found[0] < first + len(starts):
-                return None
-            return starts[found[0] - first] + found[1]
-
-        return find
-
-    def _locate(self, id: str) -> tuple[int, DocId] | None:
-        if id not in self._located:
-            self._located[id] = self._snapshot.locate(id)
-        return self._located[id]
 
     def statistics(self, fields: Iterable[str], terms: Iterable[tuple[str, bytes]]) -> CollectionStats:
         """Live counts of this shard."""
