@@ -396,14 +396,10 @@ class SegmentReader:
 
     def id_bytes(self, docs: Ints) -> list[bytes]:
         """As `ids`, in UTF-8. Some microseconds for each chunk of 1,024 documents that is not in the cache."""
-        chunks: dict[int, IdChunk] = {}
-        found = []
-        for doc in docs.tolist():
-            number, place = divmod(doc, ID_CHUNK_DOCS)
-            if number not in chunks:
-                chunks[number] = self._id_chunk(number)
-            found.append(chunks[number][place])
-        return found
+        numbers, places = np.divmod(docs, ID_CHUNK_DOCS)
+        own = numbers.tolist()
+        chunks = {number: self._id_chunk(number) for number in dict.fromkeys(own)}
+        return [chunks[number][place] for number, place in zip(own, places.tolist(), strict=True)]
 
     def _id_chunk(self, number: int) -> IdChunk:
         key = ("ids", self.segment_id, number)

@@ -30,15 +30,16 @@ _COST_BYTES = 400
 
 def joined_count(segments: Sequence[SegmentReader]) -> int:
     """How many segments, counted from the first, are worth searching as one; 0 or 2 and more."""
-    docs = sum(segment.doc_count for segment in segments)
+    sizes = [segment.doc_count for segment in segments]
+    docs = sum(sizes)
     if docs >= MOST_DOCS:
         return 0
     found = 0
-    for place, segment in enumerate(segments):
+    for count, (segment, size) in enumerate(zip(segments, sizes, strict=True), 1):
         if not segment.lasting:
             break
-        if segment.doc_count * JOIN_SHARE >= docs:
-            found = place + 1
+        if size * JOIN_SHARE >= docs:
+            found = count
     return found if found > 1 else 0
 
 

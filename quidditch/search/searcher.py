@@ -76,17 +76,23 @@ class SnapshotSearcher:
         """One segment, as this search sees it."""
         found = self._contexts.get(place)
         if found is None:
-            segments = self._snapshot.segments
-            if not 0 <= place < len(segments):
-                raise InternalError(f"shard {self._shard}: there is no segment {place} in this snapshot")
-            found = self._contexts[place] = open_segment(segments[place], self._ids.finder(place, (0,)))
+            found = open_segment(self._segment(place), self._ids.finder(place, (0,)))
+            self._contexts[place] = found
         return found
+
+    def _segment(self, place: int) -> SegmentReader:
+        segments = self._snapshot.segments
+        if not 0 <= place < len(segments):
+            raise InternalError(f"shard {self._shard}: there is no segment {place} in this snapshot")
+        return segments[place]
 
     def _joined_ones(self, joined: JoinedSegments) -> SegmentContext:
         """The large segments as one."""
         if self._joined_context is None:
             segments = self._snapshot.segments[: self._joined_count]
-            self._joined_context = open_joined(joined, segments, self._ids.finder(0, joined.starts))
+            self._joined_context = open_joined(
+                joined, segments, joined.starts, self._ids.finder(0, joined.starts)
+            )
         return self._joined_context
 
     def _places(self, *, joined: bool) -> Iterator[tuple[int, SegmentContext]]:
@@ -140,20 +146,20 @@ class SnapshotSearcher:
             wanted.setdefault(address.segment, []).append(address)
         for segment, own in wanted.items():
             docs = np.array([address.doc for address in own], np.uint32)
-            fetched = self._fetch_segment(self._context(segment), docs, request, highlighter, weight)
+            fetched = self._fetch_segment(segment, docs, request, highlighter, weight)
             found.update(zip(own, fetched, strict=True))
         return [found[address] for address in addresses]
 
     def _fetch_segment(
         self,
-        context: SegmentContext,
+        place: int,
         docs: U32s,
         request: FetchRequest,
         highlighter: Highlighter | None,
         weight: Weight | None,
     ) -> Iterable[Fetched]:
         """The documents of one segment, in the order asked."""
-        (segment,) = context.segments
+        segment = self._segment(place)
         ids = segment.ids(docs)
         if request.source is False and highlighter is None and weight is None:
             return [Fetched(id, {}, {}) for id in ids]
@@ -166,7 +172,7 @@ class SnapshotSearcher:
                 id,
                 filter_source(source, request.source),
                 {} if highlighter is None else highlighter.highlight(source),
-                None if weight is None else explain(weight, context, doc),
+                None if weight is None else explain(weight, self._context(place), doc),
             )
             for doc, id, source in zip(docs.tolist(), ids, sources, strict=True)
         ]

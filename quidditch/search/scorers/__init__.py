@@ -76,14 +76,18 @@ ADDERS: dict[type, Adder] = {TermWeight: term.add_term}
 def open_segment(segment: SegmentReader, find: Callable[[str], DocId | None]) -> SegmentContext:
     """The segment as one search sees it; `find` gives the live document of an `_id` if it lies in this
     segment."""
-    return SegmentContext(segment, (segment,), find, MATCHERS, SCORERS, ADDERS)
+    return SegmentContext(segment, (segment,), (0,), find, MATCHERS, SCORERS, ADDERS)
 
 
 def open_joined(
-    reader: ListReader, segments: Sequence[SegmentReader], find: Callable[[str], DocId | None]
+    reader: ListReader,
+    segments: Sequence[SegmentReader],
+    starts: Sequence[int],
+    find: Callable[[str], DocId | None],
 ) -> SegmentContext:
-    """Several segments as one; `reader` has their lists end to end."""
-    return SegmentContext(reader, segments, find, MATCHERS, SCORERS, ADDERS)
+    """Several segments as one; `reader` has their lists end to end, their documents beginning at
+    `starts`."""
+    return SegmentContext(reader, segments, starts, find, MATCHERS, SCORERS, ADDERS)
 
 
 __all__ = ["Scored", "SegmentContext", "open_joined", "open_segment"]

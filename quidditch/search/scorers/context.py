@@ -7,7 +7,6 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import accumulate
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -88,15 +87,17 @@ class SegmentContext:
         self,
         reader: ListReader,
         segments: Sequence[SegmentReader],
+        starts: Sequence[int],
         find: Callable[[str], DocId | None],
         matchers: Mapping[type, Matcher],
         scorers: Mapping[type, Scorer],
         adders: Mapping[type, Adder],
     ) -> None:
-        """`find` gives the live document of an `_id` where it lies in these segments."""
+        """`starts`: the reader's number of each segment's first document. `find` gives the live document of an `_id`
+        where it lies in these segments."""
         self.reader = reader
         self.segments = segments
-        self.starts = list(accumulate((segment.doc_count for segment in segments), initial=0))
+        self.starts = starts
         self.find = find
         self.doc_count = reader.doc_count
         self.deleted = reader.deleted
@@ -179,7 +180,7 @@ class SegmentContext:
         if len(self.segments) == 1:
             return match(self.segments[0])
         found = [
-            match(segment).shift(start) for segment, start in zip(self.segments, self.starts, strict=False)
+            match(segment).shift(start) for segment, start in zip(self.segments, self.starts, strict=True)
         ]
         return BitMap.union(*found)
 
