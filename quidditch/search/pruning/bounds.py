@@ -17,7 +17,7 @@ from pyroaring import BitMap
 
 from quidditch.index.codecs import bitmap_of, ids_of
 from quidditch.search.pruning.impacts import UNITS, Impacts
-from quidditch.search.pruning.sums import MOST, SPAN, Sums, list_sums, take_sums
+from quidditch.search.pruning.sums import MOST, SPAN, Sums, take_sums
 from quidditch.types import Ints, U16s
 
 ROUNDING = 2e-6
@@ -107,17 +107,11 @@ class Candidates:
     def find(self, floor: float) -> Ints:
         """Ascending documents: every one that may be among the best with a score of at least `floor`."""
         self._least = self._scale.least_sum(floor)
-        if len(self._lists) == 1 and self._narrowing.leaves_all and not self._lists[0].held.dense:
-            return self._of_one(self._lists[0])
         spans = [
             self._of_span(start, min(SPAN, self._doc_count - start))
             for start in range(0, self._doc_count, SPAN)
         ]
         return spans[0] if len(spans) == 1 else np.concatenate(spans)
-
-    def _of_one(self, only: Weighted) -> Ints:
-        """A list by itself is its own sums, place by place."""
-        return only.held.docs.take(self._best(list_sums(only.held.impacts, only.weight)))
 
     def _of_span(self, start: int, size: int) -> Ints:
         """Those of a span of documents; what is found there raises `_least` for the next."""

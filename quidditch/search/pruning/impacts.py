@@ -25,7 +25,7 @@ DENSE_SHARE = 4
 """A term in more than one document of so many keeps an array over all documents: no more bytes than a list, and
 added up without an index."""
 
-_COST_BYTES = 400
+_COST_BYTES = 1500
 _SAFETY = np.float32(1e-3)
 """Added before rounding up, far above what float32 can lose."""
 
@@ -46,7 +46,17 @@ class Impacts:
     freqs:    the frequencies in the narrowest type; None where each is 1
     """
 
-    __slots__ = ("bitmap", "dense", "doc_freq", "docs", "freqs", "impacts", "largest", "size_bytes")
+    __slots__ = (
+        "_reaching",
+        "bitmap",
+        "dense",
+        "doc_freq",
+        "docs",
+        "freqs",
+        "impacts",
+        "largest",
+        "size_bytes",
+    )
 
     def __init__(self, postings: Postings, impacts: U8s, freqs: U32s | None, doc_count: int) -> None:
         self.doc_freq = postings.doc_freq
@@ -62,6 +72,15 @@ class Impacts:
             self.docs = NO_DOCS
         held = self.docs.nbytes + self.impacts.nbytes + (0 if self.freqs is None else self.freqs.nbytes)
         self.size_bytes = held + _COST_BYTES
+        self._reaching: Ints | None = None
+
+    def reached_by(self, count: int) -> int:
+        """The highest impact that at least `count` postings reach; 0 where there are not so many."""
+        if self._reaching is None:
+            times = np.bincount(self.impacts, minlength=UNITS + 1)
+            times[0] = 0
+            self._reaching = times[::-1].cumsum(dtype=np.uint32)
+        return max(0, UNITS - int(self._reaching.searchsorted(count)))
 
     def frequencies(self, docs: Ints) -> F64s:
         """float64[n]: how often each of these documents holds the term, 0 for never."""

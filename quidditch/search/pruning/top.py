@@ -13,6 +13,7 @@ from quidditch.search.pruning.bounds import Candidates, Narrowing, Part, Scale
 from quidditch.search.pruning.exact import norms_of
 from quidditch.search.pruning.impacts import Impacts, impacts_of, stretch
 from quidditch.search.pruning.plan import TermSum
+from quidditch.search.pruning.single import best_of_one
 from quidditch.search.scorers.context import Scored, SegmentContext
 from quidditch.search.scorers.filters import match_every
 from quidditch.search.similarity import saturated
@@ -72,6 +73,8 @@ class TermSumSearch:
 
         None where the query is not one for bounds: documents match that hold no term, or terms are too many.
         """
+        if self._plan.any_term and len(self._held) == 1 and self._narrowing.leaves_all:
+            return best_of_one(*self._held[0], self._context, count, floor)
         docs = self._all_if_few()
         if docs is None:
             docs = self._candidates(count, floor)
