@@ -13,7 +13,7 @@ BLOCK = 64
 """Maxima of blocks this long stand for the array when a threshold is sought (measured: 32 to 128 are
 alike)."""
 
-FEW = 128
+FEW = 256
 """Up to so many scores are simply sorted."""
 
 SMALL = 4096
@@ -31,9 +31,15 @@ def best(scores: NDArray[Any], count: int) -> Ints:
         return np.arange(min(count, size))
     if size <= FEW:
         return np.argsort(-scores, kind="stable")[:count]
-    chosen = np.arange(size) if size <= count else top_places(scores, count)
+    if size <= count:
+        chosen: Ints = np.arange(size)
+    elif size <= SMALL:
+        # All that tie with the last one are sorted along: fewer calls than telling them apart.
+        chosen = np.flatnonzero(scores >= _low_threshold(scores, count))
+    else:
+        chosen = top_places(scores, count)
     order = np.argsort(-scores[chosen], kind="stable")
-    return chosen.take(order)
+    return chosen.take(order)[:count]
 
 
 def top_places(scores: NDArray[Any], count: int) -> Ints:
