@@ -108,7 +108,7 @@ def test_any_bytes_give_values_or_damage(data: bytes, count: int, head: int) -> 
         (b"\xc0\x09\0\0\0\x02\x01", "9 patches"),
         (b"\xc0\0\0\0\0\x02\x01", "0 patches"),
         (b"\xc0\x01\0\0\0\x03\x01" + bytes(9), "1 patches"),
-        (b"\xc0\x01\0\0\0\x02\x01\x08\x00\x01", "damaged"),
+        (b"\xc0\x01\0\0\0\x02\x01\x08\x00\x01", "past the last"),
     ],
 )
 def test_damage_is_named(data: bytes, says: str) -> None:
