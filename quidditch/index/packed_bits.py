@@ -141,7 +141,7 @@ class Packed(NamedTuple):
     bits:     of each value, above those, share bytes: 0, 1, 2 or 4
     stored:   uint8[..]  the columns, `size` bytes each, then the shared bytes
     places:   values with a patch, ascending; None where none has
-    high:     what the patches add to them
+    high:     what the patches add to them, in units of the first bit that is not stored
     """
 
     size: int
@@ -149,7 +149,7 @@ class Packed(NamedTuple):
     bits: int
     stored: U8s
     places: Ints | None
-    high: U32s | None
+    high: Ints | None
     end: int
 
 
@@ -166,11 +166,10 @@ def view(data: Buffer, start: int, count: int) -> Packed:
     stored = np.frombuffer(data, np.uint8, end - start - 1, start + 1)
     if not head & PATCHED:
         return Packed(count, columns, bits, stored, None, None, end)
-    places, high, end = _patches(data, end, count, width)
-    return Packed(count, columns, bits, stored, places, high, end)
+    return Packed(count, columns, bits, stored, *_patches(data, end, count))
 
 
-def _patches(data: Buffer, start: int, count: int, width: int) -> tuple[Ints, U32s, int]:
+def _patches(data: Buffer, start: int, count: int) -> tuple[Ints, Ints, int]:
     """(places, what to add there, where the patches end)."""
     patched, place_width, high_width = _PATCH_HEAD.unpack_from(data, start)
     first = start + _PATCH_HEAD.size
@@ -179,9 +178,8 @@ def _patches(data: Buffer, start: int, count: int, width: int) -> tuple[Ints, U3
     place_type, high_type = _DTYPES.get(place_width), _DTYPES.get(high_width)
     if not 0 < patched <= count or place_type is None or high_type is None or end > len(data):
         raise CorruptIndex(f"packed bits: {patched} patches at byte {start} for {count} values")
-    high = np.frombuffer(data, high_type, patched, middle).astype(np.uint32)
-    high <<= np.uint32(width)
-    return np.frombuffer(data, place_type, patched, first), high, end
+    places = np.frombuffer(data, place_type, patched, first)
+    return places, np.frombuffer(data, high_type, patched, middle), end
 
 
 def join(packed: Packed) -> U32s:
@@ -189,30 +187,9 @@ def join(packed: Packed) -> U32s:
 
     raises: CorruptIndex   a patch lies past the last value
     """
-    count, columns = packed.size, packed.columns
-    if columns:
-        values = packed.stored[:count].astype(np.uint32)
-        for place in range(1, columns):
-            values |= packed.stored[place * count : (place + 1) * count].astype(np.uint32) << np.uint32(
-                8 * place
-            )
-        if packed.bits:
-            values |= _unshare(packed.stored[columns * count :], packed.bits, columns, count)
-    elif packed.bits:
-        values = _unshare(packed.stored, packed.bits, 0, count)
-    else:
-        values = np.zeros(count, np.uint32)
+    values = _unpatched(packed, 0, packed.size)
     if packed.places is not None and packed.high is not None:
-        try:
-            values[packed.places] += packed.high
-        except IndexError as error:
-            raise CorruptIndex(f"packed bits: a patch past the last of {count} values") from error
-    return values
-
-
-def _unshare(shared: U8s, bits: int, columns: int, count: int) -> U32s:
-    """What shares bytes, shifted to its place above the columns."""
-    values: U32s = _SPREAD[bits, columns].take(shared, axis=0).reshape(-1)[:count]
+        _patch(values, packed.places.astype(np.intp), packed.high, packed)
     return values
 
 
@@ -221,21 +198,45 @@ def part(packed: Packed, low: int, high: int) -> U32s:
 
     raises: CorruptIndex   there are not so many; a patch lies where none can
     """
-    count, columns, bits = packed.size, packed.columns, packed.bits
-    if not 0 <= low <= high <= count:
-        raise CorruptIndex(f"packed bits: places {low} to {high} of {count} values")
+    if not 0 <= low <= high <= packed.size:
+        raise CorruptIndex(f"packed bits: places {low} to {high} of {packed.size} values")
+    values = _unpatched(packed, low, high)
+    if packed.places is not None and packed.high is not None:
+        first = bisect_left(packed.places, low)
+        last = bisect_left(packed.places, high, first)
+        if first < last:
+            _patch(values, packed.places[first:last].astype(np.intp) - low, packed.high[first:last], packed)
+    return values
+
+
+def _unpatched(packed: Packed, low: int, high: int) -> U32s:
+    size, columns, bits, stored = packed[:4]
+    if not columns:
+        return _unshare(packed, low, high) if bits else np.zeros(high - low, np.uint32)
+    values = stored[low:high].astype(np.uint32)
+    for place in range(1, columns):
+        column = stored[place * size + low : place * size + high]
+        values |= column.astype(np.uint32) << np.uint32(8 * place)
+    if bits:
+        values |= _unshare(packed, low, high)
+    return values
+
+
+def _unshare(packed: Packed, low: int, high: int) -> U32s:
+    """What shares bytes, at its place above the columns."""
+    size, columns, bits, stored = packed[:4]
     # From where a byte begins: eight values end with one in any width.
     first = low & ~7
-    runs = [packed.stored[place * count + first : place * count + high] for place in range(columns)]
-    runs.append(
-        packed.stored[columns * count + (bits * first >> 3) : columns * count + (bits * high + 7 >> 3)]
-    )
-    places, added = packed.places, packed.high
-    if places is not None and added is not None:
-        patches = slice(bisect_left(places, first), bisect_left(places, high))
-        places, added = places[patches] - places.dtype.type(first), added[patches]
-    stored = np.concatenate(runs) if columns else runs[0]
-    return join(Packed(high - first, columns, bits, stored, places, added, packed.end))[low - first :]
+    shared = stored[columns * size + (bits * first >> 3) : columns * size + (bits * high + 7 >> 3)]
+    values: U32s = _SPREAD[bits, columns].take(shared, axis=0).reshape(-1)[low - first : high - first]
+    return values
+
+
+def _patch(values: U32s, places: Ints, high: Ints, packed: Packed) -> None:
+    try:
+        values[places] += high.astype(np.uint32) << np.uint32(8 * packed.columns + packed.bits)
+    except IndexError as error:
+        raise CorruptIndex(f"packed bits: a patch past the last of {packed.size} values") from error
 
 
 def pick(packed: Packed, chosen: Ints) -> U32s:
@@ -252,5 +253,6 @@ def pick(packed: Packed, chosen: Ints) -> U32s:
         values |= own.astype(np.uint32) << np.uint32(8 * packed.columns)
     if packed.places is not None and packed.high is not None:
         patch = np.minimum(np.searchsorted(packed.places, chosen), len(packed.places) - 1)
-        values += np.where(packed.places[patch] == chosen, packed.high[patch], np.uint32(0))
+        high = packed.high[patch].astype(np.uint32) << np.uint32(8 * packed.columns + bits)
+        values += np.where(packed.places[patch] == chosen, high, np.uint32(0))
     return values

@@ -355,11 +355,10 @@ def _absolute(distances: U32s, offsets: Ints, freqs: U32s) -> U32s:
 
 
 class Window(NamedTuple):
-    """One row of table `postings`: documents counted from the window's beginning, their bitmap where that is what
-    is stored, frequencies where the field keeps them, and the bytes that all of it took."""
+    """One row of table `postings`: documents counted from the window's beginning, frequencies where the field keeps
+    them, aligned, and the bytes that both took."""
 
-    docs: U32s
-    bitmap: BitMap | None
+    docs: BitMap
     freqs: U32s | None
     size_bytes: int
 
@@ -367,27 +366,31 @@ class Window(NamedTuple):
 @decodes("postings")
 def unpack_window(value: Buffer, *, with_freqs: bool) -> Window:
     (length,) = _WINDOW_HEAD.unpack_from(value)
-    bitmap = None
+    end = 4 + length
     if length:
-        bitmap, end = unpack_bitmap(value[4 : 4 + length]), 4 + length
-        docs = ids_of(bitmap)
+        docs = unpack_bitmap(value[4:end])
+        count = len(docs)
     else:
-        docs, end = _unpack_distances(value)
+        distances, end = _unpack_distances(value)
+        # Containers are taken as they are: a bitmap made of the numbers would take thirty times as long.
+        docs, count = array_bitmap(distances), len(distances)
     if not with_freqs:
-        return Window(docs, bitmap, None, end)
-    freqs, end = unpack_uints(value, end, len(docs))
+        return Window(docs, None, end)
+    freqs, end = unpack_uints(value, end, count)
     freqs += np.uint32(1)
-    return Window(docs, bitmap, freqs, end)
+    return Window(docs, freqs, end)
 
 
 def _unpack_distances(value: Buffer) -> tuple[U32s, int]:
+    """A window's documents that are stored as distances, and where they end."""
     (last,) = _ARRAY_HEAD.unpack_from(value, 4)
     docs, end = unpack_uints(value, 6, last + 1)
     # None of them so large that the sums, of 65,536 at most, pass 32 bits.
     largest = int(docs.max())
-    docs.cumsum(out=docs)
-    if max(largest, int(docs[-1])) >= WINDOW_DOCS:
-        raise CorruptIndex(f"postings: document {max(largest, int(docs[-1]))} of a window of {WINDOW_DOCS:,}")
+    np.add.accumulate(docs, dtype=np.uint32, out=docs)
+    largest = max(largest, int(docs[-1]))
+    if largest >= WINDOW_DOCS:
+        raise CorruptIndex(f"postings: document {largest} of a window of {WINDOW_DOCS:,}")
     return docs, end
 
 
@@ -397,7 +400,6 @@ def read_frequent(
 ) -> Postings:
     """The postings of a frequent term, from its window rows."""
     keys: list[bytes] = []
-    docs: list[U32s] = []
     freqs: list[U32s] = []
     whole = BitMap()
     for window in range(windows):
@@ -406,20 +408,13 @@ def read_frequent(
         if value is None:
             continue
         found = unpack_window(value, with_freqs=with_freqs)
-        # Containers are moved as they are: a bitmap made of the numbers would take thirty times as long.
-        bitmap = array_bitmap(found.docs) if found.bitmap is None else found.bitmap
-        whole |= bitmap.shift(window * WINDOW_DOCS) if window else bitmap
         keys.append(key)
-        docs.append(found.docs + np.uint32(window * WINDOW_DOCS) if window else found.docs)
+        whole |= found.docs.shift(window * WINDOW_DOCS) if window else found.docs
         if found.freqs is not None:
             freqs.append(found.freqs)
     if len(whole) != doc_freq:
         raise CorruptIndex(
             f"segment {segment}, field {field}, term {ordinal}: {len(whole)} postings found, {doc_freq} expected"
         )
-    counts = _joined(freqs) if with_freqs else None
-    return Postings(doc_freq, _joined(docs), counts, whole, rows, tuple(keys), None)
-
-
-def _joined(parts: list[U32s]) -> U32s:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    counts = (freqs[0] if len(freqs) == 1 else np.concatenate(freqs)) if with_freqs else None
+    return Postings(doc_freq, ids_of(whole), counts, whole, rows, tuple(keys), None)

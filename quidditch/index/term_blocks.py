@@ -81,28 +81,28 @@ class PackedBlock:
     """One block of a dictionary as an owned copy: its terms and document frequencies, and its postings as they are
     stored. The postings of a term are decoded when asked for, its positions when these are."""
 
-    __slots__ = ("_edges", "_joined", "_kept", "_offsets", "_postings", "_ranks", "distances", "doc_freqs")
+    __slots__ = ("_edges", "_joined", "_kept", "_offsets", "_postings", "_ranks", "_steps", "doc_freqs")
 
     @decodes("term block")
     def __init__(self, value: Buffer, *, with_freqs: bool, with_positions: bool) -> None:
         (head,) = struct.unpack_from("<H", value)
         count = head & (DISTANCES - 1)
-        self.distances = bool(head & DISTANCES)
+        self._steps = bool(head & DISTANCES)
         self._joined, edges, end = _joined_terms(value, 2, count)
-        self._edges = array("I", edges.astype(np.uint32).tobytes())
+        self._edges = _numbers(edges)
         self.doc_freqs, end = unpack_uints(value, end, count)
         rare = np.where(self.doc_freqs <= RARE, self.doc_freqs, np.uint32(0))
         # Before each term: postings, and terms that have any.
-        self._offsets = ascending_offsets(rare).astype(np.uint32)
-        self._ranks = ascending_offsets((rare > 0).view(np.uint8)).astype(np.uint32)
+        self._offsets = _numbers(ascending_offsets(rare))
+        self._ranks = _numbers(ascending_offsets((rare > 0).view(np.uint8)))
         self._postings = bytes(value[end:])
         self._kept = with_freqs, with_freqs and with_positions
 
     @property
     def size_bytes(self) -> int:
         """Bytes held in memory."""
-        arrays = self.doc_freqs.nbytes + self._offsets.nbytes + self._ranks.nbytes
-        return len(self._joined) + 4 * len(self._edges) + arrays + len(self._postings) + _OBJECTS_BYTES
+        arrays = self.doc_freqs.nbytes + 3 * self._edges.itemsize * len(self._edges)
+        return len(self._joined) + arrays + len(self._postings) + _OBJECTS_BYTES
 
     @property
     def count(self) -> int:
@@ -150,43 +150,46 @@ class PackedBlock:
         docs, end = self._rare_docs(place, place + 1)
         with_freqs, with_positions = self._kept
         freqs = None
-        if with_freqs:
-            freqs, end = unpack_part(self._postings, end, self._total, *self._span(place, place + 1))
-            freqs += np.uint32(1)
         positions = partial(self._positions, place, end) if with_positions else None
+        if with_freqs:
+            freqs, _ = unpack_part(self._postings, end, self._total, *self._span(place, place + 1))
+            freqs += np.uint32(1)
         return Postings(len(docs), docs, freqs, None, None, (), positions)
 
     @property
     def _total(self) -> int:
         """How many postings are in the block."""
-        return int(self._offsets[-1])
+        return self._offsets[-1]
 
     def _span(self, low: int, high: int) -> tuple[int, int]:
         """Where the postings of the terms at places `low` to `high` lie among the block's."""
-        return int(self._offsets[low]), int(self._offsets[high])
+        return self._offsets[low], self._offsets[high]
 
     def _rare_docs(self, low: int, high: int) -> tuple[U32s, int]:
         """The documents of the rare terms at these places, and where those of all terms end."""
         start, stop = self._span(low, high)
-        if not self.distances:
+        if not self._steps:
             return unpack_part(self._postings, 0, self._total, start, stop)
-        first_rank, last_rank, ranks = (int(self._ranks[place]) for place in (low, high, -1))
+        first_rank, last_rank, ranks = self._ranks[low], self._ranks[high], self._ranks[-1]
         firsts, end = unpack_part(self._postings, 0, ranks, first_rank, last_rank)
         steps, end = unpack_part(
             self._postings, end, self._total - ranks, start - first_rank, stop - last_rank
         )
-        return _docs_of(firsts, steps, self._offsets[low : high + 1]), end
+        return _docs_of(firsts, steps, np.asarray(self._offsets[low : high + 1])), end
 
     @decodes("term block")
-    def _positions(self, place: int, freqs_end: int) -> U32s:
-        """The distances of a rare term; `freqs_end` is where the frequencies of all terms end."""
-        low, high = self._span(place, place + 1)
-        _, start = self._rare_docs(0, 0)
-        freqs, _ = unpack_uints(self._postings, start, self._total)
+    def _positions(self, place: int, freqs_start: int) -> U32s:
+        """The positions of a rare term, as they are stored; the block's frequencies begin at `freqs_start`."""
+        freqs, end = unpack_uints(self._postings, freqs_start, self._total)
         tokens = ascending_offsets(freqs)
-        first, last = int(tokens[low]) + low, int(tokens[high]) + high
-        total = int(tokens[-1]) + self._total
-        return unpack_part(self._postings, freqs_end, total, first, last)[0]
+        # Frequencies are stored less 1.
+        first, last, total = (int(tokens[at]) + at for at in (*self._span(place, place + 1), self._total))
+        return unpack_part(self._postings, end, total, first, last)[0]
+
+
+def _numbers(values: Ints) -> array[int]:
+    """Where one number is asked for at a time: an array of NumPy makes an object of its own kind of each."""
+    return array("I", values.astype(np.uint32).tobytes())
 
 
 class TermBlock:
@@ -257,7 +260,6 @@ def _docs_of(firsts: U32s, steps: U32s, offsets: Ints) -> U32s:
     """
     if not len(firsts):
         return firsts
-    # Distances with a first document in its place, less the last document of the term before.
     docs = np.empty(len(firsts) + len(steps), np.int64)
     if len(firsts) == 1:
         docs[0] = firsts[0]
