@@ -158,7 +158,8 @@ def pack_bits(values: U32s) -> bytes:
 
 
 def unpack_narrow(data: Buffer, start: int, count: int) -> tuple[NDArray[np.unsignedinteger], int]:
-    """`count` values packed at `start`, an owned array no wider than it must be, and where they end."""
+    """`count` values packed at `start`, an owned array (where they are packed by bytes no wider than it must be),
+    and where they end."""
     if _head(data, start) < packed_bits.BITS:
         values, end = _view_narrow(data, start, count)
         return values.copy(), end
@@ -198,8 +199,21 @@ def pick_uints(data: Buffer, start: int, count: int, places: Ints) -> U32s:
 
 def unpack_uints(data: Buffer, start: int, count: int) -> tuple[U32s, int]:
     """`count` values packed at `start`, as an owned uint32 array, and where they end."""
-    values, end = unpack_narrow(data, start, count)
-    return values.astype(np.uint32, copy=False), end
+    if _head(data, start) < packed_bits.BITS:
+        values, end = _view_narrow(data, start, count)
+        return values.astype(np.uint32), end
+    packed = packed_bits.view(data, start, count)
+    return packed_bits.join(packed), packed.end
+
+
+def unpack_part(data: Buffer, start: int, count: int, low: int, high: int) -> tuple[U32s, int]:
+    """Of `count` values packed at `start` those at places `low` to `high`, as an owned uint32 array, and where all
+    of them end; the rest are not read."""
+    if _head(data, start) < packed_bits.BITS:
+        values, end = _view_narrow(data, start, count)
+        return values[low:high].astype(np.uint32), end
+    packed = packed_bits.view(data, start, count)
+    return packed_bits.part(packed, low, high), packed.end
 
 
 def pack_integers(values: I64s) -> bytes:
@@ -265,7 +279,8 @@ _ARRAY_DOCS = 4096
 
 def ids_of(bitmap: BitMap) -> U32s:
     """The ids of a bitmap, ascending, as an owned uint32 array."""
-    return np.array(bitmap.to_array(), np.uint32)
+    # The numbers are in memory of their own by now.
+    return np.asarray(bitmap.to_array(), np.uint32)
 
 
 def pack_bitmap(bitmap: BitMap) -> bytes:

@@ -8,11 +8,11 @@ one shared. `FORMAT.md` draws the bytes.
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from quidditch.errors import CorruptIndex
 from quidditch.types import Ints, U8s, U32s
@@ -37,13 +37,14 @@ SHARES = (0, 1, 2, 4)
 
 _WIDTHS = np.array([8 * columns + bits for columns in range(4) for bits in SHARES] + [MAX_WIDTH])
 _SPREAD = {
-    bits: ((np.arange(256)[:, None] >> np.arange(0, 8, bits)) & ((1 << bits) - 1))
-    .astype(np.uint8)
-    .view(f"<u{8 // bits}")
-    .ravel()
-    for bits in (2, 4)
+    (bits, columns): ((np.arange(256)[:, None] >> np.arange(0, 8, bits)) & ((1 << bits) - 1)).astype(
+        np.uint32
+    )
+    << np.uint32(8 * columns)
+    for bits in (1, 2, 4)
+    for columns in range(4)
 }
-"""Bits -> byte -> the values that share it, each in a byte of its own."""
+"""(bits, columns below them) -> uint32[256, 8 // bits]: byte -> the values that share it, at their place."""
 
 _DTYPES: dict[int, np.dtype[np.unsignedinteger]] = {
     1: np.dtype("<u1"),
@@ -134,20 +135,21 @@ def _pack_patches(values: U32s, places: Ints, width: int) -> bytes:
 
 
 class Packed(NamedTuple):
-    """Views of what is stored of `size` values, and where it ends.
+    """A view of what is stored of `size` values, and where it ends.
 
-    columns:  uint8[size] each  the lowest bytes of all values
-    shared:   uint8[..]         the bits above them, `width` modulo 8 of each value
+    columns:  how many whole bytes of each value are columns
+    bits:     of each value, above those, share bytes: 0, 1, 2 or 4
+    stored:   uint8[..]  the columns, `size` bytes each, then the shared bytes
     places:   values with a patch, ascending; None where none has
-    high:     what the patches add to them
+    high:     what the patches add to them, in units of the first bit that is not stored
     """
 
     size: int
-    width: int
-    columns: tuple[U8s, ...]
-    shared: U8s
+    columns: int
+    bits: int
+    stored: U8s
     places: Ints | None
-    high: U32s | None
+    high: Ints | None
     end: int
 
 
@@ -155,79 +157,102 @@ def view(data: Buffer, start: int, count: int) -> Packed:
     """What is stored of `count` values whose first byte is at `start`; valid for as long as `data` is."""
     head = data[start]
     width = head & (BITS - 1)
-    columns, bits = divmod(width, 8)
-    first_shared = start + 1 + columns * count
-    end = first_shared + _share_bytes(count, bits)
+    columns, bits = width >> 3, width & 7
+    end = start + 1 + columns * count + (bits * count + 7 >> 3)
     if bits not in SHARES or width > MAX_WIDTH or end > len(data):
         raise CorruptIndex(
             f"packed bits: {width} bits for {count} values at byte {start} do not fit a value of {len(data)} bytes"
         )
-    first_bytes = range(start + 1, first_shared, max(1, count))
-    stored = tuple(np.frombuffer(data, np.uint8, count, first) for first in first_bytes)
-    shared = np.frombuffer(data, np.uint8, end - first_shared, first_shared)
-    places, high = None, None
-    if head & PATCHED:
-        places, high, end = _patches(data, end, count, width)
-    return Packed(count, width, stored, shared, places, high, end)
+    stored = np.frombuffer(data, np.uint8, end - start - 1, start + 1)
+    if not head & PATCHED:
+        return Packed(count, columns, bits, stored, None, None, end)
+    return Packed(count, columns, bits, stored, *_patches(data, end, count))
 
 
-def _patches(data: Buffer, start: int, count: int, width: int) -> tuple[Ints, U32s, int]:
+def _patches(data: Buffer, start: int, count: int) -> tuple[Ints, Ints, int]:
     """(places, what to add there, where the patches end)."""
     patched, place_width, high_width = _PATCH_HEAD.unpack_from(data, start)
     first = start + _PATCH_HEAD.size
-    end = first + patched * (place_width + high_width)
-    if not 0 < patched <= count or not {place_width, high_width} <= _DTYPES.keys() or end > len(data):
+    middle = first + patched * place_width
+    end = middle + patched * high_width
+    place_type, high_type = _DTYPES.get(place_width), _DTYPES.get(high_width)
+    if not 0 < patched <= count or place_type is None or high_type is None or end > len(data):
         raise CorruptIndex(f"packed bits: {patched} patches at byte {start} for {count} values")
-    places = np.frombuffer(data, _DTYPES[place_width], patched, first).astype(np.intp)
-    high = np.frombuffer(data, _DTYPES[high_width], patched, end - patched * high_width).astype(np.uint32)
-    return places, high << np.uint32(width), end
+    places = np.frombuffer(data, place_type, patched, first)
+    return places, np.frombuffer(data, high_type, patched, middle), end
 
 
-def join(packed: Packed) -> NDArray[np.unsignedinteger[Any]]:
-    """All values, as an owned array no wider than it must be.
+def join(packed: Packed) -> U32s:
+    """All values, as an owned array.
 
-    raises: IndexError   a patch lies past the last value
+    raises: CorruptIndex   a patch lies past the last value
     """
-    values = _join_columns(packed)
+    values = _unpatched(packed, 0, packed.size)
     if packed.places is not None and packed.high is not None:
-        values = values.astype(np.uint32)
-        values[packed.places] += packed.high
+        _patch(values, packed.places.astype(np.intp), packed.high, packed)
     return values
 
 
-def _join_columns(packed: Packed) -> NDArray[np.unsignedinteger[Any]]:
-    columns, bits = packed.columns, packed.width % 8
+def part(packed: Packed, low: int, high: int) -> U32s:
+    """The values at places `low` to `high`, as an owned array, at the cost of these.
+
+    raises: CorruptIndex   there are not so many; a patch lies where none can
+    """
+    if not 0 <= low <= high <= packed.size:
+        raise CorruptIndex(f"packed bits: places {low} to {high} of {packed.size} values")
+    values = _unpatched(packed, low, high)
+    if packed.places is not None and packed.high is not None:
+        first = bisect_left(packed.places, low)
+        last = bisect_left(packed.places, high, first)
+        if first < last:
+            _patch(values, packed.places[first:last].astype(np.intp) - low, packed.high[first:last], packed)
+    return values
+
+
+def _unpatched(packed: Packed, low: int, high: int) -> U32s:
+    size, columns, bits, stored = packed[:4]
     if not columns:
-        return _unshare(packed.shared, bits, packed.size)
-    dtype = _DTYPES[1 if packed.width <= 8 else 2 if packed.width <= 16 else 4]
-    values: NDArray[np.unsignedinteger[Any]] = columns[0].astype(dtype)
-    for place, column in enumerate(columns[1:], 1):
-        values |= column.astype(dtype) << dtype.type(8 * place)
+        return _unshare(packed, low, high) if bits else np.zeros(high - low, np.uint32)
+    values = stored[low:high].astype(np.uint32)
+    for place in range(1, columns):
+        column = stored[place * size + low : place * size + high]
+        values |= column.astype(np.uint32) << np.uint32(8 * place)
     if bits:
-        values |= _unshare(packed.shared, bits, packed.size).astype(dtype) << dtype.type(8 * len(columns))
+        values |= _unshare(packed, low, high)
     return values
 
 
-def _unshare(shared: U8s, bits: int, count: int) -> U8s:
-    if not bits:
-        return np.zeros(count, np.uint8)
-    if bits == 1:
-        return np.unpackbits(shared, count=count, bitorder="little")
-    values: U8s = _SPREAD[bits][shared].view(np.uint8)[:count]
+def _unshare(packed: Packed, low: int, high: int) -> U32s:
+    """What shares bytes, at its place above the columns."""
+    size, columns, bits, stored = packed[:4]
+    # From where a byte begins: eight values end with one in any width.
+    first = low & ~7
+    shared = stored[columns * size + (bits * first >> 3) : columns * size + (bits * high + 7 >> 3)]
+    values: U32s = _SPREAD[bits, columns].take(shared, axis=0).reshape(-1)[low - first : high - first]
     return values
+
+
+def _patch(values: U32s, places: Ints, high: Ints, packed: Packed) -> None:
+    try:
+        values[places] += high.astype(np.uint32) << np.uint32(8 * packed.columns + packed.bits)
+    except IndexError as error:
+        raise CorruptIndex(f"packed bits: a patch past the last of {packed.size} values") from error
 
 
 def pick(packed: Packed, chosen: Ints) -> U32s:
     """The values at these places alone."""
     values = np.zeros(len(chosen), np.uint32)
-    for place, column in enumerate(packed.columns):
-        values |= column[chosen].astype(np.uint32) << np.uint32(8 * place)
-    bits = packed.width % 8
+    count, bits = packed.size, packed.bits
+    for place in range(packed.columns):
+        column = packed.stored[place * count : (place + 1) * count]
+        values |= column.take(chosen).astype(np.uint32) << np.uint32(8 * place)
     if bits:
-        byte, place_bits = chosen * bits >> 3, (chosen * bits & 7).astype(np.uint8)
-        own = (packed.shared[byte] >> place_bits) & np.uint8((1 << bits) - 1)
-        values |= own.astype(np.uint32) << np.uint32(8 * len(packed.columns))
+        first_bits = chosen * bits
+        shared = packed.stored[packed.columns * count :].take(first_bits >> 3)
+        own = (shared >> (first_bits & 7).astype(np.uint8)) & np.uint8((1 << bits) - 1)
+        values |= own.astype(np.uint32) << np.uint32(8 * packed.columns)
     if packed.places is not None and packed.high is not None:
         patch = np.minimum(np.searchsorted(packed.places, chosen), len(packed.places) - 1)
-        values += np.where(packed.places[patch] == chosen, packed.high[patch], np.uint32(0))
+        high = packed.high[patch].astype(np.uint32) << np.uint32(8 * packed.columns + bits)
+        values += np.where(packed.places[patch] == chosen, high, np.uint32(0))
     return values
