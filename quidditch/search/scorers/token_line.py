@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from pyroaring import BitMap
 
-from quidditch.index.codecs import bitmap_of, ids_of
+from quidditch.index.codecs import ascending_bitmap, bitmap_of, ids_of
 from quidditch.search.readers import SegmentReader
 from quidditch.search.scorers.context import SegmentContext
 from quidditch.types import Ints, U32s
@@ -87,9 +87,9 @@ def _line(reader: SegmentReader, field: str, room: int) -> Line | None:
         return None
     starts = np.zeros(len(lengths) + 1, np.uint32)
     np.cumsum(lengths.astype(np.uint32) * np.uint32(times) + np.uint32(more), out=starts[1:])
-    reader.keep(key, Line(starts), starts.nbytes + _COST_BYTES)
-    found = reader.recall(key)
-    return found
+    line = Line(starts)
+    reader.keep(key, line, starts.nbytes + _COST_BYTES)
+    return None if reader.recall(key) is None else line
 
 
 # ------------------------------------------------------------------------------------------- bitmaps of terms
@@ -145,14 +145,14 @@ def _read_places(reader: SegmentReader, field: str, term: bytes, line: Line) -> 
     if read is None:
         return None
     offsets, positions = read
-    docs = postings.docs()
-    starts = line.starts.take(docs)
-    rooms = line.starts[1:].take(docs) - starts
-    if (positions.take(offsets[1:] - np.uint32(1)) >= rooms).any():
-        return None
-    places = starts.repeat(np.diff(offsets))
+    docs = postings.docs().astype(np.intp)
+    places = line.starts.take(docs).repeat(np.diff(offsets))
     places += positions
-    return bitmap_of(places)
+    last = places.take(offsets[1:].astype(np.intp) - 1)
+    if (last >= line.starts.take(docs + 1)).any():
+        return None
+    # What a text has twice at one position is there once.
+    return ascending_bitmap(places) if (places[1:] > places[:-1]).all() else bitmap_of(places)
 
 
 def _bitmap_bytes(bitmap: BitMap) -> int:
