@@ -263,11 +263,11 @@ def ascending_bitmap(ids: U32s) -> BitMap:
     >>> list(ascending_bitmap(np.array([3, 7], np.uint32)))
     [3, 7]
     """
-    if not len(ids) or int(ids[-1] - ids[0]) > len(ids) * (WINDOW_DOCS // _WORTH_SPELLING):
+    if not len(ids) or int(ids[-1] - ids[0]) > len(ids) * (_CONTAINER // _WORTH_SPELLING):
         return bitmap_of(ids)
     lows = ids.astype("<u2")
     keys, counts, containers = [], [], []
-    for key, own in split_by(ids, WINDOW_DOCS):
+    for key, own in split_by(ids, _CONTAINER):
         keys.append(key)
         counts.append(own.stop - own.start)
         containers.append(lows[own].tobytes() if counts[-1] <= _ARRAY_DOCS else _bitset(lows[own]))
@@ -279,11 +279,12 @@ def ascending_bitmap(ids: U32s) -> BitMap:
 
 
 def _bitset(lows: NDArray[np.uint16]) -> bytes:
-    flags = np.zeros(WINDOW_DOCS, np.bool_)
+    flags = np.zeros(_CONTAINER, np.bool_)
     flags[lows] = True
     return np.packbits(flags, bitorder="little").tobytes()
 
 
+_CONTAINER = 1 << 16
 _WORTH_SPELLING = 256
 """Ids that a container must hold, on average."""
 

@@ -322,6 +322,7 @@ LIMITS: dict[str, tuple[int, ...]] = {
     "FIRST_VERIFIED": (1, 8),
     "CANDIDATES_AT_ONCE": (3, 1000),
     "GROWTH": (2,),
+    "SHORT": (0, 20_000),
 }
 """Limits of `quidditch.search` by name, and what they are tried with."""
 

@@ -29,7 +29,7 @@ LONGEST_LINE = 0xFFFF_0000
 SHORT = 20_000
 """Lists of up to so many documents in all are made into bitmaps at once."""
 
-NARROW_SHARE = 64
+ALONE_SHARE = 64
 """Where fewer documents than one in so many count, their positions alone are read."""
 
 _COST_BYTES = 400
@@ -58,7 +58,7 @@ def in_line(
     """(documents uint32[n] ascending, how often the phrase stands in each, integers[n]), deleted ones and others
     than those in `within` among them; None where positions had better be read document by document, or must be."""
     reader = context.segment
-    if within is not None and len(within) * NARROW_SHARE < context.doc_count:
+    if within is not None and len(within) * ALONE_SHARE < context.doc_count:
         return None
     for room in range(len(ROOMS)):
         if reader.recall(_narrow_key(field, room)):
