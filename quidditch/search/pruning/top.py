@@ -21,7 +21,7 @@ from quidditch.types import F64s, Ints
 FEW = 1024
 """Up to so many postings are scored without a look at bounds."""
 
-FEW_ALLOWED = 16_384
+FEW_ALLOWED = 4096
 """Nor are bounds looked at where about so many postings lie in the documents that count: adding lists up would touch
 many more."""
 
