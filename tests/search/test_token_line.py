@@ -108,7 +108,7 @@ def test_without_room_for_its_positions_a_field_has_no_line(monkeypatch: pytest.
     monkeypatch.setattr(token_line, "ROOMS", ((1, 0),))
     segment = segment_of([{"title": ["a", "b"]}])
     query = ScoredPhrase("title", (b"a", b"b"), (0, 101))
-    assert token_line.in_line(phrase.slots_of(query), "title", fresh(segment), None) is None
+    assert token_line.in_line(phrase.slots_of(query), "title", fresh(segment)) is None
     assert pairs(phrase.phrase_frequencies(query, fresh(segment), None)) == [(0, 1.0)]
 
 
@@ -116,7 +116,7 @@ def test_a_line_beyond_32_bits_is_not_laid(monkeypatch: pytest.MonkeyPatch) -> N
     segment = segment_of([{"title": "a b"}] * 3)
     query = ScoredPhrase("title", (b"a", b"b"), (0, 1))
     monkeypatch.setattr(token_line, "LONGEST_LINE", 5)
-    assert token_line.in_line(phrase.slots_of(query), "title", fresh(segment), None) is None
+    assert token_line.in_line(phrase.slots_of(query), "title", fresh(segment)) is None
     monkeypatch.setattr(token_line, "LONGEST_LINE", 6)
     assert by_line(segment, query) == [(0, 1.0), (1, 1.0), (2, 1.0)]
 
@@ -125,20 +125,13 @@ def test_a_long_list_is_laid_in_line_the_second_time(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(token_line, "SHORT", 4)
     segment = segment_of([{"title": "a b c"}] * 3)
     slots = phrase.slots_of(ScoredPhrase("title", (b"a", b"b"), (0, 1)))
-    assert token_line.in_line(slots, "title", fresh(segment), None) is None
-    found = token_line.in_line(slots, "title", fresh(segment), None)
+    assert token_line.in_line(slots, "title", fresh(segment)) is None
+    found = token_line.in_line(slots, "title", fresh(segment))
     assert found is not None
     assert found[0].tolist() == [0, 1, 2]
     # One list more is short by itself.
     one_more = phrase.slots_of(ScoredPhrase("title", (b"a", b"b", b"c"), (0, 1, 2)))
-    assert token_line.in_line(one_more, "title", fresh(segment), None) is not None
-
-
-def test_few_documents_are_looked_at_alone() -> None:
-    segment = segment_of([{"title": "a b"}] * 200)
-    slots = phrase.slots_of(ScoredPhrase("title", (b"a", b"b"), (0, 1)))
-    assert token_line.in_line(slots, "title", fresh(segment), BitMap([3, 4, 5])) is None
-    assert token_line.in_line(slots, "title", fresh(segment), BitMap([3, 4, 5, 6])) is not None
+    assert token_line.in_line(one_more, "title", fresh(segment)) is not None
 
 
 def test_deleted_and_filtered_documents_are_not_among_the_best() -> None:
@@ -159,12 +152,31 @@ def test_deleted_and_filtered_documents_are_not_among_the_best() -> None:
         assert every.docs.tolist() == [1, 3]
 
 
+def test_lists_that_a_bitmap_will_replace_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    segment = segment_of([{"title": "a b a", "body": "a b"}] * 200)
+    kept: list[bytes] = []
+    own = segment.shared_postings
+
+    def shared(field: str, term: bytes) -> Any:
+        kept.append(term)
+        return own(field, term)
+
+    monkeypatch.setattr(segment, "shared_postings", shared)
+    monkeypatch.setattr(token_line, "SHORT", 0)
+    words, places = (b"a", b"b", b"a"), (0, 1, 2)
+    found = phrase.phrase_frequencies(ScoredPhrase("title", words, places), fresh(segment), None)
+    assert (len(found.docs), kept) == (200, [])
+    # Slop goes by documents every time.
+    phrase.phrase_frequencies(ScoredPhrase("title", words, places, 2), fresh(segment), None)
+    assert set(kept) == {b"a", b"b"}
+
+
 def test_what_would_not_be_kept_is_not_laid(monkeypatch: pytest.MonkeyPatch) -> None:
     segment = segment_of([{"title": "a b"}] * 3)
     assert isinstance(segment._rows, MemoryRows)
     monkeypatch.setattr(segment._cache, "lasting", False)
     slots = phrase.slots_of(ScoredPhrase("title", (b"a", b"b"), (0, 1)))
-    assert token_line.in_line(slots, "title", fresh(segment), None) is None
+    assert token_line.in_line(slots, "title", fresh(segment)) is None
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 4096, 4097, 200_000])

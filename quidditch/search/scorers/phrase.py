@@ -7,7 +7,8 @@ place in the phrase, so an exact match is a position that all slots share.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from quidditch.search.readers import Postings
 from quidditch.search.scorers.context import NO_DOCS, NOTHING_SCORED, Scored, SegmentContext, chunks
 from quidditch.search.scorers.positions import Occurrences, in_both, locate, row_keys, spots_of
 from quidditch.search.scorers.sloppy import distinct_token_frequencies, window_frequencies
-from quidditch.search.scorers.token_line import Slot, in_line
+from quidditch.search.scorers.token_line import Slot, in_line, is_laid
 from quidditch.search.topk import best, top_places
 from quidditch.search.weight import PhraseWeight
 from quidditch.types import Bools, F32s, F64s, Ints, U32s
@@ -114,7 +115,7 @@ def phrase_frequencies(query: ScoredPhrase, context: SegmentContext, within: Bit
 
 
 def _frequencies(query: ScoredPhrase, context: SegmentContext, within: BitMap | None) -> Frequencies:
-    found = _in_line(query, context, within)
+    found = _in_line(query, context)
     if found is not None:
         return found
     candidates = _candidates(query, context, within)
@@ -127,12 +128,12 @@ def _frequencies(query: ScoredPhrase, context: SegmentContext, within: BitMap | 
     return Frequencies(candidates.docs.take(matching), counts.take(matching))
 
 
-def _in_line(query: ScoredPhrase, context: SegmentContext, within: BitMap | None) -> Frequencies | None:
-    """As `phrase_frequencies`, by bitmaps of places; None where these are not the way."""
+def _in_line(query: ScoredPhrase, context: SegmentContext) -> Frequencies | None:
+    """As `phrase_frequencies` of all documents, by bitmaps of places; None where these are not the way."""
     slots = slots_of(query)
     if query.slop and len(slots) > 1:
         return None
-    found = in_line(slots, query.field, context, within)
+    found = in_line(slots, query.field, context)
     return None if found is None else Frequencies(found[0], found[1].astype(np.float64))
 
 
@@ -162,7 +163,7 @@ def top_phrase(
     """
     if count <= 0:
         return NOTHING_SCORED
-    found = _in_line(weight.primitive, context, within)
+    found = _in_line(weight.primitive, context)
     if found is None:
         return _top_verified(weight, context, count, within, above)
     verified = _Verified(count)
@@ -274,7 +275,8 @@ def _candidates(
 ) -> Candidates | None:
     """None where no document holds a term of every slot; with `live`, deleted ones are left out."""
     slots = slots_of(query)
-    lists = [_lists(context, query.field, slot.terms) for slot in slots]
+    read = _read(query, context)
+    lists = [[own for own in map(read, slot.terms) if own is not None] for slot in slots]
     shared = _in_every_slot(lists, within) if all(lists) else BitMap()
     if live and context.deleted:
         shared = shared - context.deleted
@@ -284,9 +286,11 @@ def _candidates(
     return Candidates(slots, docs, [locate(group, docs, shared, context) for group in lists])
 
 
-def _lists(context: SegmentContext, field: str, terms: Sequence[bytes]) -> list[Postings]:
-    found = (context.postings(field, term) for term in terms)
-    return [postings for postings in found if postings is not None]
+def _read(query: ScoredPhrase, context: SegmentContext) -> Callable[[bytes], Postings | None]:
+    """What gives the list of a term: one that is kept, unless the next such phrase will do without it."""
+    if query.slop or not is_laid(context.segment, query.field):
+        return partial(context.postings, query.field)
+    return cache(partial(context.segment.postings, query.field))
 
 
 def _in_every_slot(lists: Sequence[Sequence[Postings]], within: BitMap | None) -> BitMap:

@@ -16,7 +16,7 @@ from pyroaring import BitMap
 
 from quidditch.index.codecs import ascending_bitmap, bitmap_of, ids_of
 from quidditch.search.readers import SegmentReader
-from quidditch.search.scorers.context import SegmentContext
+from quidditch.search.scorers.context import SegmentContext, bitmap_bytes
 from quidditch.types import Ints, U32s
 
 ROOMS = ((1, 0), (3, 200), (101, 200))
@@ -28,9 +28,6 @@ LONGEST_LINE = 0xFFFF_0000
 
 SHORT = 20_000
 """Lists of up to so many documents in all are made into bitmaps at once."""
-
-ALONE_SHARE = 64
-"""Where fewer documents than one in so many count, their positions alone are read."""
 
 _COST_BYTES = 400
 
@@ -52,14 +49,10 @@ class Line(NamedTuple):
         return self.starts.searchsorted(places, side="right") - 1
 
 
-def in_line(
-    slots: Sequence[Slot], field: str, context: SegmentContext, within: BitMap | None
-) -> tuple[U32s, Ints] | None:
-    """(documents uint32[n] ascending, how often the phrase stands in each, integers[n]), deleted ones and others
-    than those in `within` among them; None where positions had better be read document by document, or must be."""
+def in_line(slots: Sequence[Slot], field: str, context: SegmentContext) -> tuple[U32s, Ints] | None:
+    """(documents uint32[n] ascending, how often the phrase stands in each, integers[n]), deleted ones too; None
+    where positions had better be read document by document this time, or must be."""
     reader = context.segment
-    if within is not None and len(within) * ALONE_SHARE < context.doc_count:
-        return None
     for room in range(len(ROOMS)):
         if reader.recall(_narrow_key(field, room)):
             continue
@@ -73,9 +66,15 @@ def in_line(
     return None
 
 
+def is_laid(reader: SegmentReader, field: str) -> bool:
+    """Whether the field has a line, so that lists read now need not be kept for the next phrase."""
+    rooms = [room for room in range(len(ROOMS)) if not reader.recall(_narrow_key(field, room))]
+    return bool(rooms) and reader.recall(_line_key(field, rooms[0])) is not None
+
+
 def _line(reader: SegmentReader, field: str, room: int) -> Line | None:
     """None where there is none, or it would not be kept for the next search."""
-    key = ("line", field, room)
+    key = _line_key(field, room)
     found: Line | None = reader.recall(key)
     if found is not None:
         return found
@@ -133,7 +132,7 @@ def _places(reader: SegmentReader, field: str, term: bytes, line: Line, room: in
     if found is None:
         found = _read_places(reader, field, term, line)
         if found is not None:
-            reader.keep(key, found, _bitmap_bytes(found))
+            reader.keep(key, found, _held_bytes(found))
     return found
 
 
@@ -151,11 +150,14 @@ def _read_places(reader: SegmentReader, field: str, term: bytes, line: Line) -> 
     last = places.take(offsets[1:].astype(np.intp) - 1)
     if (last >= line.starts.take(docs + 1)).any():
         return None
+    bitmap = postings.bitmap()
+    # Who looks for the term's documents, to count them above all, need not read the list again.
+    reader.keep(("bitmap", field, term), bitmap, bitmap_bytes(len(bitmap), reader.doc_count))
     # What a text has twice at one position is there once.
     return ascending_bitmap(places) if (places[1:] > places[:-1]).all() else bitmap_of(places)
 
 
-def _bitmap_bytes(bitmap: BitMap) -> int:
+def _held_bytes(bitmap: BitMap) -> int:
     counts = bitmap.get_statistics()
     held = counts["n_bytes_array_containers"] + counts["n_bytes_bitset_containers"]
     return int(held + 20 * counts["n_containers"] + _COST_BYTES)
@@ -163,6 +165,10 @@ def _bitmap_bytes(bitmap: BitMap) -> int:
 
 def _places_key(field: str, term: bytes, room: int) -> tuple[str, str, bytes, int]:
     return "places in line", field, term, room
+
+
+def _line_key(field: str, room: int) -> tuple[str, str, int]:
+    return "line", field, room
 
 
 def _narrow_key(field: str, room: int) -> tuple[str, str, int]:
