@@ -271,6 +271,37 @@ def array_bitmap(docs: U32s) -> BitMap:
     return BitMap.deserialize(head + docs.astype("<u2").tobytes())
 
 
+def ascending_bitmap(ids: U32s) -> BitMap:
+    """As `bitmap_of`, of distinct ascending ids: in half the time where they are many, spelt as above.
+
+    >>> list(ascending_bitmap(np.array([3, 7], np.uint32)))
+    [3, 7]
+    """
+    if not len(ids) or int(ids[-1] - ids[0]) > len(ids) * (_CONTAINER // _WORTH_SPELLING):
+        return bitmap_of(ids)
+    lows = ids.astype("<u2")
+    keys, counts, containers = [], [], []
+    for key, own in split_by(ids, _CONTAINER):
+        keys.append(key)
+        counts.append(own.stop - own.start)
+        containers.append(lows[own].tobytes() if counts[-1] <= _ARRAY_DOCS else _bitset(lows[own]))
+    head = np.array([keys, np.array(counts) - 1], "<u2").T.tobytes()
+    first = 8 + len(head) + 4 * len(keys)
+    offsets = np.array([first, *map(len, containers)][:-1], "<u4").cumsum(dtype="<u4").tobytes()
+    lead = struct.pack("<II", _NO_RUN_CONTAINERS, len(keys))
+    return BitMap.deserialize(b"".join((lead, head, offsets, *containers)))
+
+
+def _bitset(lows: NDArray[np.uint16]) -> bytes:
+    flags = np.zeros(_CONTAINER, np.bool_)
+    flags[lows] = True
+    return np.packbits(flags, bitorder="little").tobytes()
+
+
+_CONTAINER = 1 << 16
+_WORTH_SPELLING = 256
+"""Ids that a container must hold, on average."""
+
 _NO_RUN_CONTAINERS = 12346
 _ARRAY_HEAD_BYTES = 16
 _ARRAY_DOCS = 4096

@@ -348,10 +348,11 @@ def _absolute(distances: U32s, offsets: Ints, freqs: U32s) -> U32s:
     """Positions from the distances inside each posting."""
     if not len(distances):
         return distances
-    sums = np.cumsum(distances, dtype=np.uint64)
+    # What the sums lose past 32 bits, their differences lose too.
+    sums = np.cumsum(distances, dtype=np.uint32)
     starts = offsets[:-1]
-    before = sums[starts] - distances[starts]
-    return (sums - np.repeat(before, freqs)).astype(np.uint32)
+    sums -= np.repeat(sums[starts] - distances[starts], freqs)
+    return sums
 
 
 class Window(NamedTuple):
