@@ -354,18 +354,28 @@ def ascending_offsets(counts: Ints) -> NDArray[np.int64]:
 # ---------------------------------------------------------------------------------------------------- records
 
 
+LONGEST_SEQ_NO = 8
+"""Bytes of an entry of the id map that is a sequence number alone: at most so many."""
+
+
 def pack_id_entry(seq_no: int, version: int, deleted: bool, long_id: bytes = b"") -> bytes:
     """An entry of the id map; ids that are hashed in the key are spelt out here.
 
-    >>> pack_id_entry(5, 2, False).hex()
-    '0500000000000000020000000000000000'
+    Most documents are written once: their entry is the sequence number alone, without its zeros.
+
+    >>> pack_id_entry(5, 2, False).hex(), pack_id_entry(261, 1, False).hex()
+    ('0500000000000000020000000000000000', '0501')
     """
+    if version == 1 and not deleted and not long_id:
+        return seq_no.to_bytes(max(1, (seq_no.bit_length() + 7) // 8), "little")
     return struct.pack("<QQ?", seq_no, version, deleted) + long_id
 
 
 @decodes("entry of the id map")
 def unpack_id_entry(data: Buffer) -> tuple[int, int, bool]:
     """Sequence number and version of the last write, and whether it was a delete."""
+    if 0 < len(data) <= LONGEST_SEQ_NO:
+        return int.from_bytes(data, "little"), 1, False
     seq_no, version, deleted = struct.unpack_from("<QQ?", data)
     return seq_no, version, deleted
 
