@@ -1,4 +1,5 @@
-"""Documents that hold terms in order: their candidates by bitmaps, then the positions of those alone.
+"""Documents that hold terms in order: by bitmaps of all tokens' places (`token_line.py`) where these are at hand;
+else, and with slop, their candidates by bitmaps, then the positions of those alone.
 
 Candidates are worked off a few thousand at a time. Each slot's positions are shifted back by the slot's own
 place in the phrase, so an exact match is a position that all slots share.

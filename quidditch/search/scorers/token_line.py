@@ -23,8 +23,11 @@ ROOMS = ((1, 0), (3, 200), (101, 200))
 """A document's room in the line: so many times its tokens, and so many more. Most fields fit the first, where
 positions count tokens; texts without their stop words, and arrays, whose values are 100 apart, need more."""
 
-LONGEST_LINE = 0xFFFF_0000
-"""Places are 32-bit numbers, moved by a phrase's length at most."""
+FARTHEST = 0xFFFF
+"""Phrases that reach farther from their first place to the last are not looked for in the line."""
+
+LONGEST_LINE = (1 << 32) - 1 - FARTHEST
+"""Places are 32-bit numbers, moved as far as a phrase reaches."""
 
 SHORT = 20_000
 """Lists of up to so many documents in all are made into bitmaps at once."""
@@ -52,7 +55,9 @@ class Line(NamedTuple):
 def in_line(slots: Sequence[Slot], field: str, context: SegmentContext) -> tuple[U32s, Ints] | None:
     """(documents uint32[n] ascending, how often the phrase stands in each, integers[n]), deleted ones too; None
     where positions had better be read document by document this time, or must be."""
-    reader = context.segment
+    reader, reach = context.segment, slots[-1].offset - slots[0].offset
+    if reach > FARTHEST:
+        return None
     for room in range(len(ROOMS)):
         if reader.recall(_narrow_key(field, room)):
             continue
@@ -61,7 +66,7 @@ def in_line(slots: Sequence[Slot], field: str, context: SegmentContext) -> tuple
             return None
         bitmaps = _bitmaps(slots, field, context, line, room)
         if bitmaps is not None:
-            return _told_apart(_meeting(slots, bitmaps), slots[-1].offset - slots[0].offset, line)
+            return _told_apart(_meeting(slots, bitmaps), reach, line)
         reader.keep(_narrow_key(field, room), True, _COST_BYTES)
     return None
 
