@@ -125,7 +125,8 @@ def test_a_phrase_that_reaches_too_far_goes_by_documents(monkeypatch: pytest.Mon
     segment = segment_of([{"title": "a b c"}])
     monkeypatch.setattr(token_line, "FARTHEST", 1)
     far, near = ScoredPhrase("title", (b"a", b"c"), (0, 2)), ScoredPhrase("title", (b"a", b"b"), (3, 4))
-    assert token_line.in_line(phrase.slots_of(far), "title", fresh(segment)) is None
+    with pytest.raises(TypeError), only_line():
+        phrase.phrase_frequencies(far, fresh(segment), None)
     assert pairs(phrase.phrase_frequencies(far, fresh(segment), None)) == [(0, 1.0)]
     assert by_line(segment, near) == [(0, 1.0)]
 

@@ -55,9 +55,7 @@ class Line(NamedTuple):
 def in_line(slots: Sequence[Slot], field: str, context: SegmentContext) -> tuple[U32s, Ints] | None:
     """(documents uint32[n] ascending, how often the phrase stands in each, integers[n]), deleted ones too; None
     where positions had better be read document by document this time, or must be."""
-    reader, reach = context.segment, slots[-1].offset - slots[0].offset
-    if reach > FARTHEST:
-        return None
+    reader = context.segment
     for room in range(len(ROOMS)):
         if reader.recall(_narrow_key(field, room)):
             continue
@@ -66,7 +64,7 @@ def in_line(slots: Sequence[Slot], field: str, context: SegmentContext) -> tuple
             return None
         bitmaps = _bitmaps(slots, field, context, line, room)
         if bitmaps is not None:
-            return _told_apart(_meeting(slots, bitmaps), reach, line)
+            return _told_apart(_meeting(slots, bitmaps), slots[-1].offset - slots[0].offset, line)
         reader.keep(_narrow_key(field, room), True, _COST_BYTES)
     return None
 
@@ -75,6 +73,10 @@ def is_laid(reader: SegmentReader, field: str) -> bool:
     """Whether the field has a line, so that lists read now need not be kept for the next phrase."""
     rooms = [room for room in range(len(ROOMS)) if not reader.recall(_narrow_key(field, room))]
     return bool(rooms) and reader.recall(_line_key(field, rooms[0])) is not None
+
+
+def in_reach(slots: Sequence[Slot]) -> bool:
+    return slots[-1].offset - slots[0].offset <= FARTHEST
 
 
 def _line(reader: SegmentReader, field: str, room: int) -> Line | None:
