@@ -42,6 +42,10 @@ class Slot(NamedTuple):
     terms: tuple[bytes, ...]
 
 
+def in_reach(slots: Sequence[Slot]) -> bool:
+    return slots[-1].offset - slots[0].offset <= FARTHEST
+
+
 class Line(NamedTuple):
     """`starts` (uint32[documents + 1]): where each document begins, and where the last one ends."""
 
@@ -73,10 +77,6 @@ def is_laid(reader: SegmentReader, field: str) -> bool:
     """Whether the field has a line, so that lists read now need not be kept for the next phrase."""
     rooms = [room for room in range(len(ROOMS)) if not reader.recall(_narrow_key(field, room))]
     return bool(rooms) and reader.recall(_line_key(field, rooms[0])) is not None
-
-
-def in_reach(slots: Sequence[Slot]) -> bool:
-    return slots[-1].offset - slots[0].offset <= FARTHEST
 
 
 def _line(reader: SegmentReader, field: str, room: int) -> Line | None:
