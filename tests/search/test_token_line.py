@@ -121,6 +121,16 @@ def test_a_line_beyond_32_bits_is_not_laid(monkeypatch: pytest.MonkeyPatch) -> N
     assert by_line(segment, query) == [(0, 1.0), (1, 1.0), (2, 1.0)]
 
 
+def test_a_phrase_that_reaches_too_far_goes_by_documents(monkeypatch: pytest.MonkeyPatch) -> None:
+    segment = segment_of([{"title": "a b c"}])
+    monkeypatch.setattr(token_line, "FARTHEST", 1)
+    far, near = ScoredPhrase("title", (b"a", b"c"), (0, 2)), ScoredPhrase("title", (b"a", b"b"), (3, 4))
+    with pytest.raises(TypeError), only_line():
+        phrase.phrase_frequencies(far, fresh(segment), None)
+    assert pairs(phrase.phrase_frequencies(far, fresh(segment), None)) == [(0, 1.0)]
+    assert by_line(segment, near) == [(0, 1.0)]
+
+
 def test_a_long_list_is_laid_in_line_the_second_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(token_line, "SHORT", 4)
     segment = segment_of([{"title": "a b c"}] * 3)

@@ -1,4 +1,5 @@
-"""Documents that hold terms in order: their candidates by bitmaps, then the positions of those alone.
+"""Documents that hold terms in order: by bitmaps of all tokens' places (`token_line.py`) where these are at hand;
+else, and with slop, their candidates by bitmaps, then the positions of those alone.
 
 Candidates are worked off a few thousand at a time. Each slot's positions are shifted back by the slot's own
 place in the phrase, so an exact match is a position that all slots share.
@@ -20,7 +21,7 @@ from quidditch.search.readers import Postings
 from quidditch.search.scorers.context import NO_DOCS, NOTHING_SCORED, Scored, SegmentContext, chunks
 from quidditch.search.scorers.positions import Occurrences, in_both, locate, row_keys, spots_of
 from quidditch.search.scorers.sloppy import distinct_token_frequencies, window_frequencies
-from quidditch.search.scorers.token_line import Slot, in_line, is_laid
+from quidditch.search.scorers.token_line import Slot, in_line, in_reach, is_laid
 from quidditch.search.topk import best, top_places
 from quidditch.search.weight import PhraseWeight
 from quidditch.types import Bools, F32s, F64s, Ints, U32s
@@ -131,7 +132,7 @@ def _frequencies(query: ScoredPhrase, context: SegmentContext, within: BitMap | 
 def _in_line(query: ScoredPhrase, context: SegmentContext) -> Frequencies | None:
     """As `phrase_frequencies` of all documents, by bitmaps of places; None where these are not the way."""
     slots = slots_of(query)
-    if query.slop and len(slots) > 1:
+    if (query.slop and len(slots) > 1) or not in_reach(slots):
         return None
     found = in_line(slots, query.field, context)
     return None if found is None else Frequencies(found[0], found[1].astype(np.float64))

@@ -89,19 +89,20 @@ def places_of(chosen: U32s, docs: U32s, doc_count: int) -> Ints:
         return np.arange(len(docs))
     if len(chosen) * SEARCHSORTED_COST < len(docs):
         return docs.searchsorted(chosen)
-    flags = _flags_of_thread(doc_count)
+    flags = _take_flags(doc_count)
     flags[chosen] = True
     places = np.flatnonzero(flags.take(docs))
     flags[chosen] = False
+    _scratch.flags = flags
     return places
 
 
-def _flags_of_thread(count: int) -> Bools:
-    """At least so many flags, none of them set, this thread's: fresh memory would cost more than the look-up."""
+def _take_flags(count: int) -> Bools:
+    """At least so many flags, none of them set: fresh memory would cost more than the look-up. Whoever has cleared
+    them puts them back; until then they are nobody else's."""
     flags: Bools | None = getattr(_scratch, "flags", None)
-    if flags is None or len(flags) < count:
-        flags = _scratch.flags = np.zeros(count, np.bool_)
-    return flags
+    _scratch.flags = None
+    return np.zeros(count, np.bool_) if flags is None or len(flags) < count else flags
 
 
 def spots_of(group: Sequence[Occurrences], shift: int, count: int) -> Spots | None:

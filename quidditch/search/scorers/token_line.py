@@ -23,8 +23,11 @@ ROOMS = ((1, 0), (3, 200), (101, 200))
 """A document's room in the line: so many times its tokens, and so many more. Most fields fit the first, where
 positions count tokens; texts without their stop words, and arrays, whose values are 100 apart, need more."""
 
-LONGEST_LINE = 0xFFFF_0000
-"""Places are 32-bit numbers, moved by a phrase's length at most."""
+FARTHEST = 0xFFFF
+"""Phrases that reach farther from their first place to the last are not looked for in the line."""
+
+LONGEST_LINE = (1 << 32) - 1 - FARTHEST
+"""Places are 32-bit numbers, moved as far as a phrase reaches."""
 
 SHORT = 20_000
 """Lists of up to so many documents in all are made into bitmaps at once."""
@@ -37,6 +40,10 @@ class Slot(NamedTuple):
 
     offset: int
     terms: tuple[bytes, ...]
+
+
+def in_reach(slots: Sequence[Slot]) -> bool:
+    return slots[-1].offset - slots[0].offset <= FARTHEST
 
 
 class Line(NamedTuple):
