@@ -9,7 +9,7 @@ and Flood, 1995).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from pyroaring import BitMap
 
 from quidditch.index.codecs import bitmap_of, ids_of
 from quidditch.search.pruning.impacts import UNITS, Impacts
-from quidditch.search.pruning.sums import MOST, SPAN, Sums, list_sums, take_sums
+from quidditch.search.pruning.sums import MOST, SPAN, Sums, take_sums
 from quidditch.types import Ints, U16s
 
 ROUNDING = 2e-6
@@ -87,10 +87,11 @@ class Narrowing(NamedTuple):
         """Those of ascending documents that count."""
         return docs if self.leaves_all or not len(docs) else ids_of(self.of(bitmap_of(docs)))
 
-    def share(self, doc_count: int) -> float:
-        """About how many of all documents count; above 0."""
+    def wanted(self, count: int, doc_count: int) -> float:
+        """Of how many of the highest of `doc_count` documents `count` nearly always count."""
         allowed = doc_count if self.allowed is None else len(self.allowed)
-        return max(1, allowed - len(self.denied)) / doc_count
+        share = min(1.0, max(1, allowed - len(self.denied)) / doc_count)
+        return (count + SURE * math.sqrt(count * (1 - share))) / share
 
 
 class Candidates:
@@ -110,23 +111,11 @@ class Candidates:
     def find(self, floor: float) -> Ints:
         """Ascending documents: every one that may be among the best with a score of at least `floor`."""
         self._least = self._scale.least_sum(floor)
-        if len(self._lists) == 1 and not self._lists[0].held.dense:
-            return self._of_one(self._lists[0])
         spans = [
             self._of_span(start, min(SPAN, self._doc_count - start))
             for start in range(0, self._doc_count, SPAN)
         ]
         return spans[0] if len(spans) == 1 else np.concatenate(spans)
-
-    def _of_one(self, only: Weighted) -> Ints:
-        """A list by itself is its own sums, place by place."""
-        docs = only.held.docs
-
-        def kept(places: Ints) -> Ints:
-            return docs.searchsorted(self._narrowing.kept(docs.take(places)))
-
-        sums = list_sums(only.held.impacts, only.weight)
-        return docs.take(self._best(sums, None if self._narrowing.leaves_all else kept))
 
     def _of_span(self, start: int, size: int) -> Ints:
         """Those of a span of documents; what is found there raises `_least` for the next."""
@@ -159,28 +148,19 @@ class Candidates:
         kept = self._narrowing.kept(docs)
         return self._cut(kept, sums.of(kept))
 
-    def _best(self, sums: Sums, kept_of: Callable[[Ints], Ints] | None = None) -> Ints:
-        """Every document that counts and may be among the best by its sum; raises `_least` to what that takes.
-
-        `kept_of`: those that count of some, where `sums` are not by document.
-        """
-        kept_of = kept_of or self._narrowing.kept
-        wanted = self._wanted()
+    def _best(self, sums: Sums) -> Ints:
+        """Every document that counts and may be among the best by its sum; raises `_least` to what that takes."""
+        wanted = self._narrowing.wanted(self._count, self._doc_count)
         while True:
             least = self._least
             bound = max(least, self._scale.least_beside(sums.reached_by(math.ceil(wanted))))
-            kept = kept_of(sums.reaching(bound))
+            kept = self._narrowing.kept(sums.reaching(bound))
             if len(kept) >= self._count or bound == least:
                 kept = self._cut(kept, sums.of(kept))
                 if bound <= self._least:
                     return kept
             # Of those that count, fewer than thought are among the highest: look further down.
             wanted *= 4
-
-    def _wanted(self) -> float:
-        """Of how many of the highest sums `count` are nearly always those of documents that count."""
-        share = self._narrowing.share(self._doc_count)
-        return (self._count + SURE * math.sqrt(self._count * (1 - share))) / share
 
     def _cut(self, docs: Ints, values: U16s) -> Ints:
         """Those that may be among the best, of all with such sums; raises `_least` to what that takes."""

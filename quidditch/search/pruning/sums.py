@@ -129,9 +129,3 @@ def take_sums(start: int, size: int) -> Sums:
     room = scratch.room[:size]
     room.fill(0)
     return Sums(room, start, scratch)
-
-
-def list_sums(impacts: U8s, weight: int) -> Sums:
-    """The sums of a single list, place by place: `documents` are places."""
-    scratch = _of_thread()
-    return Sums(np.multiply(impacts, np.uint16(weight), dtype=np.uint16), 0, scratch)

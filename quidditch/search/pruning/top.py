@@ -70,12 +70,14 @@ class TermSumSearch:
 
         None where the query is not one for bounds: documents match that hold no term, or terms are too many.
         """
-        if self._plan.any_term and len(self._held) == 1 and self._narrowing.leaves_all:
-            return best_of_one(*self._held[0], self._context, count, floor)
-        few = self._few()
+        one = self._plan.any_term and len(self._held) == 1
+        # Of one list no more is looked at than a filter leaves; few postings need no filter for that.
+        few = None if one and self._narrowing.allowed is None else self._few()
         if few is not None:
             any_term = self._plan.any_term
             return score_matches(self._held, self._context, self._narrowing.of(few), any_term=any_term)
+        if one:
+            return best_of_one(*self._held[0], self._context, self._narrowing, count, floor)
         docs = self._candidates(count, floor)
         if docs is None or (len(docs) < count and not floor and not self._plan.holds_terms):
             return None
