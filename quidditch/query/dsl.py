@@ -181,8 +181,6 @@ class Parameters:
 
     def number(self, name: str, default: float) -> float:
         found = self.take(name, default)
-        if found is default:
-            return default
         if isinstance(found, str):
             try:
                 found = float(found)
@@ -210,8 +208,6 @@ class Parameters:
 
     def choice(self, name: str, choices: Sequence[str], default: str) -> str:
         found = self.take(name, default)
-        if found is default:
-            return default
         if not isinstance(found, str) or found.lower() not in choices:
             raise self.fail(name, f"one of {', '.join(choices)}")
         return found.lower()
