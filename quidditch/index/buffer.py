@@ -141,14 +141,16 @@ class _Part:
 
 
 class _Frozen(NamedTuple):
-    """A commit's buffer, frozen by a mapping: its parts, oldest first, and what is deleted of each."""
+    """A commit's buffer, frozen by a mapping: its sequence numbers, its parts, oldest first, and what is deleted of
+    each."""
 
     commit: int
     mapping: Mapping | None
+    live: U64s
     parts: list[tuple[_Part, BitMap]]
 
 
-_NOTHING = _Frozen(-1, None, [])
+_NOTHING = _Frozen(-1, None, np.empty(0, np.uint64), [])
 
 
 class BufferFreezer:
@@ -167,12 +169,12 @@ class BufferFreezer:
             return []
         found, commit = self._last, transaction.id
         if found.commit != commit or found.mapping is not mapping:
-            live = np.frombuffer(transaction.joined_keys(Table.BUFFER), ">u8").astype(np.uint64)
             with self._lock:
+                live = _live_now(transaction, self._last)
                 # A part says what it was frozen by: fields that came since may be in its documents.
                 self._parts = [part for part in self._parts if part.mapping is mapping]
                 parts = self._parts_for(transaction, live, mapping)
-                found = _Frozen(commit, mapping, [(part, _gone(part, live)) for part in parts])
+                found = _Frozen(commit, mapping, live, [(part, _gone(part, live)) for part in parts])
                 if commit >= self._last.commit:
                     self._last = found
         return [
@@ -205,6 +207,20 @@ class BufferFreezer:
             documents.append((seq_no, *unpack_buffered(value)))
         self._vocabularies.trim()
         return _Part(documents, mapping, self._vocabularies)
+
+
+def _live_now(transaction: Transaction, last: _Frozen) -> U64s:
+    """uint64[n]: the buffered sequence numbers, ascending. Only new ones are read where none has gone since."""
+    if len(last.live) and last.commit <= transaction.id:
+        fresh = _seq_nos(transaction.joined_keys(Table.BUFFER, seq_no_key(int(last.live[-1]) + 1)))
+        # Numbers only grow, so whatever is missing of the count was one of those known.
+        if len(last.live) + len(fresh) == transaction.count(Table.BUFFER):
+            return np.concatenate((last.live, fresh))
+    return _seq_nos(transaction.joined_keys(Table.BUFFER))
+
+
+def _seq_nos(keys: bytes) -> U64s:
+    return np.frombuffer(keys, ">u8").astype(np.uint64)
 
 
 def _among(own: U64s, others: U64s) -> Bools:
