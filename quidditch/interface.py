@@ -542,9 +542,12 @@ class CollectionStats:
 
     @staticmethod
     def total(parts: Iterable[CollectionStats]) -> CollectionStats:
+        several = list(parts)
+        if len(several) == 1:
+            return several[0]
         fields: dict[str, FieldStats] = {}
         doc_freqs: dict[tuple[str, bytes], int] = {}
-        for part in parts:
+        for part in several:
             for name, stats in part.fields.items():
                 fields[name] = fields.get(name, FieldStats()) + stats
             for key, doc_freq in part.doc_freqs.items():

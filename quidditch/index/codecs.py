@@ -154,7 +154,7 @@ def pack_bits(values: U32s) -> bytes:
     >>> pack_bits(np.array([1, 0, 1, 1, 0, 0, 1, 0, 1], np.uint32)).hex()
     '414d01'
     """
-    return packed_bits.pack_runs(values, np.array([0, len(values)]))[0]
+    return packed_bits.pack_run(values)
 
 
 def unpack_narrow(data: Buffer, start: int, count: int) -> tuple[NDArray[np.unsignedinteger], int]:

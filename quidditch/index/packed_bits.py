@@ -58,15 +58,35 @@ Buffer = bytes | memoryview
 # ---------------------------------------------------------------------------------------------------- writing
 
 
+def pack_run(values: U32s) -> bytes:
+    """All the values as one run: what `pack_runs` makes of it, in a tenth of the time where it is short."""
+    count = len(values)
+    lengths = _lengths_of(values)
+    patched = count - np.bincount(lengths, minlength=MAX_WIDTH + 1).cumsum()[_WIDTHS]
+    costs = _WIDTHS * count // 8 + PATCH_BYTES * patched + PATCHES_WORTH * (patched > 0)
+    best = int(costs.argmin())
+    width = int(_WIDTHS[best])
+    if not patched[best]:
+        return bytes((BITS | width,)) + _split(values, width)
+    patches = _pack_patches(values, (lengths > width).nonzero()[0], width)
+    return bytes((BITS | PATCHED | width,)) + _split(values, width) + patches
+
+
+def _lengths_of(values: U32s) -> U8s:
+    """How many bits each value has."""
+    # The exponent of a float32 is the length in bits plus 126; past 24 bits rounding may make it one more.
+    exponents = (values.astype(np.float32).view(np.uint32) >> np.uint32(23)).astype(np.int16)
+    exponents -= np.int16(126)
+    return np.minimum(np.maximum(exponents, 0), MAX_WIDTH).astype(np.uint8)
+
+
 def pack_runs(values: U32s, edges: Ints) -> list[bytes]:
     """Consecutive runs of values, each by itself: run i is `values[edges[i]:edges[i + 1]]`.
 
     What must be known of each value is found for all runs at once: there are many short ones.
     """
     counts = np.diff(edges)
-    # The exponent of a float32 is the length in bits plus 126; past 24 bits rounding may make it one more.
-    exponents = (values.astype(np.float32).view(np.uint32) >> np.uint32(23)).astype(np.int16) - np.int16(126)
-    lengths = np.clip(exponents, 0, MAX_WIDTH).astype(np.uint8)
+    lengths = _lengths_of(values)
     widths = _best_widths(lengths, counts)
     outliers = np.flatnonzero(lengths > np.repeat(widths, counts))
     outlier_edges = np.searchsorted(outliers, edges).tolist()

@@ -132,6 +132,12 @@ class Transaction:
         for key, value in self._stored(table, prefix):
             yield key, self._opened(table, key, value)
 
+    def joined_keys(self, table: Table, start: bytes = b"\0") -> bytes:
+        """The keys from `start` on, ascending, end to end: for a table whose keys have one length. No value is
+        read."""
+        with self.handle.cursor(self._tables[table]) as cursor:
+            return b"".join(cursor.iternext(keys=True, values=False)) if cursor.set_range(start) else b""
+
     def _stored(self, table: Table, prefix: bytes = b"") -> Iterator[tuple[bytes, Buffer]]:
         with self.handle.cursor(self._tables[table]) as cursor:
             if not (cursor.set_range(prefix) if prefix else cursor.first()):

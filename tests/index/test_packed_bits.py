@@ -140,3 +140,10 @@ def test_any_bytes_give_values_or_damage(data: bytes, count: int, head: int) -> 
 def test_damage_is_named(data: bytes, says: str) -> None:
     with pytest.raises(CorruptIndex, match=says):
         _all(data, 8)
+
+
+@given(values=values_of_all_kinds)
+def test_one_run_is_packed_as_several_are(values: list[int]) -> None:
+    run = np.array(values, np.uint32)
+    both = packed_bits.pack_runs(np.concatenate((run, run)), np.array([0, len(run), 2 * len(run)]))
+    assert both == [packed_bits.pack_run(run)] * 2
