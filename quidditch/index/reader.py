@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Set
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,6 +85,15 @@ class SegmentCache:
                 self.size_bytes -= self._entries.pop(key)[1]
 
 
+class _Found(NamedTuple):
+    """A term of a field: its block, its place there, and its number among all terms."""
+
+    field: FieldRecord
+    block: PackedBlock
+    place: int
+    ordinal: int
+
+
 class SegmentReader:
     """One segment as one snapshot sees it: immutable rows, and the tombstones of that moment."""
 
@@ -104,6 +113,7 @@ class SegmentReader:
         self._generation = generation
         self._cache = cache
         self._fields = {field.name: field for field in record.fields}
+        self._found: dict[tuple[str, bytes], _Found | None] = {}
 
     @property
     def doc_count(self) -> int:
@@ -152,8 +162,14 @@ class SegmentReader:
             raise CorruptIndex(f"segment {self.segment_id}: term block {number} of [{field.name}] is missing")
         return value
 
-    def _find(self, name: str, term: bytes) -> tuple[FieldRecord, PackedBlock, int, int] | None:
-        """(field, block, place in the block, ordinal) of a term."""
+    def _find(self, name: str, term: bytes) -> _Found | None:
+        """Where a term is; a search asks first how many documents hold it, and then which."""
+        key = (name, term)
+        if key not in self._found:
+            self._found[key] = self._look_up(name, term)
+        return self._found[key]
+
+    def _look_up(self, name: str, term: bytes) -> _Found | None:
         field = self._fields.get(name)
         index = self._term_index(field) if field is not None else None
         if field is None or index is None:
@@ -163,7 +179,9 @@ class SegmentReader:
             return None
         block = self._block(field, number)
         place = block.find(term)
-        return None if place is None else (field, block, place, int(index.first_ordinals[number]) + place)
+        return (
+            None if place is None else _Found(field, block, place, int(index.first_ordinals[number]) + place)
+        )
 
     def postings(self, field: str, term: bytes) -> Postings | None:
         """Where the term occurs, deleted documents included."""
