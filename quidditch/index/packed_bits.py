@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_left
-from itertools import pairwise
+from collections.abc import Iterator
+from itertools import pairwise, repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -61,46 +62,43 @@ Buffer = bytes | memoryview
 def pack_run(values: U32s) -> bytes:
     """All the values as one run: what `pack_runs` makes of it, in a tenth of the time where it is short."""
     count = len(values)
-    lengths = _lengths_of(values)
+    lengths = _bit_lengths(values)
     patched = count - np.bincount(lengths, minlength=MAX_WIDTH + 1).cumsum()[_WIDTHS]
     costs = _WIDTHS * count // 8 + PATCH_BYTES * patched + PATCHES_WORTH * (patched > 0)
     best = int(costs.argmin())
     width = int(_WIDTHS[best])
+    split = _Split(values).run(0, count, width)
     if not patched[best]:
-        return bytes((BITS | width,)) + _split(values, width)
-    patches = _pack_patches(values, (lengths > width).nonzero()[0], width)
-    return bytes((BITS | PATCHED | width,)) + _split(values, width) + patches
-
-
-def _lengths_of(values: U32s) -> U8s:
-    """How many bits each value has."""
-    # The exponent of a float32 is the length in bits plus 126; past 24 bits rounding may make it one more.
-    exponents = (values.astype(np.float32).view(np.uint32) >> np.uint32(23)).astype(np.int16)
-    exponents -= np.int16(126)
-    return np.minimum(np.maximum(exponents, 0), MAX_WIDTH).astype(np.uint8)
+        return bytes((BITS | width,)) + split
+    widths, outliers = np.array([width], np.uint8), np.flatnonzero(lengths > width)
+    (patches,) = _pack_patches(values, np.array([0, count]), widths, outliers)
+    return bytes((BITS | PATCHED | width,)) + split + patches
 
 
 def pack_runs(values: U32s, edges: Ints) -> list[bytes]:
     """Consecutive runs of values, each by itself: run i is `values[edges[i]:edges[i + 1]]`.
 
-    What must be known of each value is found for all runs at once: there are many short ones.
+    Whatever takes array code is done for all runs at once, since many are short; a run then takes slices of bytes.
     """
     counts = np.diff(edges)
-    lengths = _lengths_of(values)
+    lengths = _bit_lengths(values)
     widths = _best_widths(lengths, counts)
     outliers = np.flatnonzero(lengths > np.repeat(widths, counts))
-    outlier_edges = np.searchsorted(outliers, edges).tolist()
-    packed = []
-    for width, (low, high), (first, last) in zip(
-        widths.tolist(), pairwise(edges.tolist()), pairwise(outlier_edges), strict=True
-    ):
-        run = values[low:high]
-        if first == last:
-            packed.append(bytes((BITS | width,)) + _split(run, width))
-        else:
-            patches = _pack_patches(run, outliers[first:last] - low, width)
-            packed.append(bytes((BITS | PATCHED | width,)) + _split(run, width) + patches)
-    return packed
+    patches = _pack_patches(values, edges, widths, outliers) if outliers.size else repeat(b"")
+    split = _Split(values)
+    return [
+        bytes((BITS | (PATCHED if patch else 0) | width,)) + split.run(low, high, width) + patch
+        for width, (low, high), patch in zip(widths.tolist(), pairwise(edges.tolist()), patches, strict=False)
+    ]
+
+
+def _bit_lengths(values: U32s) -> U8s:
+    """How many bits each value has; of more than 24, sometimes one more than it has."""
+    # The exponent of a float32 is the length in bits plus 126, which rounding may raise by one past 24 bits.
+    exponents: U8s = (values.astype(np.float32).view(np.uint32) >> np.uint32(23)).astype(np.uint8)
+    np.maximum(exponents, np.uint8(126), out=exponents)
+    exponents -= np.uint8(126)
+    return np.minimum(exponents, np.uint8(MAX_WIDTH), out=exponents)
 
 
 def _best_widths(lengths: U8s, counts: Ints) -> U8s:
@@ -115,37 +113,76 @@ def _best_widths(lengths: U8s, counts: Ints) -> U8s:
     return best
 
 
-def _split(values: U32s, width: int) -> bytes:
-    """The lowest `width` bits of every value: columns, then shared bytes."""
-    columns, bits = divmod(width, 8)
-    head = b"".join((values >> np.uint32(8 * place)).astype(np.uint8).tobytes() for place in range(columns))
-    if not bits:
-        return head
-    top = (values >> np.uint32(8 * columns) if columns else values).astype(np.uint8)
-    return head + _share(top & np.uint8((1 << bits) - 1), bits).tobytes()
+class _Split:
+    """The lowest bits of values, of whichever run and in whichever width: columns, then shared bytes."""
+
+    def __init__(self, values: U32s) -> None:
+        self._bytes = np.ascontiguousarray(values, "<u4").view(np.uint8)
+        self._columns: dict[int, bytes] = {}
+        self._shared: dict[tuple[int, int], bytes] = {}
+
+    def run(self, low: int, high: int, width: int) -> bytes:
+        """Values `low` to `high` in so many bits."""
+        columns, bits = divmod(width, 8)
+        parts = [self._column(place)[low:high] for place in range(columns)]
+        if bits:
+            parts.append(self._share(low, high, columns, bits))
+        return b"".join(parts)
+
+    def _column(self, place: int) -> bytes:
+        if place not in self._columns:
+            self._columns[place] = self._bytes[place::4].tobytes()
+        return self._columns[place]
+
+    def _share(self, low: int, high: int, place: int, bits: int) -> bytes:
+        """Bits of a column, as many values to a byte as fit, the first lowest."""
+        if (place, bits) not in self._shared:
+            self._shared[place, bits] = _shared_from(self._bytes[place::4], bits)
+        shared = self._shared[place, bits][low : high : 8 // bits]
+        over = (high - low) * bits % 8
+        # A last byte that is not full has bits of the next run's values.
+        return shared[:-1] + bytes((shared[-1] & ((1 << over) - 1),)) if over else shared
 
 
-def _share(values: U8s, bits: int) -> U8s:
-    """Values of so many bits, as many to a byte as fit, the first lowest."""
-    if bits == 1:
-        return np.packbits(values, bitorder="little")
-    sharing = 8 // bits
-    padded = np.zeros((_share_bytes(len(values), bits), sharing), np.uint8)
-    padded.ravel()[: len(values)] = values
-    shared = padded[:, 0].copy()
-    for place in range(1, sharing):
-        shared |= padded[:, place] << np.uint8(bits * place)
-    return shared
+def _shared_from(column: U8s, bits: int) -> bytes:
+    """At each value's place the byte that it shares with those after it, if it is the first in one."""
+    shared = column & np.uint8((1 << bits) - 1)
+    step = 1
+    while step * bits < 8:
+        shared[:-step] |= shared[step:] << np.uint8(step * bits)
+        step *= 2
+    return shared.tobytes()
 
 
 def _share_bytes(count: int, bits: int) -> int:
     return (bits * count + 7) // 8
 
 
-def _pack_patches(values: U32s, places: Ints, width: int) -> bytes:
-    high = values[places] >> np.uint32(width)
-    place_width = 2 if len(values) <= 1 << 16 else 4
-    largest = int(high.max())
+def _pack_patches(values: U32s, edges: Ints, widths: U8s, outliers: Ints) -> Iterator[bytes]:
+    """What each run is patched with: nothing where no value of it is among the outliers."""
+    bounds = np.searchsorted(outliers, edges)
+    counts = np.diff(bounds)
+    places = outliers - np.repeat(edges[:-1], counts)
+    high = values[outliers] >> np.repeat(widths, counts)
+    # Nearly all are of these widths, so that most runs take slices of bytes here too.
+    usual = places.astype("<u2").tobytes(), high.astype(np.uint8).tobytes()
+    patched = counts > 0
+    largest = np.zeros(len(counts), np.uint32)
+    largest[patched] = np.maximum.reduceat(high, bounds[:-1][patched])
+    for size, (first, last), most in zip(
+        np.diff(edges).tolist(), pairwise(bounds.tolist()), largest.tolist(), strict=True
+    ):
+        if first == last:
+            yield b""
+        elif size <= 1 << 16 and most < 1 << 8:
+            head = _PATCH_HEAD.pack(last - first, 2, 1)
+            yield head + usual[0][2 * first : 2 * last] + usual[1][first:last]
+        else:
+            yield _pack_wide_patches(places[first:last], high[first:last], size, most)
+
+
+def _pack_wide_patches(places: Ints, high: U32s, size: int, largest: int) -> bytes:
+    place_width = 2 if size <= 1 << 16 else 4
     high_width = 1 if largest < 1 << 8 else 2 if largest < 1 << 16 else 4
     head = _PATCH_HEAD.pack(len(places), place_width, high_width)
     return head + places.astype(_DTYPES[place_width]).tobytes() + high.astype(_DTYPES[high_width]).tobytes()

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from quidditch.errors import InternalError
 from quidditch.index.codecs import Buffer
-from quidditch.index.seals import SealMemory, is_whole, seal, unseal
+from quidditch.index.seals import SealMemory, is_whole, seal, seal_many, unseal
 
 
 class Table(StrEnum):
@@ -181,7 +181,7 @@ class Transaction:
         """Write rows sorted by key; appended as full pages where they all lie past the table's last key."""
         if not rows:
             return
-        stored = rows if self._seals is None else [(key, seal(table, key, value)) for key, value in rows]
+        stored = rows if self._seals is None else seal_many(table, rows)
         with self.handle.cursor(self._tables[table]) as cursor:
             append = not cursor.last() or bytes(cursor.key()) < rows[0][0]
             # Of rows out of order appending takes all and adds some: only the second number tells.
