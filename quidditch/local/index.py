@@ -24,7 +24,6 @@ from quidditch.index.loading import StreamLoader
 from quidditch.index.operations import Operation, check_id, without_id
 from quidditch.index.snapshot import read_entry, read_source
 from quidditch.index.storage import SHARD_TABLES, Table
-from quidditch.index.turns import short_turns
 from quidditch.index.workers import MAX_WORKERS, WorkerAnalysis
 from quidditch.interface import (
     BulkItem,
@@ -160,7 +159,6 @@ class LocalIndex(Searches):
         chunk:     documents a commit holds at most; without it, as many as `memory_bytes` allows
         workers:   from 2 on, processes that analyse the documents, each with some 150 MB of its own; the index comes
                    out the same. They need no `if __name__ == "__main__"` and end with this process
-        While it runs, the process's `sys.setswitchinterval` is 0.3 ms at most.
         Each chunk is all there or not at all after a crash. If `docs` raises, what it gave before is kept.
         raises: StorageError   a chunk could not be written; the error says up to where the stream is in, and
                                `error.partial` what a return would have said
@@ -177,7 +175,7 @@ class LocalIndex(Searches):
         writer = self._writer()
         stream = records(docs)
         schema, lend = writer.on_shard(lambda shard: (shard.schema, shard.writer.lend_vocabularies))
-        with lend() as vocabularies, short_turns():
+        with lend() as vocabularies:
             analysis = ThreadAnalysis() if workers == 1 else WorkerAnalysis(workers, vocabularies.limit_bytes)
             loader = StreamLoader(writer, schema, vocabularies, chunk, id_field, analysis)
             try:
