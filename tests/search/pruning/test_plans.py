@@ -18,7 +18,9 @@ from quidditch.query.primitive import (
     ScoredTerm,
 )
 from quidditch.search.phases import similarities_of
-from quidditch.search.pruning import TermSumSearch, plan_of, terms_of
+from quidditch.search.pruning.bounded import terms_of
+from quidditch.search.pruning.plan import plan_of
+from quidditch.search.pruning.top import TermSumSearch
 from quidditch.search.weight import Weight, bind, scored_terms
 
 
