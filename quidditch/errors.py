@@ -9,6 +9,7 @@ The branches say who can act:
         DocumentError          a document whose value does not fit its field
         IndexNotFound          also a KeyError
         IndexExists
+        IndexClosed
         DocumentNotFound       also a KeyError
         VersionConflict
         LimitExceeded
@@ -77,6 +78,12 @@ class IndexExists(RequestError):
     """An index of this name is already there."""
 
     type = "resource_already_exists_exception"
+
+
+class IndexClosed(RequestError):
+    """The index was closed, and takes no reads and writes until it is opened."""
+
+    type = "index_closed_exception"
 
 
 class DocumentNotFound(RequestError, KeyError):

@@ -344,6 +344,23 @@ class IndexStats:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexInfo:
+    """What is known of an index beside its documents.
+
+    uuid:        changes when an index of the same name is made anew
+    created_ms:  since 1970; 0 is not known
+    aliases:     its further names, each with `filter`, `index_routing`, `search_routing`, `is_write_index`
+    """
+
+    name: str
+    uuid: str
+    created_ms: int = 0
+    closed: bool = False
+    settings: dict[str, Json] = field(default_factory=dict)
+    aliases: dict[str, dict[str, Json]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that a check found: its kind ("checksum", "postings", "id map", ...), the place, and in words the
     value seen and the value expected."""
@@ -389,6 +406,8 @@ class Index(Protocol):
     def settings(self) -> dict[str, Json]: ...
 
     def put_mappings(self, mappings: dict[str, Json]) -> None: ...
+
+    def put_settings(self, settings: dict[str, Json], *, preserve: bool = False) -> None: ...
 
     def add(
         self,
@@ -495,6 +514,14 @@ class Database(Protocol):
     def indices(self) -> list[str]: ...
 
     def delete_index(self, name: str) -> None: ...
+
+    def describe(self) -> dict[str, IndexInfo]: ...
+
+    def update_aliases(self, actions: Sequence[Json]) -> None: ...
+
+    def open_index(self, name: str) -> None: ...
+
+    def close_index(self, name: str) -> None: ...
 
     def bulk(self, actions: Iterable[Any], *, refresh: bool = False) -> BulkResult: ...
 

@@ -9,16 +9,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
+import msgspec
+
 from quidditch.analysis.registry import get_analyzer
 from quidditch.errors import (
     DocumentError,
     DocumentNotFound,
+    IndexNotFound,
     QueryError,
     QuidditchError,
     RequestError,
     StorageError,
 )
 from quidditch.index.batches import ThreadAnalysis
+from quidditch.index.catalog import IndexEntry
 from quidditch.index.document import decode_source
 from quidditch.index.loading import StreamLoader
 from quidditch.index.operations import Operation, check_id, without_id
@@ -40,6 +44,7 @@ from quidditch.local.location import local_path
 from quidditch.local.point_in_time import PointInTime
 from quidditch.local.progress import watched, watched_bytes, watched_stream
 from quidditch.local.searches import Searches
+from quidditch.local.settings import changed_settings
 from quidditch.local.shard import LocalShard
 from quidditch.local.sizes import structure_sizes
 from quidditch.local.verifying import check_index
@@ -103,6 +108,21 @@ class LocalIndex(Searches):
     @property
     def settings(self) -> dict[str, Json]:
         return dict(self._database.directory.catalog.get(self.name).settings)
+
+    def put_settings(self, settings: dict[str, Json], *, preserve: bool = False) -> None:
+        """Change settings; None takes one back, and with `preserve` those that are there stay as they are.
+
+        raises: RequestError   naming one that is unknown, or that an index has from its beginning
+        """
+
+        def alter(entries: dict[str, IndexEntry]) -> dict[str, IndexEntry]:
+            if self.name not in entries:
+                raise IndexNotFound(f"no index [{self.name}] in {self._database.path}")
+            entry = entries[self.name]
+            changed = changed_settings(entry.settings, settings, preserve)
+            return {self.name: msgspec.structs.replace(entry, settings=changed)}
+
+        self._database.writable().catalog.change(alter)
 
     def put_mappings(self, mappings: dict[str, Json]) -> None:
         """Add fields; documents already there keep what was indexed.

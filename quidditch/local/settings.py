@@ -13,6 +13,9 @@ from quidditch.types import Json
 
 NAMES = ("number_of_shards", "number_of_replicas", "refresh_interval", "durability", "sync_interval")
 
+FIXED = ("number_of_shards", "durability", "sync_interval")
+"""Settings that an index has from its beginning."""
+
 SHORTEST_INTERVAL_S = 0.01
 LONGEST_INTERVAL_S = 3600.0
 
@@ -30,7 +33,9 @@ def check_settings(settings: dict[str, Json] | None) -> dict[str, Json]:
         raise RequestError(f"settings: an object expected, not {settings!r}")
     flat = dict(_flat(settings))
     for name, value in flat.items():
-        if not isinstance(value, str | int | float | bool | None) or value != value:
+        if value is None:
+            continue
+        if not isinstance(value, str | int | float | bool) or value != value:
             raise RequestError(f"settings: {name}: a string, number or boolean expected, not {value!r}")
         if isinstance(value, str) and not value.isascii():
             raise RequestError(f"settings: {name}: {value!a} is no value of a setting")
@@ -45,6 +50,21 @@ def check_settings(settings: dict[str, Json] | None) -> dict[str, Json]:
         if name == "sync_interval":
             seconds_of(value)
     return flat
+
+
+def changed_settings(
+    before: Mapping[str, Json], settings: dict[str, Json], preserve: bool = False
+) -> dict[str, Json]:
+    """The settings of an index after a change; None takes a setting back, `preserve` keeps those that are there.
+
+    raises: RequestError   for one that is unknown, or that an index has from its beginning
+    """
+    changes = check_settings(settings)
+    for name, value in changes.items():
+        if name in FIXED and value != before.get(name):
+            raise RequestError(f"settings: {name}: cannot be changed once an index is there, to {value!r}")
+    after = {**changes, **before} if preserve else {**before, **changes}
+    return {name: value for name, value in after.items() if value is not None}
 
 
 def _flat(settings: dict[Any, Json]) -> Iterator[tuple[str, Json]]:
