@@ -11,7 +11,29 @@ from quidditch.index.single_writes import Durability
 from quidditch.schema.mapping import nearest
 from quidditch.types import Json
 
-NAMES = ("number_of_shards", "number_of_replicas", "refresh_interval", "durability", "sync_interval")
+KEPT = (
+    "hidden",
+    "auto_expand_replicas",
+    "codec",
+    "flush_threshold_size",
+    "gc_deletes",
+    "max_result_window",
+    "merge.policy.max_merged_segment",
+    "merge.scheduler.max_thread_count",
+    "number_of_routing_shards",
+    "priority",
+    "query.default_field",
+    "requests.cache.enable",
+    "routing_partition_size",
+    "search.idle.after",
+    "soft_deletes.enabled",
+    "store.type",
+    "unassigned.node_left.delayed_timeout",
+    "write.wait_for_active_shards",
+)
+"""Settings of OpenSearch that tune what a directory does not have: they are kept, and shown by a server."""
+
+NAMES = ("number_of_shards", "number_of_replicas", "refresh_interval", "durability", "sync_interval", *KEPT)
 
 FIXED = ("number_of_shards", "durability", "sync_interval")
 """Settings that an index has from its beginning."""

@@ -130,6 +130,10 @@ class _Resolver:
         return [index for index, info in self.infos.items() if name in info.aliases]
 
 
+def is_hidden(info: IndexInfo) -> bool:
+    return info.settings.get("hidden") in (True, "true")
+
+
 def invalid_name(name: str, rule: str) -> RestError:
     detail: dict[str, Any] = {"index": name, "index_uuid": "_na_"}
     return RestError(f"Invalid index name [{name}], {rule}", 400, "invalid_index_name_exception", detail)

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from quidditch.server.routes import documents, info
+from quidditch.server.routes import aliases, bulk, documents, indices, info, mappings
 from quidditch.server.routing import Routes
 
-GROUPS: tuple[Routes, ...] = (info.routes, documents.routes)
+GROUPS: tuple[Routes, ...] = (
+    info.routes,
+    documents.routes,
+    bulk.routes,
+    indices.routes,
+    mappings.routes,
+    aliases.routes,
+)
