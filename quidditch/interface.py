@@ -393,6 +393,22 @@ class CheckReport:
 # -------------------------------------------------------------------------------------------- for people
 
 
+class View(Protocol):
+    """An index as it was at one moment, until it is closed."""
+
+    name: str
+
+    def search_body(self, body: dict[str, Json] | None, *, filter: FilterLike = None) -> SearchResult: ...
+
+    def count(self, query: QueryLike = None) -> int: ...
+
+    def explain(self, id: str, query: QueryLike) -> Explanation: ...
+
+    def scan(self, query: QueryLike = None, *, source: Json = True) -> Iterator[Hit]: ...
+
+    def close(self) -> None: ...
+
+
 class Index(Protocol):
     """One index, wherever it lives."""
 
@@ -474,6 +490,10 @@ class Index(Protocol):
     def explain(self, id: str, query: QueryLike) -> Explanation: ...
 
     def scan(self, query: QueryLike = None, *, source: Json = True) -> Iterator[Hit]: ...
+
+    def search_body(self, body: dict[str, Json] | None, *, filter: FilterLike = None) -> SearchResult: ...
+
+    def point_in_time(self, keep_alive_s: float | None = None) -> View: ...
 
     def analyze(
         self, text: str, *, field: str | None = None, analyzer: str | None = None

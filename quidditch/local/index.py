@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import msgspec
 
-from quidditch.analysis.registry import get_analyzer
+from quidditch.analysis.registry import analyzed
 from quidditch.errors import (
     DocumentError,
     DocumentNotFound,
@@ -375,16 +375,7 @@ class LocalIndex(Searches):
                 raise RequestError(f"analyze: a name expected as {name}, not {spell(value)}")
         if field is not None and analyzer is None:
             analyzer = self._analyzer_of(field)
-        return [
-            {
-                "token": token.term,
-                "start_offset": token.start,
-                "end_offset": token.end,
-                "type": token.type,
-                "position": token.position,
-            }
-            for token in get_analyzer(analyzer or "standard").analyze(text)
-        ]
+        return analyzed(text, analyzer=analyzer)
 
     def _analyzer_of(self, path: str) -> str:
         mapping = self._mapping()

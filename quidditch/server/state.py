@@ -8,6 +8,8 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
+from quidditch.server.contexts import Contexts
+
 
 @dataclass(slots=True)
 class State:
@@ -21,4 +23,5 @@ class State:
     http_address: str = "127.0.0.1:9200"
     persistent: dict[str, Any] = field(default_factory=dict)
     transient: dict[str, Any] = field(default_factory=dict)
+    contexts: Contexts = field(default_factory=Contexts)
     lock: threading.Lock = field(default_factory=threading.Lock)

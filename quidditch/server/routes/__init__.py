@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quidditch.server.routes import aliases, bulk, documents, indices, info, mappings
+from quidditch.server.routes import aliases, bulk, cat, cluster, documents, indices, info, mappings, search
 from quidditch.server.routing import Routes
 
 GROUPS: tuple[Routes, ...] = (
@@ -12,4 +12,7 @@ GROUPS: tuple[Routes, ...] = (
     indices.routes,
     mappings.routes,
     aliases.routes,
+    search.routes,
+    cluster.routes,
+    cat.routes,
 )

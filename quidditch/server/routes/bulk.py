@@ -27,8 +27,7 @@ MAX_LINE_BYTES = 100 << 20
 
 _OPS = ("index", "create", "update", "delete")
 _META = frozenset(
-    "_index _id routing _routing if_seq_no if_primary_term version version_type _version _version_type "
-    "require_alias retry_on_conflict pipeline _source".split()
+    ["_index", "_id", "routing", "_routing", "if_seq_no", "if_primary_term", "version", "version_type", "_version", "_version_type", "require_alias", "retry_on_conflict", "pipeline", "_source"]
 )
 _PASSED = ("_index", "_id", "if_seq_no", "if_primary_term")
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
 from quidditch.server.call import ACKNOWLEDGED, Call, Reply
 from quidditch.server.failures import RestError, validation_failed
+from quidditch.server.rendering.field_caps import flat_fields
 from quidditch.server.rendering.settings import DEFAULTS, for_engine, nested, settings_body
 from quidditch.server.resolving import OPTIONS, resolve
 from quidditch.server.routes.indices import WAITS
@@ -66,18 +66,6 @@ def get_field_mapping(call: Call) -> Reply:
                 fields[path] = {"full_name": path, "mapping": {path.rsplit(".", 1)[-1]: mapping}}
         body[name] = {"mappings": fields}
     return Reply(body)
-
-
-def flat_fields(mappings: dict[str, Any], above: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """(path, mapping) of every field with values, multi-fields included."""
-    for name, inner in mappings.get("properties", {}).items():
-        path = f"{above}{name}"
-        if "properties" in inner or inner.get("type") == "object":
-            yield from flat_fields(inner, f"{path}.")
-            continue
-        yield path, inner
-        for multi, mapping in inner.get("fields", {}).items():
-            yield f"{path}.{multi}", mapping
 
 
 # ------------------------------------------------------------------------------------------------- settings
