@@ -433,6 +433,8 @@ class Index(Protocol):
         op: Literal["index", "create"] = "index",
         if_seq_no: int | None = None,
         if_primary_term: int | None = None,
+        version: int | None = None,
+        version_type: Literal["external", "external_gte"] = "external",
     ) -> WriteResult: ...
 
     def add_many(
@@ -465,7 +467,13 @@ class Index(Protocol):
     ) -> WriteResult: ...
 
     def delete(
-        self, id: str, *, if_seq_no: int | None = None, if_primary_term: int | None = None
+        self,
+        id: str,
+        *,
+        if_seq_no: int | None = None,
+        if_primary_term: int | None = None,
+        version: int | None = None,
+        version_type: Literal["external", "external_gte"] = "external",
     ) -> WriteResult: ...
 
     def search(

@@ -112,8 +112,8 @@ class Contexts:
 def check_keep_alive(seconds: float) -> None:
     if seconds > LONGEST_S:
         raise RestError(
-            f"Keep alive for request ({seconds:g}s) is too large. It must be less than (1d). This limit can be set by "
-            "changing the [search.max_keep_alive] cluster level setting."
+            f"Keep alive for request ({seconds:g}s) is too large. It must be less than (1d). This limit can be set "
+            "by changing the [search.max_keep_alive] cluster level setting."
         )
 
 

@@ -27,7 +27,10 @@ MAX_LINE_BYTES = 100 << 20
 
 _OPS = ("index", "create", "update", "delete")
 _META = frozenset(
-    ["_index", "_id", "routing", "_routing", "if_seq_no", "if_primary_term", "version", "version_type", "_version", "_version_type", "require_alias", "retry_on_conflict", "pipeline", "_source"]
+    (
+        *("_index", "_id", "routing", "_routing", "if_seq_no", "if_primary_term", "version", "version_type"),
+        *("_version", "_version_type", "require_alias", "retry_on_conflict", "pipeline", "_source"),
+    )
 )
 _PASSED = ("_index", "_id", "if_seq_no", "if_primary_term")
 
@@ -88,8 +91,6 @@ class _Bulk:
         name = meta.get("_index") or self._call.parts.get("index")
         if not isinstance(name, str):
             raise validation_failed("index is missing")
-        if meta.get("version_type", meta.get("_version_type", "internal")) != "internal":
-            raise RestError("version_type: [internal] is in this release")
         if op in ("index", "create") and isinstance(document, dict):
             check_no_metadata(document)
         key = (name, op == "delete")
@@ -100,6 +101,9 @@ class _Bulk:
             raise target
         self.written.add(target)
         line = {name: meta[name] for name in _PASSED if name in meta}
+        kind = meta.get("version_type", meta.get("_version_type", "internal"))
+        if kind != "internal":
+            line |= {"version": meta.get("version", meta.get("_version")), "version_type": kind}
         if isinstance(line.get("_id"), int | float):
             line["_id"] = str(line["_id"])
         return {**line, "_index": target}

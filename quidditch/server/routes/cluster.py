@@ -55,7 +55,8 @@ def health_body(call: Call, infos: list[IndexInfo]) -> dict[str, Any]:
     "/_cluster/health",
     "/_cluster/health/{index}",
     takes=f"expand_wildcards level local {WAITS} wait_for_active_shards wait_for_nodes wait_for_events "
-    "wait_for_no_relocating_shards wait_for_no_initializing_shards wait_for_status return_200_for_cluster_health_timeout",
+    "wait_for_no_relocating_shards wait_for_no_initializing_shards wait_for_status "
+    "return_200_for_cluster_health_timeout",
 )
 def health(call: Call) -> Reply:
     """What is waited for is there or never will be: one that cannot be is answered as timed out at once."""
@@ -77,14 +78,12 @@ def health(call: Call) -> Reply:
 
 def _enough_nodes(wanted: str) -> bool:
     """Whether one node is what `3`, `>=1` or `ge(1)` ask for."""
-    for sign, holds in (
-        (">=", lambda n: n <= 1),
-        ("<=", lambda n: n >= 1),
-        (">", lambda n: n < 1),
-        ("<", lambda n: n > 1),
-    ):
-        if wanted.startswith(sign):
-            return holds(_number(wanted[len(sign) :]))
+    if wanted[:2] in ("ge", "gt", "le", "lt") and wanted.endswith(")"):
+        wanted = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}[wanted[:2]] + wanted[2:].strip("()")
+    if wanted.startswith(">"):
+        return _number(wanted.lstrip(">=")) + (not wanted.startswith(">=")) <= 1
+    if wanted.startswith("<"):
+        return _number(wanted.lstrip("<=")) - (not wanted.startswith("<=")) >= 1
     return not wanted or _number(wanted) == 1
 
 
@@ -145,7 +144,7 @@ def put_settings(call: Call) -> Reply:
     answer: dict[str, Any] = {"acknowledged": True}
     shape = dict if call.parameters.flag("flat_settings") else nested
     for name, kept in (("persistent", call.state.persistent), ("transient", call.state.transient)):
-        changes = {key: value for key, value in flat(body.get(name) or {}).items()}
+        changes = flat(body.get(name) or {})
         with call.state.lock:
             for key, value in changes.items():
                 if value is None:
@@ -253,8 +252,8 @@ def cluster_stats(call: Call) -> Reply:
     "/_stats/{metric}",
     "/{index}/_stats",
     "/{index}/_stats/{metric}",
-    takes=f"{OPTIONS} completion_fields fielddata_fields fields forbid_closed_indices groups include_segment_file_sizes "
-    "include_unloaded_segments level types",
+    takes=f"{OPTIONS} completion_fields fielddata_fields fields forbid_closed_indices groups "
+    "include_segment_file_sizes include_unloaded_segments level types",
 )
 def index_stats(call: Call) -> Reply:
     """Documents, bytes and segments; nothing else is counted so far."""

@@ -71,7 +71,8 @@ def delete_index(call: Call) -> Reply:
     for part in expression.split(","):
         if part in aliases and not call.parameters.flag("ignore_unavailable"):
             raise RestError(
-                f"The provided expression [{part}] matches an alias, specify the corresponding concrete indices instead."
+                f"The provided expression [{part}] matches an alias, specify the corresponding concrete indices "
+                "instead."
             )
     found = resolve(call, expand="open,closed", closed=True, aliases=False)
     for name in found.indices:
