@@ -13,9 +13,9 @@ from quidditch.server.call import Call, Reply
 from quidditch.server.failures import RestError, cause_of, status_of, validation_failed
 from quidditch.server.rendering.writes import bulk_item
 from quidditch.server.resolving import written_index
-from quidditch.server.routes.documents import check_no_metadata
+from quidditch.server.routes.documents import check_no_metadata, found_body
 from quidditch.server.routing import Routes
-from quidditch.server.source_filters import NAMES
+from quidditch.server.source_filters import NAMES, source_of
 
 routes = Routes()
 
@@ -79,9 +79,23 @@ class _Bulk:
                 answers.append(self._refused(op, meta, error))
                 continue
             answers.append(None)
+            if op == "update" and isinstance(document, dict):
+                document = {key: value for key, value in document.items() if key != "_source"}
             given += [{op: line}] if op == "delete" else [{op: line}, document]
         results = iter(self._call.database.bulk(given).items if given else ())
-        self.items += [self._item(next(results)) if answer is None else answer for answer in answers]
+        for (op, meta, document), answer in zip(piece, answers, strict=True):
+            item = self._item(next(results)) if answer is None else answer
+            if op == "update" and answer is None:
+                self._add_source(item[op], meta, document)
+            self.items.append(item)
+
+    def _add_source(self, item: dict[str, Any], meta: dict[str, Any], document: Any) -> None:
+        """What an update left of the document, if it was asked for."""
+        asked = meta.get("_source", document.get("_source", False) if isinstance(document, dict) else False)
+        spec = source_of(self._call.parameters, asked)
+        if spec is not False and "error" not in item:
+            found = self._call.database.index(item["_index"]).get(item["_id"])
+            item["get"] = found_body(found, spec)
 
     def _line(self, op: str, meta: dict[str, Any], document: Any) -> dict[str, Any]:
         """The action as the engine takes it, its index made if need be.

@@ -6,11 +6,12 @@ from typing import Any
 
 from quidditch.interface import IndexInfo
 from quidditch.server.call import Call, Reply
+from quidditch.server.contexts import LONGEST_S
 from quidditch.server.failures import RestError
-from quidditch.server.rendering.settings import flat, nested, settings_body
+from quidditch.server.parameters import seconds_of
+from quidditch.server.rendering.settings import COMPATIBLE, flat, nested, settings_body
 from quidditch.server.resolving import OPTIONS, resolve
 from quidditch.server.routes.indices import WAITS, broadcast
-from quidditch.server.routes.info import COMPATIBLE
 from quidditch.server.routing import Routes
 
 routes = Routes()
@@ -135,7 +136,7 @@ def get_settings(call: Call) -> Reply:
 
 @routes("PUT", "/_cluster/settings", takes=f"flat_settings {WAITS}")
 def put_settings(call: Call) -> Reply:
-    """They are kept as long as the server runs, and change nothing: a directory has no cluster to set."""
+    """They are kept as long as the server runs; but for `search.max_keep_alive` they change nothing here."""
     body = call.required()
     if unknown := sorted(body.keys() - {"persistent", "transient"}):
         raise RestError(
@@ -145,6 +146,8 @@ def put_settings(call: Call) -> Reply:
     shape = dict if call.parameters.flag("flat_settings") else nested
     for name, kept in (("persistent", call.state.persistent), ("transient", call.state.transient)):
         changes = flat(body.get(name) or {})
+        for key, value in changes.items():
+            _apply(call, key, value)
         with call.state.lock:
             for key, value in changes.items():
                 if value is None:
@@ -153,6 +156,12 @@ def put_settings(call: Call) -> Reply:
                     kept[key] = str(value).lower() if isinstance(value, bool) else str(value)
             answer[name] = shape({key: kept[key] for key in changes if key in kept})
     return Reply(answer)
+
+
+def _apply(call: Call, key: str, value: Any) -> None:
+    """The settings that a server heeds."""
+    if key == "search.max_keep_alive":
+        call.state.contexts.longest_s = LONGEST_S if value is None else seconds_of(value, key)
 
 
 # -------------------------------------------------------------------------------------------------- state

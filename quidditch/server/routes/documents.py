@@ -142,7 +142,7 @@ def update_document(call: Call) -> Reply:
     answer = write_body(index.name, result, refreshed(call, index))
     spec = source_of(call.parameters, body.get("_source", False))
     if spec is not False:
-        answer["get"] = _found(index.get(id), spec)
+        answer["get"] = found_body(index.get(id), spec)
     return Reply(answer, STATUS[result.result])
 
 
@@ -177,10 +177,11 @@ def get_document(call: Call) -> Reply:
     fields = call.parameters.names("stored_fields")
     body = {"_index": index.name, "_id": document.id, "_version": document.version}
     spec = source_of(call.parameters, fields is None or "_source" in fields)
-    return Reply({**body, **_found(document, spec)})
+    return Reply({**body, **found_body(document, spec)})
 
 
-def _found(document: Document, spec: Any) -> dict[str, Any]:
+def found_body(document: Document, spec: Any) -> dict[str, Any]:
+    """What is told of a document that is there, with the part of its source that `spec` chooses."""
     body: dict[str, Any] = {
         "_seq_no": document.seq_no,
         "_primary_term": document.primary_term,
@@ -248,7 +249,7 @@ def mget(call: Call) -> Reply:
 
 
 def _item(call: Call, item: Any, place: int) -> dict[str, Any]:
-    known = ("_id", "_index", "routing", "_routing", "_source", "stored_fields", "version", "version_type")
+    known = ("_id", "_index", "routing", "_source", "stored_fields", "version", "version_type")
     if not isinstance(item, dict):
         raise RestError("docs array element should include an object")
     for key in item:
@@ -281,7 +282,7 @@ def _mget(call: Call, name: str, items: list[dict[str, Any]]) -> list[dict[str, 
             "_index": index.name,
             "_id": document.id,
             "_version": document.version,
-            **_found(document, _item_source(call, item)),
+            **found_body(document, _item_source(call, item)),
         }
         for item, document in zip(items, documents, strict=True)
     ]

@@ -84,12 +84,13 @@ def delete_index(call: Call) -> Reply:
 def get_index(call: Call) -> Reply:
     found = resolve(call, allow_no_indices=_lenient_for_get(call), closed=True)
     as_flat = call.parameters.flag("flat_settings")
+    human = call.parameters.flag("human")
     return Reply(
         {
             name: {
                 "aliases": aliases_body(found.infos[name]),
                 "mappings": call.database.index(name).mappings,
-                "settings": settings_body(found.infos[name], as_flat=as_flat),
+                "settings": settings_body(found.infos[name], as_flat=as_flat, human=human),
             }
             for name in found.indices
         }

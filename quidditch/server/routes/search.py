@@ -25,6 +25,9 @@ from quidditch.server.source_filters import NAMES, filtered, source_of
 
 routes = Routes()
 
+MAX_TOKENS = 10_000
+"""Of one `_analyze`, where the index says nothing."""
+
 MAX_MSEARCH = 1_000
 """Searches of one request."""
 
@@ -398,7 +401,26 @@ def analyze(call: Call) -> Reply:
             "analyze: a named [analyzer] or a [field] expected; custom ones are not in this release"
         )
     analysed = _analyzer(call, body)
-    return Reply({"tokens": _positioned([analysed(text) for text in texts])})
+    tokens = _positioned([analysed(text) for text in texts])
+    limit = _most_tokens(call)
+    if len(tokens) > limit:
+        raise RestError(
+            "The number of tokens produced by calling _analyze has exceeded the allowed maximum of "
+            f"[{limit}]. This limit can be set by changing the [index.analyze.max_token_count] index level setting.",
+            500,
+            "illegal_state_exception",
+        )
+    if body.get("explain"):
+        name = body.get("analyzer") or "standard"
+        return Reply({"detail": {"custom_analyzer": False, "analyzer": {"name": name, "tokens": tokens}}})
+    return Reply({"tokens": tokens})
+
+
+def _most_tokens(call: Call) -> int:
+    """How many tokens one request may ask for."""
+    name = call.parts.get("index") or call.parameters.text("index")
+    settings = one_index(call, name).settings if name else {}
+    return int(settings.get("analyze.max_token_count", MAX_TOKENS))
 
 
 _ANALYZE = [
