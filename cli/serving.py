@@ -18,7 +18,9 @@ def serve(
     host: Annotated[
         str, typer.Option("--host", metavar="HOST", help="The address to listen at; of this machine alone.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", metavar="PORT", min=1, max=65535)] = 9200,
+    port: Annotated[
+        int, typer.Option("--port", metavar="PORT", min=1, max=65535, help="Where to listen.")
+    ] = 9200,
     as_json: AsJson = False,
 ) -> None:
     """Answer OpenSearch's REST API over a directory, until Ctrl-C or SIGTERM.

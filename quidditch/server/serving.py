@@ -36,6 +36,7 @@ def serve(database: Database, host: str = "127.0.0.1", port: int = 9200) -> None
         log_level="warning",
         server_header=False,
         date_header=False,
+        timeout_keep_alive=75,
         timeout_graceful_shutdown=30,
     )
     _Server(config).run()
