@@ -169,8 +169,9 @@ def _no_route(request: Request, path: str, found: Found) -> Reply:
 
 
 def _rendered(request: Request, parameters: Parameters, reply: Reply) -> Response:
-    if isinstance(reply.body, str):
-        return _response(request, reply.body.encode(), reply.status, wire.TEXT_TYPE, reply.headers)
+    if isinstance(reply.body, str | bytes):
+        data = reply.body.encode() if isinstance(reply.body, str) else reply.body
+        return _response(request, data, reply.status, reply.media_type, reply.headers)
     body = reply.body
     if expression := parameters.text("filter_path"):
         body = filter_body(body, expression)

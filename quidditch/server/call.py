@@ -55,11 +55,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer. `body` is rendered as JSON, or as it is if it is a string."""
+    """An answer. `body` is rendered as JSON, or as it is if it is a string or bytes, with their media type."""
 
     body: Any
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
+    media_type: str = wire.TEXT_TYPE
 
 
 ACKNOWLEDGED = Reply({"acknowledged": True})

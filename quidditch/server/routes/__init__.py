@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from quidditch.server.routes import aliases, bulk, cat, cluster, documents, indices, info, mappings, search
+from quidditch.server.routes import (
+    aliases,
+    bulk,
+    cat,
+    cluster,
+    console,
+    documents,
+    indices,
+    info,
+    mappings,
+    search,
+)
 from quidditch.server.routing import Routes
 
 GROUPS: tuple[Routes, ...] = (
@@ -15,4 +26,5 @@ GROUPS: tuple[Routes, ...] = (
     search.routes,
     cluster.routes,
     cat.routes,
+    console.routes,
 )
