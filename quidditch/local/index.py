@@ -33,13 +33,16 @@ from quidditch.index.workers import MAX_WORKERS, WorkerAnalysis
 from quidditch.interface import (
     BulkItem,
     BulkResult,
+    ByQueryResult,
     CheckReport,
     Document,
     IndexStats,
+    QueryLike,
     Shard,
     WriteResult,
 )
 from quidditch.local.bulk import carry_out
+from quidditch.local.by_query import Conflicts, by_query
 from quidditch.local.generations import backup, compact
 from quidditch.local.location import local_path
 from quidditch.local.point_in_time import PointInTime
@@ -284,6 +287,25 @@ class LocalIndex(Searches):
             version_type=version_type,
         )
         return self._writer().apply_one(operation)
+
+    def delete_by_query(
+        self, query: QueryLike, *, conflicts: Conflicts = "abort", max_docs: int | None = None
+    ) -> ByQueryResult:
+        """Delete each document that matches now. One that another writer changes meanwhile is a conflict.
+
+        conflicts:  "abort" raises VersionConflict at the first; "proceed" counts them and goes on
+        max_docs:   the most to delete
+        raises: QueryError, VersionConflict; a batch of 1,000 is all there after a crash, or nothing of it
+        """
+        self._writer()
+        return by_query(self, "delete", query, conflicts, max_docs)
+
+    def update_by_query(
+        self, query: QueryLike = None, *, conflicts: Conflicts = "abort", max_docs: int | None = None
+    ) -> ByQueryResult:
+        """Index each document that matches anew, by the mapping as it is now; otherwise as `delete_by_query`."""
+        self._writer()
+        return by_query(self, "index", query, conflicts, max_docs)
 
     def refresh(self) -> None:
         """Make writes visible: on a directory they are already."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from quidditch.server.routes import (
     aliases,
     bulk,
+    by_query,
     cat,
     cluster,
     console,
@@ -20,6 +21,7 @@ GROUPS: tuple[Routes, ...] = (
     info.routes,
     documents.routes,
     bulk.routes,
+    by_query.routes,
     indices.routes,
     mappings.routes,
     aliases.routes,
