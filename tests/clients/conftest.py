@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import opensearchpy
 import pytest
+
 from quidditch_pytest import Server
 
 

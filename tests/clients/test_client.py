@@ -46,7 +46,10 @@ def test_documents_come_and_go(books: opensearchpy.OpenSearch) -> None:
     assert books.update(index="books", id="3", body={"doc": {"year": 1816}})["_version"] == 2
     made = books.update(index="books", id="4", body={"doc": {"title": "Persuasion"}, "doc_as_upsert": True})
     assert made["result"] == "created"
-    assert [doc["found"] for doc in books.mget(index="books", body={"ids": ["4", "9"]})["docs"]] == [True, False]
+    assert [doc["found"] for doc in books.mget(index="books", body={"ids": ["4", "9"]})["docs"]] == [
+        True,
+        False,
+    ]
     assert books.delete(index="books", id="4")["result"] == "deleted"
 
 

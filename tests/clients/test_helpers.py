@@ -87,7 +87,9 @@ def test_the_asynchronous_client_does_the_same(url: str) -> None:
                 *(client.search(index="numbers", body={"query": {"term": {"n": n}}}) for n in range(20))
             )
             assert [each["hits"]["hits"][0]["_id"] for each in found] == [str(n) for n in range(20)]
-            seen = [hit["_source"]["n"] async for hit in helpers.async_scan(client, index="numbers", size=700)]
+            seen = [
+                hit["_source"]["n"] async for hit in helpers.async_scan(client, index="numbers", size=700)
+            ]
             assert sorted(seen) == list(range(COUNT))
             streamed = helpers.async_streaming_bulk(client, actions("others"), chunk_size=900)
             assert sum([ok async for ok, _ in streamed]) == COUNT

@@ -188,7 +188,9 @@ class Page:
         told: dict[str, Any] = {"key": key, "windowsVirtualKeyCode": code, "modifiers": 2 if control else 0}
         written = {"Enter": "\r"}.get(key, key if len(key) == 1 else "")
         typed = {"text": written} if written and not control else {}
-        self.command("Input.dispatchKeyEvent", {"type": "keyDown" if typed else "rawKeyDown", **told, **typed})
+        self.command(
+            "Input.dispatchKeyEvent", {"type": "keyDown" if typed else "rawKeyDown", **told, **typed}
+        )
         self.command("Input.dispatchKeyEvent", {"type": "keyUp", **told})
 
     def look(self, width: int, height: int, *, dark: bool = False) -> None:

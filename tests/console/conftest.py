@@ -1,4 +1,4 @@
-"""A browser and a server for the search page. Where there is no Chromium these tests are skipped, and fail under CI."""
+"""A browser and a server for the search page. Without a Chromium these tests are skipped; under CI they fail."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+
 from quidditch_pytest import Server
 
 from .chromium import Browser, Page, executable

@@ -37,7 +37,12 @@ def harmless(page: Page) -> None:
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_markup_in_a_document_is_text(page: Page, url: str, attack: str) -> None:
-    document = {"title": attack, "body": f"bait {attack} bait", attack: "bait", "list": [attack, {"x": attack}]}
+    document = {
+        "title": attack,
+        "body": f"bait {attack} bait",
+        attack: "bait",
+        "list": [attack, {"x": attack}],
+    }
     load(url, "hostile", {attack: document})
     page.go(f"{url}/_console")
     look_for(page, "bait", 1)

@@ -7,12 +7,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import httpx
+
 from quidditch_pytest import Server
 
 from .chromium import Browser, Page
 
 BOOKS = {
-    "dune": {"title": "Dune", "year": 1965, "plot": "A desert planet and its spice, and who rules the desert"},
+    "dune": {
+        "title": "Dune",
+        "year": 1965,
+        "plot": "A desert planet and its spice, and who rules the desert",
+    },
     "emma": {"title": "Emma", "year": 1815, "plot": "A matchmaker in a village learns from what she spoils"},
 }
 
@@ -36,7 +41,9 @@ def marks(page: Page) -> list[str]:
 
 
 def titles(page: Page) -> list[str]:
-    found: list[str] = page.run("[...document.querySelectorAll('#hits .title')].map(title => title.innerText)")
+    found: list[str] = page.run(
+        "[...document.querySelectorAll('#hits .title')].map(title => title.innerText)"
+    )
     return found
 
 

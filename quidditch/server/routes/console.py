@@ -64,4 +64,6 @@ def console(call: Call) -> Reply:
 def _files() -> dict[str, bytes]:
     """The files of the page by name: some 30 kB, read once."""
     folder = files("quidditch.server") / "console"
-    return {file.name: file.read_bytes() for file in folder.iterdir() if file.name.endswith(tuple(_MEDIA_TYPES))}
+    return {
+        file.name: file.read_bytes() for file in folder.iterdir() if file.name.endswith(tuple(_MEDIA_TYPES))
+    }
