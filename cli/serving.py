@@ -9,13 +9,19 @@ import typer
 
 import quidditch
 
+from . import render
+from .opening import AsJson
+
 
 def serve(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The directory; made if it is not there.")],
     host: Annotated[
         str, typer.Option("--host", metavar="HOST", help="The address to listen at; of this machine alone.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", metavar="PORT", min=1, max=65535)] = 9200,
+    port: Annotated[
+        int, typer.Option("--port", metavar="PORT", min=1, max=65535, help="Where to listen.")
+    ] = 9200,
+    as_json: AsJson = False,
 ) -> None:
     """Answer OpenSearch's REST API over a directory, until Ctrl-C or SIGTERM.
 
@@ -29,5 +35,9 @@ def serve(
             f"serve: {error.name} is not installed; pip install 'quidditch[server]' installs it"
         ) from error
     with quidditch.connect(directory) as database:
-        typer.echo(f"quidditch: {directory} at http://{host}:{port}", err=True)
+        url = f"http://{host}:{port}"
+        if as_json:
+            render.print_json({"url": url, "directory": str(directory)})
+        else:
+            typer.echo(f"quidditch: {directory} at {url}", err=True)
         run(database, host, port)

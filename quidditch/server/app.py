@@ -22,6 +22,7 @@ from quidditch.server import wire
 from quidditch.server.call import Call, Reply
 from quidditch.server.failures import RestError, error_body, status_of
 from quidditch.server.filtering import filter_body
+from quidditch.server.guarding import check_origin
 from quidditch.server.parameters import Parameters
 from quidditch.server.routes import GROUPS
 from quidditch.server.routing import Found, RouteTable
@@ -74,6 +75,7 @@ class _Endpoint:
             return _refused(request, parameters, error)
 
     async def _run(self, request: Request, path: str, parameters: Parameters) -> Reply:
+        check_origin(request.headers.get("host"), request.headers.get("origin"))
         found = self._table.find(request.method, path)
         route = found.route
         if route is None:

@@ -11,9 +11,8 @@ import uvicorn
 from quidditch.interface import Database
 from quidditch.server.app import create_app
 from quidditch.server.failures import RestError
+from quidditch.server.guarding import LOOPBACK
 from quidditch.server.state import State
-
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def serve(database: Database, host: str = "127.0.0.1", port: int = 9200) -> None:
@@ -23,7 +22,7 @@ def serve(database: Database, host: str = "127.0.0.1", port: int = 9200) -> None
     """
     if host not in LOOPBACK:
         raise RestError(
-            f"serve: host [{host}] is reached from elsewhere; {', '.join(LOOPBACK)} in this release"
+            f"serve: host [{host}] is reached from elsewhere; {', '.join(sorted(LOOPBACK))} in this release"
         )
     state = State(http_address=f"{host}:{port}")
     config = uvicorn.Config(
@@ -36,6 +35,7 @@ def serve(database: Database, host: str = "127.0.0.1", port: int = 9200) -> None
         log_level="warning",
         server_header=False,
         date_header=False,
+        timeout_keep_alive=75,
         timeout_graceful_shutdown=30,
     )
     _Server(config).run()
