@@ -50,7 +50,8 @@ def titles(page: Page) -> list[str]:
 def look_for(page: Page, text: str, count: int) -> None:
     """Type into the search box, as a person does, and wait for the number of documents that are found."""
     page.fill("#search-text", text)
-    page.wait(f"document.querySelector('#search-status').innerText.startsWith('{count} document')")
+    page.wait("document.querySelector('#hits').ariaBusy === 'false'")
+    assert page.text("#search-status").startswith(f"{count} document"), page.text("main")
 
 
 # ---------------------------------------------------------------------------------------------------- search
@@ -59,7 +60,7 @@ def look_for(page: Page, text: str, count: int) -> None:
 def test_what_is_typed_is_found_and_marked(page: Page, url: str) -> None:
     load(url, "books", BOOKS)
     page.go(f"{url}/_console")
-    look_for(page, "", 2)
+    page.wait("document.querySelectorAll('#hits li').length === 2")
     look_for(page, "desert", 1)
     assert titles(page) == ["Dune"]
     assert marks(page) == ["desert", "desert"]

@@ -25,6 +25,7 @@ export function start() {
   });
   box.addEventListener("input", () => {
     clearTimeout(timer);
+    waitForAnswer();
     timer = setTimeout(search, WAIT_MS);
   });
   chosen.addEventListener("change", search);
@@ -66,9 +67,7 @@ function choose(index) {
 
 async function search({ from = 0, remember = true } = {}) {
   clearTimeout(timer);
-  running.abort();
-  running = new AbortController();
-  const { signal } = running;
+  const signal = waitForAnswer();
   if (remember) rememberSearch();
   try {
     const answer = await ask("POST", searchPath(chosen.value), request(box.value.trim(), from), { signal });
@@ -78,8 +77,17 @@ async function search({ from = 0, remember = true } = {}) {
     byId("search-status").textContent = "";
     tell(byId("search-problem"), words(error));
     list.replaceChildren();
+    list.setAttribute("aria-busy", "false");
     more.hidden = true;
   }
+}
+
+/** An answer that is still on its way is not wanted any more. Returns the signal of the next. */
+function waitForAnswer() {
+  running.abort();
+  running = new AbortController();
+  list.setAttribute("aria-busy", "true");
+  return running.signal;
 }
 
 function rememberSearch() {
@@ -104,6 +112,7 @@ function draw({ took, hits }, from) {
   const items = hits.hits.map(hitItem);
   if (from) list.append(...items);
   else list.replaceChildren(...items);
+  list.setAttribute("aria-busy", "false");
   more.hidden = !items.length || list.children.length >= many;
   if (from && items.length) focusHit(items[0]);
 }
@@ -154,7 +163,7 @@ function snippets(hit, titleField) {
 const between = (groups) => groups.flatMap((nodes, place) => (place ? [" … ", ...nodes] : nodes));
 
 const snippet = (field, nodes) =>
-  element("p", { class: "snippet", dir: "auto" }, element("span", { class: "field" }, field), " ", ...nodes);
+  element("p", { class: "snippet", dir: "auto" }, element("span", { class: "field" }, `${field}:`), " ", ...nodes);
 
 /** Open or close the whole document, which is fetched as it was given. */
 async function toggle(open, body, hit) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from typing import Any
 
 from quidditch.interface import IndexInfo
@@ -145,7 +146,7 @@ def put_settings(call: Call) -> Reply:
     answer: dict[str, Any] = {"acknowledged": True}
     shape = dict if call.parameters.flag("flat_settings") else nested
     for name, kept in (("persistent", call.state.persistent), ("transient", call.state.transient)):
-        changes = flat(body.get(name) or {})
+        changes = _named(flat(body.get(name) or {}), kept)
         for key, value in changes.items():
             _apply(call, key, value)
         with call.state.lock:
@@ -156,6 +157,15 @@ def put_settings(call: Call) -> Reply:
                     kept[key] = str(value).lower() if isinstance(value, bool) else str(value)
             answer[name] = shape({key: kept[key] for key in changes if key in kept})
     return Reply(answer)
+
+
+def _named(changes: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
+    """The changes, with a pattern that is to be removed (`"search.*": null`) standing for the names it fits."""
+    found = {}
+    for key, value in changes.items():
+        fitting = [name for name in kept if fnmatchcase(name, key)] if value is None and "*" in key else [key]
+        found |= dict.fromkeys(fitting, value)
+    return found
 
 
 def _apply(call: Call, key: str, value: Any) -> None:
