@@ -95,7 +95,9 @@ def test_text_that_turns_the_line_around_stays_in_its_place(page: Page, url: str
 
 def test_the_policy_stops_scripts_that_got_in_all_the_same(page: Page, url: str) -> None:
     page.go(f"{url}/_console")
-    page.run("(e => { e.append('window.pwned = 1'); document.head.append(e); })(document.createElement('script'))")
+    page.run(
+        "(e => { e.append('window.pwned = 1'); document.head.append(e); })(document.createElement('script'))"
+    )
     assert page.run("window.pwned") is None
     made = "(() => { try { document.body.innerHTML = '<b>x</b>'; return 'made'; } catch (e) { return e.name; } })()"
     assert page.run(made) == "TypeError"

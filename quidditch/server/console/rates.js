@@ -32,17 +32,21 @@ export class Rates {
       if (shown === null || shown < 0 || !Number.isFinite(shown)) continue;
       tile.values = [...tile.values, shown].slice(-KEPT);
       tile.number.textContent = shape(shown);
-      tile.line.setAttribute("points", points(tile.values));
+      const line = points(tile.values);
+      tile.line.setAttribute("points", line.join(" "));
+      tile.area.setAttribute("points", [`${line[0].split(",")[0]},${HEIGHT}`, ...line, `${WIDTH},${HEIGHT}`].join(" "));
     }
     this.before = { stats, now };
   }
 
   add(name) {
     const number = element("strong", {}, "–");
-    const line = drawing("polyline", { points: "" });
+    const line = drawing("polyline");
+    const area = drawing("polygon");
     const box = { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" };
-    this.place.append(element("div", { class: "tile" }, element("span", {}, name), number, drawing("svg", box, line)));
-    const tile = { number, line, values: [] };
+    const chart = drawing("svg", box, area, line);
+    this.place.append(element("div", { class: "tile" }, element("span", {}, name), number, chart));
+    const tile = { number, line, area, values: [] };
     this.tiles.set(name, tile);
     return tile;
   }
@@ -52,11 +56,11 @@ function oneDigit(value) {
   return value < 10 && value > 0 ? value.toFixed(1) : whole(Math.round(value));
 }
 
+/** The values from zero up, the newest at the right edge. */
 function points(values) {
   const top = Math.max(...values, 1e-9);
   const step = WIDTH / (KEPT - 1);
-  const first = KEPT - values.length;
-  return values
-    .map((value, place) => `${((first + place) * step).toFixed(1)},${(HEIGHT - 2 - ((HEIGHT - 4) * value) / top).toFixed(1)}`)
-    .join(" ");
+  const x = (place) => (KEPT - values.length + place) * step;
+  const y = (value) => HEIGHT - 2 - ((HEIGHT - 4) * value) / top;
+  return values.map((value, place) => `${x(place).toFixed(1)},${y(value).toFixed(1)}`);
 }
