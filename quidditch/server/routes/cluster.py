@@ -161,7 +161,7 @@ def put_settings(call: Call) -> Reply:
 
 def _named(changes: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
     """The changes, with a pattern that is to be removed (`"search.*": null`) standing for the names it fits."""
-    found = {}
+    found: dict[str, Any] = {}
     for key, value in changes.items():
         fitting = [name for name in kept if fnmatchcase(name, key)] if value is None and "*" in key else [key]
         found |= dict.fromkeys(fitting, value)
