@@ -40,6 +40,7 @@ from quidditch.errors import (
 from quidditch.interface import (
     BulkItem,
     BulkResult,
+    ByQueryResult,
     CheckReport,
     Database,
     Document,
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BulkItem",
     "BulkResult",
+    "ByQueryResult",
     "CheckReport",
     "CorruptIndex",
     "Database",

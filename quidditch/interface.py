@@ -87,6 +87,23 @@ class BulkResult:
         return not self.errors
 
 
+@dataclass(frozen=True, slots=True)
+class ByQueryResult:
+    """What became of the documents that matched a query: `total` of them were found.
+
+    version_conflicts:  changed by another writer meanwhile, and left as they are
+    failures:           refused for another reason
+    """
+
+    total: int
+    deleted: int = 0
+    updated: int = 0
+    version_conflicts: int = 0
+    batches: int = 0
+    failures: Sequence[BulkItem] = ()
+    took_ms: int = 0
+
+
 class _ReadsSource:
     """What holds a document reads like it: `found["title"]`, `"title" in found`, `dict(found)`."""
 
@@ -433,6 +450,8 @@ class Index(Protocol):
         op: Literal["index", "create"] = "index",
         if_seq_no: int | None = None,
         if_primary_term: int | None = None,
+        version: int | None = None,
+        version_type: Literal["external", "external_gte"] = "external",
     ) -> WriteResult: ...
 
     def add_many(
@@ -465,8 +484,30 @@ class Index(Protocol):
     ) -> WriteResult: ...
 
     def delete(
-        self, id: str, *, if_seq_no: int | None = None, if_primary_term: int | None = None
+        self,
+        id: str,
+        *,
+        if_seq_no: int | None = None,
+        if_primary_term: int | None = None,
+        version: int | None = None,
+        version_type: Literal["external", "external_gte"] = "external",
     ) -> WriteResult: ...
+
+    def delete_by_query(
+        self,
+        query: QueryLike,
+        *,
+        conflicts: Literal["abort", "proceed"] = "abort",
+        max_docs: int | None = None,
+    ) -> ByQueryResult: ...
+
+    def update_by_query(
+        self,
+        query: QueryLike = None,
+        *,
+        conflicts: Literal["abort", "proceed"] = "abort",
+        max_docs: int | None = None,
+    ) -> ByQueryResult: ...
 
     def search(
         self,

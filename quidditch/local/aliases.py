@@ -18,7 +18,7 @@ OPTIONS = ("filter", "routing", "index_routing", "search_routing", "is_write_ind
 _KEYS = ("index", "indices", "alias", "aliases", "must_exist", *OPTIONS)
 
 
-def check_alias(name: object, options: Mapping[str, Json], indices: Iterable[str]) -> dict[str, Any]:
+def check_alias(name: str, options: Mapping[str, Json], indices: Iterable[str]) -> dict[str, Any]:
     """What the catalogue keeps of an alias: its options, `routing` as the two that it stands for.
 
     raises: RequestError   a name that no index may have either, or that one has; an unknown option

@@ -12,6 +12,9 @@ from quidditch.schema.mapping import nearest
 from quidditch.types import Json
 
 KEPT = (
+    "analyze.max_token_count",
+    "max_docvalue_fields_search",
+    "max_slices_per_scroll",
     "hidden",
     "auto_expand_replicas",
     "codec",

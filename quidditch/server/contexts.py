@@ -46,6 +46,7 @@ class Contexts:
     """The open contexts of a server by id. What lay unused for longer than it was to be kept is closed."""
 
     def __init__(self) -> None:
+        self.longest_s = LONGEST_S
         self._open: dict[str, Context] = {}
         self._lock = threading.Lock()
 
@@ -64,7 +65,7 @@ class Contexts:
             views, keep_alive_s, time.monotonic() + keep_alive_s, int(time.time() * 1000), pages, owner
         )
         try:
-            check_keep_alive(keep_alive_s)
+            check_keep_alive(keep_alive_s, self.longest_s)
             self._sweep()
             with self._lock:
                 if len(self._open) >= MAX_OPEN:
@@ -84,7 +85,7 @@ class Contexts:
         """raises: RestError   404"""
         self._sweep()
         if keep_alive_s is not None:
-            check_keep_alive(keep_alive_s)
+            check_keep_alive(keep_alive_s, self.longest_s)
         with self._lock:
             context = self._open.get(id)
             if context is not None and context.owner != owner:
@@ -125,11 +126,12 @@ class Contexts:
             self.close(id, owner=None)
 
 
-def check_keep_alive(seconds: float) -> None:
-    if seconds > LONGEST_S:
+def check_keep_alive(seconds: float, longest_s: float) -> None:
+    """raises: RestError"""
+    if seconds > longest_s:
         raise RestError(
-            f"Keep alive for request ({seconds:g}s) is too large. It must be less than (1d). This limit can be set by "
-            "changing the [search.max_keep_alive] cluster level setting."
+            f"Keep alive for request ({seconds:g}s) is too large. It must be less than ({longest_s:g}s). "
+            "This limit can be set by changing the [search.max_keep_alive] cluster level setting."
         )
 
 

@@ -113,16 +113,26 @@ class _Resolver:
     def _expand(self, pattern: str) -> list[str]:
         if "none" in self._states:
             return []
-        every = "all" in self._states
-        names = [
-            name
-            for name, info in self.infos.items()
-            if fnmatchcase(name, pattern) and (every or ("closed" if info.closed else "open") in self._states)
-        ]
+        names = [name for name in self.infos if fnmatchcase(name, pattern) and self._means(pattern, name)]
         # `*` stands for the indices themselves, which aliases would only name again.
-        return (
-            names if pattern == "*" else names + [one for one in self._aliases if fnmatchcase(one, pattern)]
-        )
+        aliases = [] if pattern == "*" else [one for one in self._aliases if fnmatchcase(one, pattern)]
+        return names + [alias for alias in aliases if self._shown(pattern, alias)]
+
+    def _means(self, pattern: str, name: str) -> bool:
+        """Whether a pattern stands for an index that it matches: by its state, and if it hides, only when asked."""
+        info = self.infos[name]
+        if "all" in self._states:
+            return True
+        if ("closed" if info.closed else "open") not in self._states:
+            return False
+        hides = is_hidden(info) and "hidden" not in self._states
+        return not hides or (pattern.startswith(".") and name.startswith("."))
+
+    def _shown(self, pattern: str, alias: str) -> bool:
+        if {"all", "hidden"} & self._states or (pattern.startswith(".") and alias.startswith(".")):
+            return True
+        having = [info.aliases[alias] for info in self.infos.values() if alias in info.aliases]
+        return not any(options.get("is_hidden") for options in having)
 
     def behind(self, name: str) -> list[str]:
         if name in self.infos:
@@ -131,6 +141,7 @@ class _Resolver:
 
 
 def is_hidden(info: IndexInfo) -> bool:
+    """Whether patterns pass an index by."""
     return info.settings.get("hidden") in (True, "true")
 
 

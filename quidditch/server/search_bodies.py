@@ -13,8 +13,8 @@ TOTALS_CAP = 10_000
 
 QUERY_STRING = "q df default_operator analyzer analyze_wildcard lenient"
 PARAMETERS = f"""
-    {QUERY_STRING} {NAMES} from size sort track_total_hits track_scores explain version seq_no_primary_term stored_fields
-    docvalue_fields terminate_after timeout request_cache search_type preference routing typed_keys
+    {QUERY_STRING} {NAMES} from size sort track_total_hits track_scores explain version seq_no_primary_term
+    stored_fields docvalue_fields terminate_after timeout request_cache search_type preference routing typed_keys
     rest_total_hits_as_int batched_reduce_size max_concurrent_shard_requests pre_filter_shard_size
     ccs_minimize_roundtrips allow_partial_search_results suggest_field suggest_mode suggest_size suggest_text stats
     ignore_throttled cancel_after_time_interval scroll

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from quidditch.server.contexts import Contexts
+from quidditch.server.tasks import Tasks
 
 
 @dataclass(slots=True)
@@ -24,4 +25,5 @@ class State:
     persistent: dict[str, Any] = field(default_factory=dict)
     transient: dict[str, Any] = field(default_factory=dict)
     contexts: Contexts = field(default_factory=Contexts)
+    tasks: Tasks = field(default_factory=Tasks)
     lock: threading.Lock = field(default_factory=threading.Lock)

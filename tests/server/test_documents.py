@@ -23,7 +23,9 @@ def test_a_document_comes_back_as_it_was_put(server: Server) -> None:
         "_primary_term": 1,
     }
     found = server("GET", "/books/_doc/1").json()
-    assert found["_source"] == DUNE and found["found"] is True and found["_version"] == 1
+    assert found["_source"] == DUNE
+    assert found["found"] is True
+    assert found["_version"] == 1
     assert server("GET", "/books/_source/1").json() == DUNE
 
 
@@ -35,7 +37,8 @@ def test_a_document_without_an_id_gets_one(server: Server) -> None:
 def test_what_is_not_there_is_404(server: Server) -> None:
     server("PUT", "/books/_doc/1", DUNE)
     missing = server("GET", "/books/_doc/2")
-    assert missing.status_code == 404 and missing.json() == {"_index": "books", "_id": "2", "found": False}
+    assert missing.status_code == 404
+    assert missing.json() == {"_index": "books", "_id": "2", "found": False}
     absent = server("GET", "/films/_doc/1")
     assert absent.status_code == 404
     assert absent.json()["error"]["type"] == "index_not_found_exception"
@@ -62,9 +65,11 @@ def test_a_write_demands_a_state(server: Server) -> None:
     server("PUT", "/books/_doc/1", DUNE)
     assert server("PUT", "/books/_doc/1?if_seq_no=7&if_primary_term=1", DUNE).status_code == 409
     changed = server("PUT", "/books/_doc/1?if_seq_no=0&if_primary_term=1", {"title": "Dune II"})
-    assert changed.json()["_version"] == 2 and changed.json()["result"] == "updated"
+    assert changed.json()["_version"] == 2
+    assert changed.json()["result"] == "updated"
     half = server("PUT", "/books/_doc/1?if_seq_no=0", DUNE)
-    assert half.status_code == 400 and "if_primary_term" in half.json()["error"]["reason"]
+    assert half.status_code == 400
+    assert "if_primary_term" in half.json()["error"]["reason"]
 
 
 def test_update_merges_and_says_when_nothing_changed(server: Server) -> None:
@@ -74,7 +79,8 @@ def test_update_merges_and_says_when_nothing_changed(server: Server) -> None:
     assert changed["get"]["_source"]["author"] == {"name": "Herbert", "born": 1921}
     assert server("POST", "/books/_update/1", {"doc": {"title": "Dune"}}).json()["result"] == "noop"
     missing = server("POST", "/books/_update/2", {"doc": {"title": "x"}})
-    assert missing.status_code == 404 and missing.json()["error"]["type"] == "document_missing_exception"
+    assert missing.status_code == 404
+    assert missing.json()["error"]["type"] == "document_missing_exception"
     body = {"doc": {"title": "x"}, "doc_as_upsert": True}
     assert server("POST", "/books/_update/2", body).status_code == 201
 
@@ -83,7 +89,8 @@ def test_delete(server: Server) -> None:
     server("PUT", "/books/_doc/1", DUNE)
     assert server("DELETE", "/books/_doc/1?refresh=true").json()["forced_refresh"] is True
     gone = server("DELETE", "/books/_doc/1")
-    assert gone.status_code == 404 and gone.json()["result"] == "not_found"
+    assert gone.status_code == 404
+    assert gone.json()["result"] == "not_found"
     assert server("DELETE", "/films/_doc/1").status_code == 404
     assert "films" not in server.database
 
@@ -108,7 +115,8 @@ def test_mget_answers_in_order_and_says_what_is_missing(server: Server) -> None:
     ]
     docs = server("POST", "/_mget", {"docs": asked}).json()["docs"]
     assert docs[0]["_source"] == {"title": "Lynch"}
-    assert docs[1]["found"] is True and "_source" not in docs[1]
+    assert docs[1]["found"] is True
+    assert "_source" not in docs[1]
     assert docs[2]["error"]["type"] == "index_not_found_exception"
     assert docs[3] == {"_index": "books", "_id": "9", "found": False}
 

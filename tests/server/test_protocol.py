@@ -14,7 +14,8 @@ from .asking import Server
 
 def test_who_answers(server: Server) -> None:
     answer = server("GET", "/").json()
-    assert answer["version"]["distribution"] == "opensearch" and answer["version"]["number"] == "2.11.0"
+    assert answer["version"]["distribution"] == "opensearch"
+    assert answer["version"]["number"] == "2.11.0"
     assert server("HEAD", "/").status_code == 200
 
 
@@ -37,8 +38,9 @@ def test_an_error_says_its_cause_twice(server: Server) -> None:
 
 def test_no_route_and_no_such_method(server: Server) -> None:
     assert server("GET", "/_nothing/of/this/kind").status_code == 400
-    wrong = server("DELETE", "/_mget")
-    assert wrong.status_code == 405 and "GET" in wrong.headers["allow"]
+    wrong = server("PUT", "/books/_search")
+    assert wrong.status_code == 405
+    assert "GET" in wrong.headers["allow"]
 
 
 @pytest.mark.parametrize("data", [b"{", b'{"a": 1} x', b'{"a": "\xff"}', b"[1, 2]", b"[" * 200_000])
@@ -62,7 +64,8 @@ def test_gzip_both_ways(server: Server) -> None:
         == 201
     )
     found = server("GET", "/books/_doc/1", headers={"accept-encoding": "gzip"})
-    assert found.headers["content-encoding"] == "gzip" and found.json()["_source"] == document
+    assert found.headers["content-encoding"] == "gzip"
+    assert found.json()["_source"] == document
     half = server("PUT", "/books/_doc/2", content=packed[:-20], headers={"content-encoding": "gzip"})
     assert half.status_code == 400
 

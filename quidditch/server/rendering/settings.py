@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from quidditch.interface import IndexInfo
 from quidditch.server.failures import RestError
 from quidditch.types import Json
+
+COMPATIBLE = "2.11.0"
+"""The version of OpenSearch whose clients and answers this follows."""
 
 CREATED_BY = "136327827"
 """OpenSearch 2.11.0 as it numbers itself in `index.version.created`."""
@@ -58,8 +62,8 @@ def _check_count(name: str, value: Json, least: int) -> None:
         raise RestError(f"Failed to parse value [{value}] for setting [index.{name}] must be >= {least}")
 
 
-def settings_body(info: IndexInfo, *, as_flat: bool) -> dict[str, Any]:
-    """The settings of an index as GET shows them: every value a string."""
+def settings_body(info: IndexInfo, *, as_flat: bool, human: bool = False) -> dict[str, Any]:
+    """The settings of an index as GET shows them: every value a string; `human` adds what people read."""
     named: dict[str, Json] = {"number_of_shards": "1", "number_of_replicas": "1", **info.settings}
     shown = {
         f"index.{'translog.' if name in _TRANSLOG else ''}{name}": _text(value)
@@ -71,7 +75,22 @@ def settings_body(info: IndexInfo, *, as_flat: bool) -> dict[str, Any]:
         "index.uuid": uuid_of(info),
         "index.version.created": CREATED_BY,
     }
+    if human:
+        shown |= {
+            "index.creation_date_string": date_text(info.created_ms),
+            "index.version.created_string": COMPATIBLE,
+        }
     return shown if as_flat else nested(shown)
+
+
+def date_text(milliseconds: int) -> str:
+    """A moment as OpenSearch spells it.
+
+    >>> date_text(1_500)
+    '1970-01-01T00:00:01.500Z'
+    """
+    seconds, rest = divmod(milliseconds, 1000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{rest:03}Z"
 
 
 def uuid_of(info: IndexInfo) -> str:

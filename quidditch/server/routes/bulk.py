@@ -13,9 +13,9 @@ from quidditch.server.call import Call, Reply
 from quidditch.server.failures import RestError, cause_of, status_of, validation_failed
 from quidditch.server.rendering.writes import bulk_item
 from quidditch.server.resolving import written_index
-from quidditch.server.routes.documents import check_no_metadata
+from quidditch.server.routes.documents import check_no_metadata, found_body
 from quidditch.server.routing import Routes
-from quidditch.server.source_filters import NAMES
+from quidditch.server.source_filters import NAMES, source_of
 
 routes = Routes()
 
@@ -27,7 +27,10 @@ MAX_LINE_BYTES = 100 << 20
 
 _OPS = ("index", "create", "update", "delete")
 _META = frozenset(
-    ["_index", "_id", "routing", "_routing", "if_seq_no", "if_primary_term", "version", "version_type", "_version", "_version_type", "require_alias", "retry_on_conflict", "pipeline", "_source"]
+    (
+        *("_index", "_id", "routing", "_routing", "if_seq_no", "if_primary_term", "version", "version_type"),
+        *("_version", "_version_type", "require_alias", "retry_on_conflict", "pipeline", "_source"),
+    )
 )
 _PASSED = ("_index", "_id", "if_seq_no", "if_primary_term")
 
@@ -76,9 +79,23 @@ class _Bulk:
                 answers.append(self._refused(op, meta, error))
                 continue
             answers.append(None)
+            if op == "update" and isinstance(document, dict):
+                document = {key: value for key, value in document.items() if key != "_source"}
             given += [{op: line}] if op == "delete" else [{op: line}, document]
         results = iter(self._call.database.bulk(given).items if given else ())
-        self.items += [self._item(next(results)) if answer is None else answer for answer in answers]
+        for (op, meta, document), answer in zip(piece, answers, strict=True):
+            item = self._item(next(results)) if answer is None else answer
+            if op == "update" and answer is None:
+                self._add_source(item[op], meta, document)
+            self.items.append(item)
+
+    def _add_source(self, item: dict[str, Any], meta: dict[str, Any], document: Any) -> None:
+        """What an update left of the document, if it was asked for."""
+        asked = meta.get("_source", document.get("_source", False) if isinstance(document, dict) else False)
+        spec = source_of(self._call.parameters, asked)
+        if spec is not False and "error" not in item:
+            found = self._call.database.index(item["_index"]).get(item["_id"])
+            item["get"] = found_body(found, spec)
 
     def _line(self, op: str, meta: dict[str, Any], document: Any) -> dict[str, Any]:
         """The action as the engine takes it, its index made if need be.
@@ -88,8 +105,6 @@ class _Bulk:
         name = meta.get("_index") or self._call.parts.get("index")
         if not isinstance(name, str):
             raise validation_failed("index is missing")
-        if meta.get("version_type", meta.get("_version_type", "internal")) != "internal":
-            raise RestError("version_type: [internal] is in this release")
         if op in ("index", "create") and isinstance(document, dict):
             check_no_metadata(document)
         key = (name, op == "delete")
@@ -100,6 +115,9 @@ class _Bulk:
             raise target
         self.written.add(target)
         line = {name: meta[name] for name in _PASSED if name in meta}
+        kind = meta.get("version_type", meta.get("_version_type", "internal"))
+        if kind != "internal":
+            line |= {"version": meta.get("version", meta.get("_version")), "version_type": kind}
         if isinstance(line.get("_id"), int | float):
             line["_id"] = str(line["_id"])
         return {**line, "_index": target}

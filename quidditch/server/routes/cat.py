@@ -8,11 +8,10 @@ from typing import Any
 from quidditch.interface import IndexInfo
 from quidditch.server.call import Call, Reply
 from quidditch.server.rendering.aliases import matching
-from quidditch.server.rendering.settings import uuid_of
+from quidditch.server.rendering.settings import COMPATIBLE, date_text, uuid_of
 from quidditch.server.rendering.tables import PARAMETERS, Bytes, Column, Table
 from quidditch.server.resolving import OPTIONS, resolve
 from quidditch.server.routes.cluster import health_body, health_of
-from quidditch.server.routes.info import COMPATIBLE
 from quidditch.server.routing import Routes
 from quidditch.server.search_bodies import QUERY_STRING, query_of
 
@@ -58,10 +57,7 @@ def indices(call: Call) -> Reply:
 
 
 def _index_row(call: Call, info: IndexInfo) -> list[Any]:
-    created = (
-        time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(info.created_ms / 1000))
-        + f".{info.created_ms % 1000:03}Z"
-    )
+    created = date_text(info.created_ms)
     row: list[Any] = [
         health_of(info),
         "close" if info.closed else "open",

@@ -6,11 +6,12 @@ from typing import Any
 
 from quidditch.interface import IndexInfo
 from quidditch.server.call import Call, Reply
+from quidditch.server.contexts import LONGEST_S
 from quidditch.server.failures import RestError
-from quidditch.server.rendering.settings import flat, nested, settings_body
+from quidditch.server.parameters import seconds_of
+from quidditch.server.rendering.settings import COMPATIBLE, flat, nested, settings_body
 from quidditch.server.resolving import OPTIONS, resolve
 from quidditch.server.routes.indices import WAITS, broadcast
-from quidditch.server.routes.info import COMPATIBLE
 from quidditch.server.routing import Routes
 
 routes = Routes()
@@ -55,7 +56,8 @@ def health_body(call: Call, infos: list[IndexInfo]) -> dict[str, Any]:
     "/_cluster/health",
     "/_cluster/health/{index}",
     takes=f"expand_wildcards level local {WAITS} wait_for_active_shards wait_for_nodes wait_for_events "
-    "wait_for_no_relocating_shards wait_for_no_initializing_shards wait_for_status return_200_for_cluster_health_timeout",
+    "wait_for_no_relocating_shards wait_for_no_initializing_shards wait_for_status "
+    "return_200_for_cluster_health_timeout",
 )
 def health(call: Call) -> Reply:
     """What is waited for is there or never will be: one that cannot be is answered as timed out at once."""
@@ -77,14 +79,12 @@ def health(call: Call) -> Reply:
 
 def _enough_nodes(wanted: str) -> bool:
     """Whether one node is what `3`, `>=1` or `ge(1)` ask for."""
-    for sign, holds in (
-        (">=", lambda n: n <= 1),
-        ("<=", lambda n: n >= 1),
-        (">", lambda n: n < 1),
-        ("<", lambda n: n > 1),
-    ):
-        if wanted.startswith(sign):
-            return holds(_number(wanted[len(sign) :]))
+    if wanted[:2] in ("ge", "gt", "le", "lt") and wanted.endswith(")"):
+        wanted = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}[wanted[:2]] + wanted[2:].strip("()")
+    if wanted.startswith(">"):
+        return _number(wanted.lstrip(">=")) + (not wanted.startswith(">=")) <= 1
+    if wanted.startswith("<"):
+        return _number(wanted.lstrip("<=")) - (not wanted.startswith("<=")) >= 1
     return not wanted or _number(wanted) == 1
 
 
@@ -136,7 +136,7 @@ def get_settings(call: Call) -> Reply:
 
 @routes("PUT", "/_cluster/settings", takes=f"flat_settings {WAITS}")
 def put_settings(call: Call) -> Reply:
-    """They are kept as long as the server runs, and change nothing: a directory has no cluster to set."""
+    """They are kept as long as the server runs; but for `search.max_keep_alive` they change nothing here."""
     body = call.required()
     if unknown := sorted(body.keys() - {"persistent", "transient"}):
         raise RestError(
@@ -145,7 +145,9 @@ def put_settings(call: Call) -> Reply:
     answer: dict[str, Any] = {"acknowledged": True}
     shape = dict if call.parameters.flag("flat_settings") else nested
     for name, kept in (("persistent", call.state.persistent), ("transient", call.state.transient)):
-        changes = {key: value for key, value in flat(body.get(name) or {}).items()}
+        changes = flat(body.get(name) or {})
+        for key, value in changes.items():
+            _apply(call, key, value)
         with call.state.lock:
             for key, value in changes.items():
                 if value is None:
@@ -154,6 +156,12 @@ def put_settings(call: Call) -> Reply:
                     kept[key] = str(value).lower() if isinstance(value, bool) else str(value)
             answer[name] = shape({key: kept[key] for key in changes if key in kept})
     return Reply(answer)
+
+
+def _apply(call: Call, key: str, value: Any) -> None:
+    """The settings that a server heeds."""
+    if key == "search.max_keep_alive":
+        call.state.contexts.longest_s = LONGEST_S if value is None else seconds_of(value, key)
 
 
 # -------------------------------------------------------------------------------------------------- state
@@ -253,8 +261,8 @@ def cluster_stats(call: Call) -> Reply:
     "/_stats/{metric}",
     "/{index}/_stats",
     "/{index}/_stats/{metric}",
-    takes=f"{OPTIONS} completion_fields fielddata_fields fields forbid_closed_indices groups include_segment_file_sizes "
-    "include_unloaded_segments level types",
+    takes=f"{OPTIONS} completion_fields fielddata_fields fields forbid_closed_indices groups "
+    "include_segment_file_sizes include_unloaded_segments level types",
 )
 def index_stats(call: Call) -> Reply:
     """Documents, bytes and segments; nothing else is counted so far."""

@@ -44,7 +44,7 @@ def _write(call: Call, id: str | None, op: Any) -> Reply:
     if not isinstance(document, dict):
         raise RestError("failed to parse: an object expected as document", 400, "mapper_parsing_exception")
     check_no_metadata(document)
-    condition = _condition(call)
+    condition = _condition(call, creates=op == "create")
     index = written_index(call, call.parts["index"])
     result = index.add(document, id, op=op, **condition)
     return Reply(
@@ -71,7 +71,7 @@ def check_no_metadata(document: dict[str, Any]) -> None:
         )
 
 
-def _condition(call: Call) -> dict[str, int | None]:
+def _condition(call: Call, creates: bool = False) -> dict[str, Any]:
     """The state that a write demands of the document."""
     seq_no = call.parameters.integer("if_seq_no")
     term = call.parameters.integer("if_primary_term")
@@ -83,15 +83,27 @@ def _condition(call: Call) -> dict[str, int | None]:
             else "ifSeqNo is unassigned, but primary term is [1]"
         )
         raise validation_failed(f"{given}: [{lacking}] is missing")
-    kind = call.parameters.text("version_type", "internal")
+    kind = call.parameters.choice(
+        "version_type", ("internal", "external", "external_gt", "external_gte"), "internal"
+    )
     if kind != "internal":
-        raise RestError(f"version_type [{kind}] is not in this release; [internal] is")
+        return _external(call, "external" if kind == "external_gt" else kind, creates)
     if "version" in call.parameters:
         raise validation_failed(
             "internal versioning can not be used for optimistic concurrency control. Please use `if_seq_no` and "
             "`if_primary_term` instead"
         )
     return {"if_seq_no": seq_no, "if_primary_term": term}
+
+
+def _external(call: Call, kind: str, creates: bool) -> dict[str, Any]:
+    """A version that is counted elsewhere."""
+    version = call.parameters.integer("version")
+    if creates:
+        raise validation_failed("create operations only support internal versioning. use index instead")
+    if version is None or version < 0:
+        raise validation_failed(f"illegal version value [{version}] for version type [{kind.upper()}]")
+    return {"version": version, "version_type": kind}
 
 
 def refreshed(call: Call, index: Index) -> bool:
@@ -120,7 +132,7 @@ def update_document(call: Call) -> Reply:
         raise validation_failed("script or doc is missing")
     if body.get("doc_as_upsert") and "doc" not in body:
         raise validation_failed("doc must be specified if doc_as_upsert is enabled")
-    arguments = {
+    arguments: dict[str, Any] = {
         key: body[key] for key in ("upsert", "doc_as_upsert", "detect_noop", "script") if key in body
     }
     condition = _condition(call)
@@ -130,7 +142,7 @@ def update_document(call: Call) -> Reply:
     answer = write_body(index.name, result, refreshed(call, index))
     spec = source_of(call.parameters, body.get("_source", False))
     if spec is not False:
-        answer["get"] = _found(index.get(id), spec)
+        answer["get"] = found_body(index.get(id), spec)
     return Reply(answer, STATUS[result.result])
 
 
@@ -165,10 +177,11 @@ def get_document(call: Call) -> Reply:
     fields = call.parameters.names("stored_fields")
     body = {"_index": index.name, "_id": document.id, "_version": document.version}
     spec = source_of(call.parameters, fields is None or "_source" in fields)
-    return Reply({**body, **_found(document, spec)})
+    return Reply({**body, **found_body(document, spec)})
 
 
-def _found(document: Document, spec: Any) -> dict[str, Any]:
+def found_body(document: Document, spec: Any) -> dict[str, Any]:
+    """What is told of a document that is there, with the part of its source that `spec` chooses."""
     body: dict[str, Any] = {
         "_seq_no": document.seq_no,
         "_primary_term": document.primary_term,
@@ -236,7 +249,7 @@ def mget(call: Call) -> Reply:
 
 
 def _item(call: Call, item: Any, place: int) -> dict[str, Any]:
-    known = ("_id", "_index", "routing", "_routing", "_source", "stored_fields", "version", "version_type")
+    known = ("_id", "_index", "routing", "_source", "stored_fields", "version", "version_type")
     if not isinstance(item, dict):
         raise RestError("docs array element should include an object")
     for key in item:
@@ -269,7 +282,7 @@ def _mget(call: Call, name: str, items: list[dict[str, Any]]) -> list[dict[str, 
             "_index": index.name,
             "_id": document.id,
             "_version": document.version,
-            **_found(document, _item_source(call, item)),
+            **found_body(document, _item_source(call, item)),
         }
         for item, document in zip(items, documents, strict=True)
     ]

@@ -71,7 +71,8 @@ def delete_index(call: Call) -> Reply:
     for part in expression.split(","):
         if part in aliases and not call.parameters.flag("ignore_unavailable"):
             raise RestError(
-                f"The provided expression [{part}] matches an alias, specify the corresponding concrete indices instead."
+                f"The provided expression [{part}] matches an alias, specify the corresponding concrete indices "
+                "instead."
             )
     found = resolve(call, expand="open,closed", closed=True, aliases=False)
     for name in found.indices:
@@ -83,12 +84,13 @@ def delete_index(call: Call) -> Reply:
 def get_index(call: Call) -> Reply:
     found = resolve(call, allow_no_indices=_lenient_for_get(call), closed=True)
     as_flat = call.parameters.flag("flat_settings")
+    human = call.parameters.flag("human")
     return Reply(
         {
             name: {
                 "aliases": aliases_body(found.infos[name]),
                 "mappings": call.database.index(name).mappings,
-                "settings": settings_body(found.infos[name], as_flat=as_flat),
+                "settings": settings_body(found.infos[name], as_flat=as_flat, human=human),
             }
             for name in found.indices
         }

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from quidditch.server.call import Call, Reply
+from quidditch.server.rendering.settings import COMPATIBLE
 from quidditch.server.routing import Routes
 from quidditch.version import __version__
 
 routes = Routes()
-
-COMPATIBLE = "2.11.0"
-"""The version of OpenSearch whose clients and answers this follows."""
 
 
 @routes("GET", "/")

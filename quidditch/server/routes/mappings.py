@@ -87,7 +87,7 @@ def get_settings(call: Call) -> Reply:
     as_flat = call.parameters.flag("flat_settings")
     body: dict[str, Any] = {}
     for name in found.indices:
-        shown = settings_body(found.infos[name], as_flat=True)
+        shown = settings_body(found.infos[name], as_flat=True, human=call.parameters.flag("human"))
         kept = {key: value for key, value in shown.items() if _wanted(key, patterns)}
         if not kept:
             continue

@@ -25,6 +25,9 @@ from quidditch.server.source_filters import NAMES, filtered, source_of
 
 routes = Routes()
 
+MAX_TOKENS = 10_000
+"""Of one `_analyze`, where the index says nothing."""
+
 MAX_MSEARCH = 1_000
 """Searches of one request."""
 
@@ -234,7 +237,7 @@ def count(call: Call) -> Reply:
 def msearch(call: Call) -> Reply:
     """Several searches; one that fails is an answer with its error, and stops no other."""
     started = time.monotonic()
-    lines = [line for line in call.data.split(b"\n")]
+    lines = call.data.split(b"\n")
     pairs = _pairs(lines)
     if not pairs:
         raise validation_failed("no requests added")
@@ -263,7 +266,21 @@ def _pairs(lines: list[bytes]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     return found
 
 
-_HEADER = ["index", "indices", "search_type", "request_cache", "preference", "routing", "allow_no_indices", "ignore_unavailable", "expand_wildcards", "ignore_throttled", "allow_partial_search_results", "ccs_minimize_roundtrips", "cancel_after_time_interval"]
+_HEADER = [
+    "index",
+    "indices",
+    "search_type",
+    "request_cache",
+    "preference",
+    "routing",
+    "allow_no_indices",
+    "ignore_unavailable",
+    "expand_wildcards",
+    "ignore_throttled",
+    "allow_partial_search_results",
+    "ccs_minimize_roundtrips",
+    "cancel_after_time_interval",
+]
 
 
 def _one_of_many(call: Call, header: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
@@ -313,8 +330,8 @@ def validate_query(call: Call) -> Reply:
         if unknown := [key for key in body if key != "query"]:
             raise RestError(f"request does not support [{unknown[0]}]", 400, "parsing_exception")
     except RestError as error:
-        told = {"error": f"{error.answer_type}: {error}"} if explain else {}
-        return Reply({"valid": False, **told})
+        why = {"error": f"{error.answer_type}: {error}"} if explain else {}
+        return Reply({"valid": False, **why})
     query = query_of(call.parameters) or body.get("query")
     told = [_validated(call, name, query) for name in found.indices]
     valid = all(each["valid"] for each in told)
@@ -384,10 +401,39 @@ def analyze(call: Call) -> Reply:
             "analyze: a named [analyzer] or a [field] expected; custom ones are not in this release"
         )
     analysed = _analyzer(call, body)
-    return Reply({"tokens": _positioned([analysed(text) for text in texts])})
+    tokens = _positioned([analysed(text) for text in texts])
+    limit = _most_tokens(call)
+    if len(tokens) > limit:
+        raise RestError(
+            "The number of tokens produced by calling _analyze has exceeded the allowed maximum of "
+            f"[{limit}]. This limit can be set by changing the [index.analyze.max_token_count] index level setting.",
+            500,
+            "illegal_state_exception",
+        )
+    if body.get("explain"):
+        name = body.get("analyzer") or "standard"
+        return Reply({"detail": {"custom_analyzer": False, "analyzer": {"name": name, "tokens": tokens}}})
+    return Reply({"tokens": tokens})
 
 
-_ANALYZE = ["text", "analyzer", "field", "tokenizer", "filter", "char_filter", "normalizer", "explain", "attributes"]
+def _most_tokens(call: Call) -> int:
+    """How many tokens one request may ask for."""
+    name = call.parts.get("index") or call.parameters.text("index")
+    settings = one_index(call, name).settings if name else {}
+    return int(settings.get("analyze.max_token_count", MAX_TOKENS))
+
+
+_ANALYZE = [
+    "text",
+    "analyzer",
+    "field",
+    "tokenizer",
+    "filter",
+    "char_filter",
+    "normalizer",
+    "explain",
+    "attributes",
+]
 
 
 def _analyzer(call: Call, body: dict[str, Any]) -> Callable[[str], list[dict[str, Any]]]:
@@ -405,18 +451,15 @@ def _positioned(texts: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
     tokens: list[dict[str, Any]] = []
     place, offset = 0, 0
     for text in texts:
-        for token in text:
-            tokens.append(
-                {
-                    **token,
-                    "start_offset": token["start_offset"] + offset,
-                    "end_offset": token["end_offset"] + offset,
-                    "position": token["position"] + place,
-                }
-            )
+        tokens += [_moved(token, place, offset) for token in text]
         if text:
             place, offset = tokens[-1]["position"] + 101, tokens[-1]["end_offset"] + 1
     return tokens
+
+
+def _moved(token: dict[str, Any], places: int, characters: int) -> dict[str, Any]:
+    start, end = token["start_offset"] + characters, token["end_offset"] + characters
+    return {**token, "start_offset": start, "end_offset": end, "position": token["position"] + places}
 
 
 # -------------------------------------------------------------------------------------- field capabilities
