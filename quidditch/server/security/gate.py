@@ -7,6 +7,7 @@ import hmac
 import math
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
@@ -31,29 +32,36 @@ MOST_ATTEMPTS = 64
 _HEADERS = {"x-content-type-options": "nosniff", "cross-origin-resource-policy": "same-origin"}
 """On every answer: it is no script, style or page, whatever its bytes look like, and not for other origins."""
 
-Sleep = Callable[[float], Awaitable[None]]
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may come in.
+
+    accounts:  None for a server without any, which is open to all of this machine
+    origins:   what the server may be called
+    closed:    nobody comes in as long as there are no accounts, because others than this machine reach the server
+    """
+
+    accounts: LiveAccounts | None = None
+    origins: Origins = field(default_factory=Origins)
+    closed: bool = False
+
+
+OPEN = Access()
 
 
 class Gate:
-    """The application, for those who may come in; `scope[CALLER]` says who that is.
-
-    accounts:  None for a server that has none and is open to all of this machine
-    """
+    """The application, for those who may come in; `scope[CALLER]` says who that is."""
 
     def __init__(
         self,
         application: ASGIApp,
-        accounts: LiveAccounts | None = None,
-        origins: Origins | None = None,
+        access: Access = OPEN,
         *,
-        must_have_accounts: bool = False,
         throttle: Throttle | None = None,
-        sleep: Sleep = asyncio.sleep,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._application = application
-        self._accounts = accounts
-        self._origins = origins or Origins()
-        self._must_have_accounts = must_have_accounts
+        self._access = access
         self._passwords = Passwords()
         self._throttle = throttle or Throttle()
         self._sleep = sleep
@@ -65,7 +73,7 @@ class Gate:
         headers = Headers(scope=scope)
         guarded = _with_headers(send)
         try:
-            self._origins.check(scope["method"], headers)
+            self._access.origins.check(scope["method"], headers)
             scope[CALLER] = await self._caller(headers, (scope.get("client") or ("",))[0])
         except RestError as error:
             await _refusal(scope, error)(scope, receive, guarded)
@@ -74,9 +82,9 @@ class Gate:
 
     async def _caller(self, headers: Mapping[str, str], address: str) -> Caller:
         """raises: RestError   401; 429 for who has failed too often"""
-        accounts = self._accounts.now() if self._accounts else None
+        accounts = self._access.accounts.now() if self._access.accounts else None
         if accounts is None:
-            if self._must_have_accounts:
+            if self._access.closed:
                 raise _unknown("this server has no accounts yet: quidditch users add")
             return ANYONE
         given = headers.get("authorization")
