@@ -56,8 +56,8 @@ def password_fits(hashed: str | None, password: str) -> bool:
 
 
 def make_key() -> tuple[str, str]:
-    """The id and the secret of a new API key: 72 and 256 random bits."""
-    return secrets.token_urlsafe(9), secrets.token_urlsafe(32)
+    """The id and the secret of a new API key: 64 and 256 random bits."""
+    return secrets.token_hex(8), secrets.token_urlsafe(32)
 
 
 def hash_key(secret: str) -> str:
