@@ -9,6 +9,9 @@ import typer
 
 import quidditch
 
+from . import render
+from .opening import AsJson
+
 
 def serve(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The directory; made if it is not there.")],
@@ -20,7 +23,9 @@ def serve(
             help="The address to listen at. One that others reach needs accounts, and TLS or --insecure.",
         ),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", metavar="PORT", min=1, max=65535)] = 9200,
+    port: Annotated[
+        int, typer.Option("--port", metavar="PORT", min=1, max=65535, help="Where to listen.")
+    ] = 9200,
     tls_cert: Annotated[
         Path | None, typer.Option("--tls-cert", metavar="FILE", help="The certificate, in PEM: serve HTTPS.")
     ] = None,
@@ -35,6 +40,7 @@ def serve(
         list[str] | None,
         typer.Option("--allow-host", metavar="NAME", help="A further name by which clients reach the server."),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Answer OpenSearch's REST API over a directory, until Ctrl-C or SIGTERM.
 
@@ -53,5 +59,9 @@ def serve(
         directory, host, tls_cert=tls_cert, tls_key=tls_key, insecure=insecure, names=allow_host or ()
     )
     with quidditch.connect(directory) as database:
-        typer.echo(f"quidditch: {directory} at {exposure.scheme}://{host}:{port}", err=True)
+        url = f"{exposure.scheme}://{host}:{port}"
+        if as_json:
+            render.print_json({"url": url, "directory": str(directory)})
+        else:
+            typer.echo(f"quidditch: {directory} at {url}", err=True)
         run(database, exposure, port)

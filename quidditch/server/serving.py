@@ -35,6 +35,7 @@ def serve(database: Database, exposure: Exposure | None = None, port: int = 9200
         log_level="warning",
         server_header=False,
         date_header=False,
+        timeout_keep_alive=75,
         timeout_graceful_shutdown=30,
     )
     _Server(config).run()

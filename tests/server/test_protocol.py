@@ -94,3 +94,31 @@ def test_filter_path(expression: str, left: object) -> None:
 def test_an_encoded_slash_belongs_to_the_id(server: Server) -> None:
     assert server("PUT", "/books/_doc/a%2Fb", {"x": 1}).json()["_id"] == "a/b"
     assert server("GET", "/books/_doc/a%2Fb").json()["_source"] == {"x": 1}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": "evil.example"},
+        {"host": "127.0.0.1.evil.example:9200"},
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"origin": "http://[broken"},
+    ],
+)
+def test_a_page_of_the_web_is_refused(server: Server, headers: dict[str, str]) -> None:
+    assert server("GET", "/", headers=headers).status_code == 403
+    assert server("PUT", "/books/_doc/1", {"x": 1}, headers=headers).status_code == 403
+    assert server.database.indices() == []
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:9200", "127.0.0.1:1", "[::1]:9200"])
+def test_the_names_of_this_machine_are_taken(server: Server, host: str) -> None:
+    assert server("GET", "/", headers={"host": host, "origin": f"http://{host}"}).status_code == 200
+
+
+def test_a_small_body_does_not_unpack_without_bound(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quidditch.server.app.MAX_BODY_BYTES", 1 << 20)
+    bomb = gzip.compress(b" " * (8 << 20))
+    refused = server("PUT", "/books/_doc/1", content=bomb, headers={"content-encoding": "gzip"})
+    assert refused.status_code == 413
