@@ -65,7 +65,7 @@ def shown(response: Any) -> list[str]:
 
 
 def path_of(route: Route, index: str) -> str:
-    parts = {"index": index, "id": "1", "name": "x", "metric": "docs", "fields": "*", "scroll_id": "x"}
+    parts = {"index": index, "id": "1", "name": "x", "metric": "_all", "fields": "*", "scroll_id": "x"}
     parts |= {"node_id": "x", "task_id": "x:1"}
     path = route.template + ("?keep_alive=1m" if "point_in_time" in route.template else "")
     for name, value in parts.items():
