@@ -17,9 +17,16 @@ def nested(levels: int) -> bytes:
 @pytest.mark.parametrize("levels", [wire.MAX_DEPTH + 1, 10_000, 300_000])
 @pytest.mark.parametrize(
     ("path", "line"),
-    [("/books/_doc/1", b""), ("/books", b""), ("/books/_search", b""), ("/_bulk", b'{"index": {"_index": "books"}}\n')],
+    [
+        ("/books/_doc/1", b""),
+        ("/books", b""),
+        ("/books/_search", b""),
+        ("/_bulk", b'{"index": {"_index": "books"}}\n'),
+    ],
 )
-def test_a_body_that_is_nested_too_deeply_is_refused(server: Server, levels: int, path: str, line: bytes) -> None:
+def test_a_body_that_is_nested_too_deeply_is_refused(
+    server: Server, levels: int, path: str, line: bytes
+) -> None:
     method = "PUT" if path == "/books" else "POST"
     refused = server(method, path, content=line + nested(levels) + b"\n")
     assert refused.status_code == 400

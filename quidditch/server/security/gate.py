@@ -32,6 +32,7 @@ MOST_ATTEMPTS = 64
 _HEADERS = {"x-content-type-options": "nosniff", "cross-origin-resource-policy": "same-origin"}
 """On every answer: it is no script, style or page, whatever its bytes look like, and not for other origins."""
 
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """Who may come in.
@@ -146,7 +147,7 @@ class Passwords:
     async def once(
         self, name: str, hashed: str | None, password: str, wait: Callable[[], Awaitable[None]]
     ) -> bool:
-        """Whether the password fits, after the wait that the attempt has earned; equal ones at once are one attempt."""
+        """Whether the password fits, after the wait that the attempt has earned; equal ones at once are one."""
         digest = self._digest(name, password)
         task = self._running.get(digest)
         if task is None:
