@@ -10,6 +10,7 @@ The branches say who can act:
         IndexNotFound          also a KeyError
         IndexExists
         IndexClosed
+        IndexBlocked
         DocumentNotFound       also a KeyError
         VersionConflict
         LimitExceeded
@@ -84,6 +85,13 @@ class IndexClosed(RequestError):
     """The index was closed, and takes no reads and writes until it is opened."""
 
     type = "index_closed_exception"
+
+
+class IndexBlocked(RequestError):
+    """A setting of the index, `blocks.write` or `blocks.read_only`, refuses writes."""
+
+    status = 403
+    type = "cluster_block_exception"
 
 
 class DocumentNotFound(RequestError, KeyError):

@@ -7,7 +7,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from quidditch.bulk import Action, parse_actions
-from quidditch.errors import DocumentError, IndexNotFound, QuidditchError, RequestError, StorageError
+from quidditch.errors import (
+    DocumentError,
+    IndexBlocked,
+    IndexNotFound,
+    QuidditchError,
+    RequestError,
+    StorageError,
+)
 from quidditch.index.document import encode_source
 from quidditch.index.operations import Applied, Operation, check_id, check_version, without_id
 from quidditch.interface import BulkItem, BulkResult
@@ -123,8 +130,8 @@ class BulkWriter:
             return []
         try:
             results = self._writer.apply(self._operations)
-        except IndexNotFound as error:
-            # Deleted meanwhile: an error of these items, as it would have been from the start.
+        except (IndexNotFound, IndexBlocked) as error:
+            # Deleted or blocked meanwhile: an error of these items, as it would have been from the start.
             results = [error] * len(self._operations)
         items = [
             self._item(position, action, result)

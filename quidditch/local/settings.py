@@ -36,7 +36,18 @@ KEPT = (
 )
 """Settings of OpenSearch that tune what a directory does not have: they are kept, and shown by a server."""
 
-NAMES = ("number_of_shards", "number_of_replicas", "refresh_interval", "durability", "sync_interval", *KEPT)
+BLOCKS = ("blocks.write", "blocks.read_only")
+"""Settings that refuse writes to an index, or changes of any kind."""
+
+NAMES = (
+    "number_of_shards",
+    "number_of_replicas",
+    "refresh_interval",
+    "durability",
+    "sync_interval",
+    *BLOCKS,
+    *KEPT,
+)
 
 FIXED = ("number_of_shards", "durability", "sync_interval")
 """Settings that an index has from its beginning."""
@@ -74,6 +85,8 @@ def check_settings(settings: dict[str, Json] | None) -> dict[str, Json]:
             raise RequestError(f'settings: durability: "request" or "async" expected, not {value!r}')
         if name == "sync_interval":
             seconds_of(value)
+        if name in BLOCKS and value not in (True, False, "true", "false"):
+            raise RequestError(f"settings: {name}: true or false expected, not {value!r}")
     return flat
 
 
@@ -90,6 +103,11 @@ def changed_settings(
             raise RequestError(f"settings: {name}: cannot be changed once an index is there, to {value!r}")
     after = {**changes, **before} if preserve else {**before, **changes}
     return {name: value for name, value in after.items() if value is not None}
+
+
+def block_of(settings: Mapping[str, Json]) -> str | None:
+    """The name of the setting that refuses writes, if one does."""
+    return next((name for name in BLOCKS if settings.get(name) in (True, "true")), None)
 
 
 def _flat(settings: dict[Any, Json]) -> Iterator[tuple[str, Json]]:

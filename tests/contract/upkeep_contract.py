@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from quidditch import (
+    IndexBlocked,
     IndexClosed,
     IndexExists,
     IndexNotFound,
@@ -128,6 +129,20 @@ class UpkeepContract:
         for refused in ({"refresh": "1s"}, {"durability": "async"}):
             with pytest.raises(RequestError, match=next(iter(refused))):
                 books.put_settings(refused)
+
+    @pytest.mark.parametrize("block", ["blocks.write", "blocks.read_only"])
+    def test_a_block_refuses_writes_until_it_is_taken_back(self, books: Index, block: str) -> None:
+        books.put_settings({"index": {block: True}})
+        for refused in (lambda: books.add({}), lambda: books.delete("1"), lambda: books.add_many([{}])):
+            with pytest.raises(IndexBlocked, match=block):
+                refused()
+        assert [item.status for item in books.bulk([{"delete": {"_id": "1"}}]).items] == [403]
+        assert books.count() == 10
+        books.put_settings({block: None})
+        books.delete("1")
+        assert books.count() == 9
+        with pytest.raises(RequestError, match="true or false"):
+            books.put_settings({block: "maybe"})
 
     # --------------------------------------------------------------------------------------------- versions
 

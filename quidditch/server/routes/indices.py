@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from quidditch.errors import IndexExists
+from quidditch.errors import IndexBlocked, IndexExists
 from quidditch.server.call import ACKNOWLEDGED, Call, Reply
 from quidditch.server.failures import RestError, validation_failed
 from quidditch.server.rendering.aliases import aliases_body
@@ -26,6 +26,11 @@ def create_index(call: Call) -> Reply:
     for key in body:
         if key not in _BODY:
             raise RestError(f"unknown key [{key}] for create index", 400, "parse_exception")
+    if "_doc" in (body.get("mappings") or {}):
+        raise RestError(
+            "The mapping definition cannot be nested under a type [_doc] unless include_type_name "
+            "is set to true."
+        )
     settings = for_engine(body.get("settings") or {})
     try:
         call.database.create_index(name, body.get("mappings") or None, settings)
@@ -75,6 +80,9 @@ def delete_index(call: Call) -> Reply:
                 "instead."
             )
     found = resolve(call, expand="open,closed", closed=True, aliases=False)
+    for name in found.indices:
+        if found.infos[name].settings.get("blocks.read_only") in (True, "true"):
+            raise IndexBlocked(f"index [{name}] blocked by: [FORBIDDEN/5/index read-only (api)];")
     for name in found.indices:
         call.database.delete_index(name)
     return ACKNOWLEDGED
