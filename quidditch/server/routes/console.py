@@ -47,7 +47,7 @@ HEADERS = {
 }
 
 
-@routes("GET", "/_console", "/_console/{file}")
+@routes("GET", "/_console", "/_console/{file}", needs="nothing")
 def console(call: Call) -> Reply:
     name = call.parts.get("file", PAGE)
     data = _files().get(name)
