@@ -149,8 +149,11 @@ class Page:
             self.dialogs.append(parameters["message"])
         elif event == "Runtime.exceptionThrown":
             self.problems.append(json.dumps(parameters["exceptionDetails"]))
-        elif event == "Log.entryAdded" and parameters["entry"]["level"] == "error":
-            self.problems.append(parameters["entry"]["text"])
+        elif event == "Log.entryAdded":
+            entry = parameters["entry"]
+            # An answer with the status of an error is the page's to tell of.
+            if entry["level"] == "error" and entry["source"] != "network":
+                self.problems.append(entry["text"])
 
     def go(self, url: str) -> None:
         self.command("Page.navigate", {"url": url})

@@ -18,7 +18,9 @@ export async function send(method, path, body, { signal, type = "application/jso
   const started = performance.now();
   const headers = { accept: "application/json" };
   if (body !== undefined) headers["content-type"] = type;
-  const response = await fetch(path, { method, body, headers, signal, redirect: "error" });
+  // From the origin, for the page's own address may hold a name and a password, and `fetch` takes none that does.
+  const url = new URL(path, location.origin);
+  const response = await fetch(url, { method, body, headers, signal, redirect: "error" });
   const text = await response.text();
   return { status: response.status, ok: response.ok, text, ms: performance.now() - started };
 }
@@ -45,6 +47,17 @@ export const indexPath = (index) => named(index);
 /** One record an index: {index, health, status, "docs.count", …}, numbers as strings. */
 export const listIndices = () =>
   ask("GET", "/_cat/indices?format=json&bytes=b&s=index&expand_wildcards=open,closed");
+
+/** The counters of the server by name and labels, as Prometheus reads them; null where it shows none. */
+export async function counters() {
+  const { ok, text } = await send("GET", "/_metrics");
+  if (!ok) return null;
+  const lines = text.split("\n").filter((line) => line && !line.startsWith("#"));
+  return lines.map((line) => {
+    const place = line.lastIndexOf(" ");
+    return [line.slice(0, place), Number(line.slice(place + 1))];
+  });
+}
 
 /** What went wrong, in words for a reader. */
 export function words(error) {

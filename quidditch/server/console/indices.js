@@ -1,6 +1,6 @@
 // The indices view: what there is, how large it is, and what happens at the moment.
 
-import { ask, indexPath, listIndices, send, words } from "./api.js";
+import { Refused, ask, counters, indexPath, listIndices, send, words } from "./api.js";
 import { byId, element, size, tell, whole } from "./dom.js";
 import { showJson } from "./json.js";
 import { Rates } from "./rates.js";
@@ -9,6 +9,7 @@ const EVERY_MS = 2000;
 const rows = byId("index-rows");
 const detail = byId("index-detail");
 const rates = new Rates(byId("tiles"));
+let isCounting = true;
 let timer = 0;
 let listeners = [];
 let last = "";
@@ -44,16 +45,21 @@ async function describe(name) {
 /** Ask for the list and the counters, now and again in a while; not while nobody looks. */
 async function poll() {
   clearTimeout(timer);
+  let again = true;
   try {
-    const [list, stats] = await Promise.all([listIndices(), ask("GET", "/_stats?level=cluster")]);
-    rates.take(stats._all.total, performance.now());
+    const counting = isCounting ? counters() : null;
+    const [list, stats, counted] = await Promise.all([listIndices(), ask("GET", "/_stats?level=cluster"), counting]);
+    isCounting = counted !== null;
+    rates.take(stats._all.total, counted, performance.now());
     draw(list);
     tell(byId("indices-problem"), null);
   } catch (error) {
     tell(byId("indices-problem"), words(error));
+    // Whoever may not see it, or has not said who he is, is not asked for his password every two seconds.
+    again = !(error instanceof Refused);
   }
   clearTimeout(timer);
-  if (!document.hidden) timer = setTimeout(poll, EVERY_MS);
+  if (again && !document.hidden) timer = setTimeout(poll, EVERY_MS);
 }
 
 function draw(list) {

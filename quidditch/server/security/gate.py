@@ -24,7 +24,8 @@ from quidditch.server.security.throttle import LONGEST_DELAY_S, Throttle
 CALLER = "quidditch.caller"
 """The key of the scope that holds the `Caller`."""
 
-CHALLENGE = 'Basic realm="quidditch", charset="UTF-8", ApiKey'
+CHALLENGES = ('Basic realm="quidditch", charset="UTF-8"', "ApiKey")
+"""A header each: browsers take a line with two for one that they do not understand, and ask nobody for a password."""
 
 MOST_ATTEMPTS = 64
 """Passwords that wait to be looked at, or to be looked at again; further ones are refused at once."""
@@ -179,7 +180,7 @@ class Passwords:
 
 
 def _unknown(reason: str) -> RestError:
-    return RestError(reason, 401, "security_exception", headers={"WWW-Authenticate": CHALLENGE})
+    return RestError(reason, 401, "security_exception", headers={"WWW-Authenticate": CHALLENGES[0]})
 
 
 def _too_many(seconds: float) -> RestError:
@@ -190,7 +191,11 @@ def _too_many(seconds: float) -> RestError:
 def _refusal(scope: Scope, error: RestError) -> Response:
     data = wire.encode(error_body(error))
     headers = {**error.headers, "content-length": str(len(data)), "content-type": wire.JSON_TYPE}
-    return Response(b"" if scope["method"] == "HEAD" else data, status_of(error), headers)
+    response = Response(b"" if scope["method"] == "HEAD" else data, status_of(error), headers)
+    if "WWW-Authenticate" in error.headers:
+        for challenge in CHALLENGES[1:]:
+            response.headers.append("WWW-Authenticate", challenge)
+    return response
 
 
 def _with_headers(send: Send) -> Send:
