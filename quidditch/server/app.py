@@ -22,10 +22,12 @@ from quidditch.server import wire
 from quidditch.server.call import Call, Reply
 from quidditch.server.failures import RestError, error_body, status_of
 from quidditch.server.filtering import filter_body
-from quidditch.server.guarding import check_origin
 from quidditch.server.parameters import Parameters
 from quidditch.server.routes import GROUPS
 from quidditch.server.routing import Found, RouteTable
+from quidditch.server.security.gate import CALLER, OPEN, Access, Gate
+from quidditch.server.security.grants import ANYONE, Caller, Level
+from quidditch.server.security.guarding import guarded
 from quidditch.server.state import State
 
 THREADS = 16
@@ -39,10 +41,12 @@ GZIP_FROM_BYTES = 1 << 10
 log = logging.getLogger("quidditch.server")
 
 
-def create_app(database: Database, state: State | None = None, *, threads: int = THREADS) -> ASGIApp:
-    """The application over a database, which stays the caller's to close."""
+def create_app(
+    database: Database, state: State | None = None, *, threads: int = THREADS, access: Access = OPEN
+) -> ASGIApp:
+    """The application over a database, which stays the caller's to close; `access` says who may come in."""
     endpoint = _Endpoint(database, state or State(), threads)
-    return GZipMiddleware(endpoint, minimum_size=GZIP_FROM_BYTES, compresslevel=1)
+    return Gate(GZipMiddleware(endpoint, minimum_size=GZIP_FROM_BYTES, compresslevel=1), access)
 
 
 class _Endpoint:
@@ -75,15 +79,16 @@ class _Endpoint:
             return _refused(request, parameters, error)
 
     async def _run(self, request: Request, path: str, parameters: Parameters) -> Reply:
-        check_origin(request.headers.get("host"), request.headers.get("origin"))
         found = self._table.find(request.method, path)
         route = found.route
         if route is None:
             return _no_route(request, path, found)
+        caller: Caller = request.scope.get(CALLER, ANYONE)
+        caller.check(route.needs)
         parameters.check(path, route.takes)
         chunks = _unpacked(request)
         call = Call(
-            self._database,
+            guarded(self._database, caller, Level.READ if route.needs.cluster else route.needs.level),
             self._state,
             request.method,
             path,
@@ -92,8 +97,9 @@ class _Endpoint:
             data=b"" if route.streamed else await _whole(chunks),
             chunks=_from_thread(chunks) if route.streamed else iter(()),
             accept=request.headers.get("accept", ""),
+            caller=caller,
         )
-        if call.data or route.streamed:
+        if call.data or route.streamed or _says_more(request):
             wire.check_content_type(request.headers.get("content-type"))
         if self._limiter is None:
             self._limiter = anyio.CapacityLimiter(self._threads)
@@ -101,6 +107,13 @@ class _Endpoint:
 
 
 # -------------------------------------------------------------------------------------------------- requests
+
+
+def _says_more(request: Request) -> bool:
+    """Whether a request that changes something says so otherwise than by its path: with the type of a body, which a
+    form of a web page has even when it is empty, or with the parameter that stands for a body."""
+    changes = request.method not in ("GET", "HEAD")
+    return changes and ("content-type" in request.headers or "source" in request.query_params)
 
 
 async def _unpacked(request: Request) -> AsyncIterator[bytes]:
@@ -190,7 +203,8 @@ def _refused(request: Request, parameters: Parameters, error: Exception) -> Resp
         log.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
     body = error_body(error, "error_trace" in parameters)
     pretty = parameters.text("pretty", "false") in ("", "true")
-    return _response(request, wire.encode(body, pretty), status, wire.JSON_TYPE, {})
+    headers = error.headers if isinstance(error, RestError) else {}
+    return _response(request, wire.encode(body, pretty), status, wire.JSON_TYPE, headers)
 
 
 def _response(

@@ -10,6 +10,8 @@ from quidditch.interface import Database
 from quidditch.server import wire
 from quidditch.server.failures import RestError
 from quidditch.server.parameters import Parameters
+from quidditch.server.security.grants import ANYONE, Caller
+from quidditch.server.security.owned import OwnedContexts
 from quidditch.server.state import State
 
 
@@ -17,9 +19,10 @@ from quidditch.server.state import State
 class Call:
     """One request: where it goes, what it says, and the database it is about.
 
-    path:    as it was sent, without the query string
-    parts:   of the path, by the names of the route's template
-    data:    the body; empty for a streamed route, which reads `chunks`
+    database:  with the indices that the caller may use on this route, and no others
+    path:      as it was sent, without the query string
+    parts:     of the path, by the names of the route's template
+    data:      the body; empty for a streamed route, which reads `chunks`
     """
 
     database: Database
@@ -31,6 +34,12 @@ class Call:
     data: bytes = b""
     chunks: Iterator[bytes] = field(default_factory=lambda: iter(()))
     accept: str = ""
+    caller: Caller = ANYONE
+
+    @property
+    def contexts(self) -> OwnedContexts:
+        """The caller's scrolls and points in time."""
+        return OwnedContexts(self.state.contexts, self.caller)
 
     def json(self) -> Any:
         """The body as JSON; None without one. The parameter `source` stands for a body."""

@@ -10,25 +10,25 @@ import uvicorn
 
 from quidditch.interface import Database
 from quidditch.server.app import create_app
-from quidditch.server.failures import RestError
-from quidditch.server.guarding import LOOPBACK
+from quidditch.server.security.exposure import Exposure
 from quidditch.server.state import State
 
 
-def serve(database: Database, host: str = "127.0.0.1", port: int = 9200) -> None:
+def serve(database: Database, exposure: Exposure | None = None, port: int = 9200) -> None:
     """Answer requests until SIGTERM or SIGINT; requests that run then end as they would have.
 
-    raises: RestError   a host that others than this machine reach: that needs TLS and users first
+    exposure:  the address, and who may come in; this machine alone, and all of it, if not given
     """
-    if host not in LOOPBACK:
-        raise RestError(
-            f"serve: host [{host}] is reached from elsewhere; {', '.join(sorted(LOOPBACK))} in this release"
-        )
-    state = State(http_address=f"{host}:{port}")
+    exposure = exposure or Exposure()
+    state = State(http_address=f"{exposure.host}:{port}")
     config = uvicorn.Config(
-        create_app(database, state),
-        host=host,
+        create_app(database, state, access=exposure.access),
+        host=exposure.host,
         port=port,
+        ssl_certfile=exposure.tls_cert,
+        ssl_keyfile=exposure.tls_key,
+        # Whose address counts is who connects: X-Forwarded-For is a word that anybody can say.
+        proxy_headers=False,
         loop="uvloop",
         http="httptools",
         lifespan="off",

@@ -17,7 +17,7 @@ from quidditch.server.routes.documents import check_no_metadata, found_body
 from quidditch.server.routing import Routes
 from quidditch.server.source_filters import NAMES, source_of
 
-routes = Routes()
+routes = Routes(changes="write")
 
 PIECE_ACTIONS = 1_000
 PIECE_BYTES = 8 << 20

@@ -14,7 +14,7 @@ from quidditch.server.resolving import OPTIONS, resolve
 from quidditch.server.routes.indices import WAITS, broadcast
 from quidditch.server.routing import Routes
 
-routes = Routes()
+routes = Routes(reads="cluster read", changes="cluster admin")
 
 _ORDER = ("green", "yellow", "red")
 
@@ -280,6 +280,7 @@ def cluster_stats(call: Call) -> Reply:
     "/{index}/_stats/{metric}",
     takes=f"{OPTIONS} completion_fields fielddata_fields fields forbid_closed_indices groups "
     "include_segment_file_sizes include_unloaded_segments level types",
+    needs="read",
 )
 def index_stats(call: Call) -> Reply:
     """Documents, bytes and segments; nothing else is counted so far."""
