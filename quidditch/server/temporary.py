@@ -7,43 +7,31 @@ started it, however that one ends.
 from __future__ import annotations
 
 import os
-import socket
+import signal
 import sys
+import tempfile
 import threading
+from functools import partial
+from pathlib import Path
 
-import uvicorn
-
-from quidditch.local import connect
-from quidditch.server.app import create_app
-from quidditch.server.state import State
+from quidditch.server.runtime.limits import Limits
+from quidditch.server.serving import Serving, serve_directory
 
 
 def main() -> None:
-    with socket.create_server(("127.0.0.1", 0), backlog=512) as listener, connect(":memory:") as database:
-        address = f"127.0.0.1:{listener.getsockname()[1]}"
-        config = uvicorn.Config(
-            create_app(database, State(http_address=address)),
-            loop="uvloop",
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            log_level="warning",
-            server_header=False,
-            date_header=False,
-            timeout_graceful_shutdown=1,
-        )
-        server = uvicorn.Server(config)
-        threading.Thread(target=_end_with_the_input, args=(server,), daemon=True).start()
-        # The socket listens: whoever connects from here on is answered, if a moment later.
-        print(f"http://{address}", flush=True)
-        server.run(sockets=[listener])
+    # Until the server listens for it, too, this removes the directory.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
+    threading.Thread(target=_end_with_the_input, daemon=True).start()
+    serving = Serving(port=0, limits=Limits(drain_s=1))
+    with tempfile.TemporaryDirectory(prefix="quidditch-") as directory:
+        serve_directory(Path(directory), serving, ready=partial(print, flush=True))
 
 
-def _end_with_the_input(server: uvicorn.Server) -> None:
+def _end_with_the_input() -> None:
     """Not through `sys.stdin`: a thread that reads from it hinders the interpreter's end."""
     while os.read(sys.stdin.fileno(), 1 << 10):
         pass
-    server.should_exit = True
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -199,6 +200,27 @@ def test_indices_are_listed_with_their_sizes_and_follow_what_is_written(page: Pa
     page.click("#index-search")
     page.wait("document.querySelector('#hits .title')?.innerText === 'Lynch'")
     assert page.problems == []
+
+
+def test_what_happens_at_the_moment_is_counted(page: Page, url: str) -> None:
+    def tile(name: str) -> str:
+        return f"[...document.querySelectorAll('.tile')].find(tile => tile.innerText.startsWith({name!r}))"
+
+    page.go(f"{url}/_console#/indices")
+    page.wait(f"{tile('Searches')} && {tile('Documents written')}")
+    for number in range(100):
+        load(url, "busy", {str(number): {"n": number}})
+        assert httpx.get(f"{url}/busy/_search", trust_env=False).status_code == 200
+        if page.run(
+            f"[{tile('Searches')}, {tile('Documents written')}].every(each => /\\n[1-9]/.test(each.innerText))"
+        ):
+            break
+        time.sleep(0.1)
+    else:
+        raise AssertionError(page.text("#tiles"))
+    assert page.run(
+        "[...document.querySelectorAll('polyline')].every(line => line.getAttribute('points').includes(' '))"
+    )
 
 
 # ---------------------------------------------------------------------------------------------------- looks

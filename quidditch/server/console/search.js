@@ -76,7 +76,7 @@ async function search({ from = 0, remember = true } = {}) {
     if (error.name === "AbortError") return;
     byId("search-status").textContent = "";
     tell(byId("search-problem"), words(error));
-    list.replaceChildren();
+    if (!from) list.replaceChildren();
     list.setAttribute("aria-busy", "false");
     more.hidden = true;
   }

@@ -13,6 +13,7 @@ from quidditch.server.routes import (
     indices,
     info,
     mappings,
+    metrics,
     search,
 )
 from quidditch.server.routing import Routes
@@ -29,4 +30,5 @@ GROUPS: tuple[Routes, ...] = (
     cluster.routes,
     cat.routes,
     console.routes,
+    metrics.routes,
 )
