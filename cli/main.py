@@ -11,7 +11,19 @@ from typer.core import TyperGroup
 
 from quidditch.version import __version__
 
-from . import admin, bench, demo, documents, indexing, render, safekeeping, searching, serving, torture
+from . import (
+    accounts,
+    admin,
+    bench,
+    demo,
+    documents,
+    indexing,
+    render,
+    safekeeping,
+    searching,
+    serving,
+    torture,
+)
 from .failures import EPILOG, INTERRUPTED, OUTPUT_CLOSED, Failure, describe
 from .opening import AS_JSON
 
@@ -109,6 +121,9 @@ for command in (
     admin.version,
 ):
     app.command(epilog=EPILOG, no_args_is_help=command not in (demo.demo, admin.version))(command)
+
+for group in (accounts.users, accounts.keys, accounts.roles):
+    app.add_typer(group)
 
 
 def run() -> None:

@@ -8,10 +8,12 @@ from quidditch.server.routes import (
     by_query,
     cat,
     cluster,
+    console,
     documents,
     indices,
     info,
     mappings,
+    metrics,
     search,
 )
 from quidditch.server.routing import Routes
@@ -27,4 +29,6 @@ GROUPS: tuple[Routes, ...] = (
     search.routes,
     cluster.routes,
     cat.routes,
+    console.routes,
+    metrics.routes,
 )
