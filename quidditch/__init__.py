@@ -155,7 +155,9 @@ def _connect_server(url: str, given: dict[str, Any]) -> RemoteDatabase:
     except ImportError as error:
         if error.name not in ("httpx", "anyio"):
             raise
-        raise MissingLibrary("a server is reached by httpx, which is not installed: pip install 'quidditch[client]'") from error
+        raise MissingLibrary(
+            "a server is reached by httpx, which is not installed: pip install 'quidditch[client]'"
+        ) from error
     return open_server(url, **given)
 
 

@@ -1,12 +1,12 @@
 """Databases of a server, over HTTP. Loaded by the first connection to one.
 
-    options.py        where the server is and how it is reached
-    exchange.py       `Request`, `Answer`, and `Flow`: what a method asks and how it reads, apart from who carries it
-    encoding.py, clauses.py, results.py   records and queries to JSON and back
-    failures.py       errors on the wire to exceptions; retrying.py what is sent again, and when
-    documents.py, searching.py, managing.py, loading.py   the flows of an index; database_flows.py of a database
-    carriers.py       over blocking connections and over asynchronous ones
-    blocking.py       `RemoteDatabase`, `RemoteIndex`: the flows as methods
+options.py        where the server is and how it is reached
+exchange.py       `Request`, `Answer`, and `Flow`: what a method asks and how it reads, apart from who carries it
+encoding.py, clauses.py, results.py   records and queries to JSON and back
+failures.py       errors on the wire to exceptions; retrying.py what is sent again, and when
+documents.py, searching.py, managing.py, loading.py   the flows of an index; database_flows.py of a database
+carriers.py       over blocking connections and over asynchronous ones
+blocking.py       `RemoteDatabase`, `RemoteIndex`: the flows as methods
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from functools import wraps
 from types import TracebackType
 from typing import Any, Concatenate, NoReturn, ParamSpec, Self, TypeVar
 
-from quidditch.interface import Document, Hit
+from quidditch.interface import Document
 from quidditch.remote.carriers import Carrier, Stream
 from quidditch.remote.database_flows import DatabaseFlows
 from quidditch.remote.exchange import Flow
@@ -39,7 +39,9 @@ def _carried(method: Callable[Concatenate[Flows, P], Flow[T]]) -> Callable[Conca
     return call
 
 
-def _streamed(method: Callable[Concatenate[Flows, P], Stream[T]]) -> Callable[Concatenate[Any, P], Iterator[T]]:
+def _streamed(
+    method: Callable[Concatenate[Flows, P], Stream[T]],
+) -> Callable[Concatenate[Any, P], Iterator[T]]:
     """As `_carried`, of a stream."""
 
     @wraps(method)
@@ -187,7 +189,9 @@ class RemoteDatabase(_Handle):
 
         raises: IndexExists, MappingError, RequestError (the name or a setting)
         """
-        return RemoteIndex(self._carrier, self._carrier.run(self._flows.create_index(name, mappings, settings)))
+        return RemoteIndex(
+            self._carrier, self._carrier.run(self._flows.create_index(name, mappings, settings))
+        )
 
     def index(self, name: str) -> RemoteIndex:
         """raises: IndexNotFound"""

@@ -81,13 +81,19 @@ class _Settings:
         if self.closed:
             raise StorageError(f"{self.options.url}: this handle is closed")
         if request.writes and self.options.readonly:
-            raise StorageError(f"{self.options.url}: opened read-only; connect without readonly=True to write")
+            raise StorageError(
+                f"{self.options.url}: opened read-only; connect without readonly=True to write"
+            )
         content, headers = request.content, {}
         if content:
             headers["content-type"] = request.content_type
         if self.options.compresses and len(content) >= GZIP_FROM_BYTES:
             content, headers["content-encoding"] = gzip.compress(content, 1), "gzip"
-        given: dict[str, Any] = {"content": content or None, "headers": headers, "params": request.parameters or None}
+        given: dict[str, Any] = {
+            "content": content or None,
+            "headers": headers,
+            "params": request.parameters or None,
+        }
         if request.lasting:
             given["timeout"] = httpx.Timeout(None, connect=self.options.connect_timeout_s)
         return given
@@ -261,4 +267,3 @@ class AsyncCarrier:
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()
-

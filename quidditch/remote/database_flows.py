@@ -105,7 +105,9 @@ class DatabaseFlows:
         """
         if not isinstance(index, str) or not index:
             raise RequestError(f"search: an index name, or several with commas, expected, not {index!r}")
-        answer = yield Request("POST", f"/{quote(index, safe=',*')}/_search", content=encode(whole_body(body)))
+        answer = yield Request(
+            "POST", f"/{quote(index, safe=',*')}/_search", content=encode(whole_body(body))
+        )
         return search_result(answer.json())
 
     def bulk(self, actions: Iterable[Any], *, refresh: bool = False) -> Flow[BulkResult]:

@@ -7,11 +7,10 @@ from collections.abc import Mapping as Dict
 from typing import Any, Literal
 
 from quidditch.errors import DocumentError, DocumentNotFound, QuidditchError, RequestError
-from quidditch.index.document import encode_source
 from quidditch.index.operations import IdMaker, VersionType, check_id, check_version, without_id
 from quidditch.interface import ByQueryResult, Document, QueryLike, WriteResult
 from quidditch.remote.clauses import clause_of
-from quidditch.remote.encoding import encode
+from quidditch.remote.encoding import encode, encode_document
 from quidditch.remote.exchange import Answer, Flow, Repeat, Request, step
 from quidditch.remote.failures import error_of
 from quidditch.remote.results import by_query_result, document, documents, write_result
@@ -63,7 +62,7 @@ class DocumentFlows:
             "PUT",
             self._path("_create" if creates else "_doc", step(id_text)),
             _condition(if_seq_no, if_primary_term, version, version_type),
-            encode_source(without_id(doc)),
+            encode_document(without_id(doc)),
             repeat=_repeat(creates, if_seq_no),
             accepts=(409,) if free else (),
             writes=True,
@@ -101,7 +100,7 @@ class DocumentFlows:
             "POST",
             self._path("_update", step(check_id(id).decode())),
             _condition(if_seq_no, if_primary_term),
-            encode_source({**body, "doc_as_upsert": doc_as_upsert, "detect_noop": detect_noop}),
+            encode_document({**body, "doc_as_upsert": doc_as_upsert, "detect_noop": detect_noop}),
             repeat=_repeat(False, if_seq_no),
             writes=True,
         )
@@ -160,7 +159,11 @@ class DocumentFlows:
         return bool(about_a_document(answer)["found"])
 
     def delete_by_query(
-        self, query: QueryLike, *, conflicts: Literal["abort", "proceed"] = "abort", max_docs: int | None = None
+        self,
+        query: QueryLike,
+        *,
+        conflicts: Literal["abort", "proceed"] = "abort",
+        max_docs: int | None = None,
     ) -> Flow[ByQueryResult]:
         """Delete each document that matches now. One that another writer changes meanwhile is a conflict.
 
@@ -183,7 +186,9 @@ class DocumentFlows:
     def _by_query(
         self, action: str, query: QueryLike, conflicts: str, max_docs: int | None
     ) -> Flow[ByQueryResult]:
-        if max_docs is not None and (isinstance(max_docs, bool) or not isinstance(max_docs, int) or max_docs < 1):
+        if max_docs is not None and (
+            isinstance(max_docs, bool) or not isinstance(max_docs, int) or max_docs < 1
+        ):
             raise RequestError(f"max_docs: a number from 1 on expected, not {max_docs!r}")
         limit = {} if max_docs is None else {"max_docs": str(max_docs)}
         answer = yield Request(

@@ -1,7 +1,8 @@
-"""Values of a request to JSON."""
+"""Values of a request, and documents, to JSON."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
@@ -11,7 +12,8 @@ from uuid import UUID
 import msgspec
 import numpy as np
 
-from quidditch.errors import QueryError
+from quidditch.errors import DocumentError, QueryError
+from quidditch.index.document import MAX_NESTING, encode_source
 
 
 def _plain(value: Any) -> Any:
@@ -43,3 +45,46 @@ def encode(value: Any) -> bytes:
         raise QueryError("request: nested too deeply") from None
     except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
         raise QueryError(f"request: {error}") from None
+
+
+_SUSPECT = (b"null", b"NaN", b"nfinity")
+"""How numbers are written that JSON has no word for."""
+
+
+def encode_document(doc: Mapping[str, Any]) -> bytes:
+    """The document as JSON.
+
+    raises: DocumentError   naming the value that JSON cannot hold, by its path
+    """
+    try:
+        data = encode_source(doc)
+    except DocumentError:
+        _check(doc, "", 0)
+        raise
+    if any(mark in data for mark in _SUSPECT):
+        _check(doc, "", 0)
+    return data
+
+
+def _check(value: Any, path: str, depth: int) -> None:
+    """raises: DocumentError   for a value within `value` that JSON cannot hold"""
+    if depth > MAX_NESTING:
+        raise DocumentError(f"[{path[:200]}]: nested deeper than {MAX_NESTING} levels")
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            _check(inner, f"{path}.{key}" if path else str(key), depth + 1)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _check(inner, path, depth + 1)
+    elif isinstance(value, float | Decimal | np.floating) and not math.isfinite(value):
+        raise DocumentError(f"[{path}]: a finite number expected, not {value}")
+    else:
+        _check_leaf(value, path)
+
+
+def _check_leaf(value: Any, path: str) -> None:
+    try:
+        encode_source({"": value})
+    except DocumentError as error:
+        words = str(error).removeprefix("document: ")
+        raise DocumentError(f"[{path.encode(errors='backslashreplace').decode()}]: {words}") from None

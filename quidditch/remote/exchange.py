@@ -63,7 +63,9 @@ class Answer:
             return msgspec.json.decode(self.content)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             seen = self.content[:80]
-            raise InternalError(f"the server answered {self.status} and no JSON ({error}): {seen!r}") from None
+            raise InternalError(
+                f"the server answered {self.status} and no JSON ({error}): {seen!r}"
+            ) from None
 
 
 Result = TypeVar("Result")
@@ -75,4 +77,3 @@ def step(name: str) -> str:
     """A name as one step of a path. Steps of dots alone would mean the folder itself, or the one above."""
     quoted = quote(name, safe="")
     return quoted.replace(".", "%2E") if not name.strip(".") else quoted
-

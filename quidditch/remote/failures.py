@@ -22,7 +22,9 @@ _OTHER_NAMES: dict[str, type[QuidditchError]] = {
 
 
 def _by_type() -> dict[str, type[QuidditchError]]:
-    tree = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, QuidditchError)]
+    tree = [
+        each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, QuidditchError)
+    ]
     return {each.type: each for each in reversed(tree)} | _OTHER_NAMES
 
 

@@ -10,12 +10,11 @@ from typing import Any
 
 from quidditch.bulk import Action, parse_actions
 from quidditch.errors import DocumentError, QuidditchError, RequestError, StorageError, VersionConflict
-from quidditch.index.document import encode_source
 from quidditch.index.operations import check_id, check_version, without_id
 from quidditch.interface import BulkItem, BulkResult
 from quidditch.progress import watched_stream
 from quidditch.remote.documents import NO_NEW_INDEX, ids
-from quidditch.remote.encoding import encode
+from quidditch.remote.encoding import encode, encode_document
 from quidditch.remote.exchange import NDJSON, Flow, Repeat, Request, step
 from quidditch.remote.failures import ABOUT_THE_INDEX, named_error
 from quidditch.remote.results import bulk_item
@@ -53,7 +52,12 @@ class _Loading:
     """The actions of a stream on their way, and what became of those that were answered."""
 
     def __init__(
-        self, index: str | None, most_bytes: int, most_actions: int, refresh: bool = False, sparse: bool = False
+        self,
+        index: str | None,
+        most_bytes: int,
+        most_actions: int,
+        refresh: bool = False,
+        sparse: bool = False,
     ) -> None:
         self._path = "/_bulk" if index is None else f"/{step(index)}/_bulk"
         self._index = index
@@ -147,14 +151,16 @@ def _lines(action: Action) -> tuple[bool, list[bytes]]:
         raise RequestError(f"bulk: an action [{action.op}] needs an _id")
     free = id is None and action.version is None and action.if_seq_no is None
     id_text = (ids.new() if id is None else check_id(id)).decode()
-    meta: dict[str, Any] = {"_id": id_text} if action.index is None else {"_index": action.index, "_id": id_text}
+    meta: dict[str, Any] = (
+        {"_id": id_text} if action.index is None else {"_index": action.index, "_id": id_text}
+    )
     for name in ("if_seq_no", "if_primary_term"):
         if (value := getattr(action, name)) is not None:
             meta[name] = value
     if action.version is not None:
         meta |= {"version": action.version, "version_type": action.version_type}
     head = encode({"create" if free else action.op: meta}) + b"\n"
-    return free, [head] if action.op == "delete" else [head, encode_source(body) + b"\n"]
+    return free, [head] if action.op == "delete" else [head, encode_document(body) + b"\n"]
 
 
 def _refused(position: int, action: Action, index: str | None, error: QuidditchError) -> BulkItem:

@@ -62,8 +62,17 @@ def checked(url: str, given: dict[str, Any]) -> Options:
     known = {each.name for each in fields(Options)} - {"url"}
     for name in given:
         if name not in known:
-            raise RequestError(f"connect: unknown option [{name}] of a server; there are {', '.join(sorted(known))}")
-    for name in ("write_timeout_s", "timeout_s", "connect_timeout_s", "retries", "max_connections", "bulk_bytes"):
+            raise RequestError(
+                f"connect: unknown option [{name}] of a server; there are {', '.join(sorted(known))}"
+            )
+    for name in (
+        "write_timeout_s",
+        "timeout_s",
+        "connect_timeout_s",
+        "retries",
+        "max_connections",
+        "bulk_bytes",
+    ):
         value = given.get(name, 1)
         if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
             raise RequestError(f"connect: {name}: a number of 0 or more expected, not {value!r}")

@@ -48,7 +48,9 @@ def bulk_item(position: int, op: OpName, answer: dict[str, Any]) -> BulkItem:
     error = body.get("error")
     if error is not None:
         kind, reason = error.get("type"), error.get("reason")
-        return BulkItem(position, op, body.get("_id"), body["status"], None, reason, kind, index=body.get("_index"))
+        return BulkItem(
+            position, op, body.get("_id"), body["status"], None, reason, kind, index=body.get("_index")
+        )
     return BulkItem(
         position,
         op,

@@ -53,7 +53,9 @@ def on_a_socket(app: ASGIApp) -> Iterator[str]:
     """The address at which the application answers, in a thread of this process."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, lifespan="off", log_level="error", http="httptools", loop="asyncio", ws="none")
+        config = uvicorn.Config(
+            app, lifespan="off", log_level="error", http="httptools", loop="asyncio", ws="none"
+        )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
