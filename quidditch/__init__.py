@@ -12,7 +12,7 @@ for hit in books.search("dune"):
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from quidditch import query
 from quidditch.errors import (
@@ -109,6 +109,19 @@ __all__ = [
 ]
 
 
+@overload
+def connect(
+    location: Path,
+    *,
+    readonly: bool = False,
+    create: bool = True,
+    write_timeout_s: float = 60.0,
+    verify: bool = False,
+    **options: Any,
+) -> LocalDatabase: ...
+
+
+@overload
 def connect(
     location: str | Path,
     *,
@@ -117,7 +130,18 @@ def connect(
     write_timeout_s: float = 60.0,
     verify: bool = False,
     **options: Any,
-) -> LocalDatabase:
+) -> Database: ...
+
+
+def connect(
+    location: str | Path,
+    *,
+    readonly: bool = False,
+    create: bool = True,
+    write_timeout_s: float = 60.0,
+    verify: bool = False,
+    **options: Any,
+) -> Database:
     """A database in a directory, made if it is not there; `":memory:"` is one that vanishes on close.
 
     readonly:         writes nothing; works on read-only media, and on files owned by others: where LMDB's lock file

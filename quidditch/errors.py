@@ -176,7 +176,7 @@ class FormatTooNew(StorageError):
 
 
 class Unreachable(StorageError, ConnectionError):
-    """The server could not be reached, or gave no answer; the message says whether a write may have been carried out."""
+    """The server could not be reached, or gave no answer; the message says if a write may have been carried out."""
 
     status = 503
     type = "server_unreachable_exception"

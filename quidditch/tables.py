@@ -1,4 +1,4 @@
-"""Records as the tables of other libraries, imported when they are asked for, and as HTML for a notebook; and back."""
+"""Records as the tables of other libraries, imported when they are asked for, and back; as HTML for a notebook."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plain string as a clause, so that it goes over the network and into other clauses. `plain.py` reads the string."""
+"""The plain string as a clause, so that it goes over the network and into other clauses. `plain.py` reads it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 @clause("quidditch_plain")
 @dataclass(frozen=True, slots=True)
 class Plain(Query):
-    """What people type into a search box: words, "phrases", -not, prefix*, field:word. It never fails; what was cut is
-    told in the result's `notes`."""
+    """What people type into a search box: words, "phrases", -not, prefix*, field:word. It never fails; what was cut
+    is told in the result's `notes`."""
 
     text: str
 

@@ -52,7 +52,7 @@ def _streamed(
 
 
 class RemoteView(_Handle):
-    """An index as it was at one moment, held by the server until it is closed or has lain unused. A context manager."""
+    """An index as it was at one moment, held by the server until closed or unused for too long. A context manager."""
 
     _flows: ViewFlows
 
@@ -152,8 +152,8 @@ class RemoteIndex(_Handle):
 class RemoteDatabase(_Handle):
     """The indices of a server. Safe to share between threads; a context manager.
 
-    Nothing is sent before the first call. After a fork a child makes connections of its own; pickled, it connects again
-    where it is unpickled.
+    Nothing is sent before the first call. After a fork a child makes connections of its own; pickled, it connects
+    again where it is unpickled.
     """
 
     _flows: DatabaseFlows

@@ -185,8 +185,8 @@ class Carrier:
 
 
 def _last_request(flow: Stream[Item]) -> Request | None:
-    """What a stream that was left early has to send yet, such as to end its view. That it arrives is not worth an error:
-    the server ends by itself what lies unused."""
+    """What a stream that was left early has to send yet, such as to end its view. That it arrives is not worth an
+    error: the server ends by itself what lies unused."""
     try:
         step = flow.throw(Stopped())
     except (StopIteration, Stopped):

@@ -114,8 +114,8 @@ class DatabaseFlows:
         """Carry out many writes, to one index or several; `items` says what became of each, in order.
 
         An index that is not there is an error of its items: nothing is created on the way.
-        raises: StorageError   a request of several could not be carried out; `error.partial` says what became of those
-                               before
+        raises: StorageError   a request of several could not be carried out; `error.partial` says what became of
+                               those before
         """
         return (yield from bulk(actions, None, refresh, self.bulk_bytes))
 
@@ -126,5 +126,5 @@ class DatabaseFlows:
 
     def backup(self, path: str | Path, *, progress: bool = False) -> Flow[None]:
         """raises: Unsupported   a copy is made beside the directory, on the server's machine"""
-        no_backup("the database", path)
         yield from ()
+        raise no_backup("the database", path)

@@ -45,9 +45,9 @@ class DocumentFlows:
 
         Without `id` the document's own `_id` counts, or one is made here. `op="create"` refuses to replace. A
         `version` is one that is counted elsewhere, and must be past the document's, or equal with "external_gte".
-        raises: DocumentError, VersionConflict, RequestError (the id), StorageError; Unreachable   when no answer came: a
-                write that may have been carried out is sent again only if it holds once (an id made here, "create",
-                `if_seq_no`)
+        raises: DocumentError, VersionConflict, RequestError (the id), StorageError; Unreachable when no answer came:
+                a write that may have been carried out is sent again only if it then holds once (an id made here,
+                "create", `if_seq_no`)
         """
         if not isinstance(doc, Dict):
             raise DocumentError(f"an object expected as document, not {type(doc).__name__}")

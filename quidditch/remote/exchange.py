@@ -19,8 +19,8 @@ JSON = "application/json"
 NDJSON = "application/x-ndjson"
 
 Repeat: TypeAlias = Literal["always", "unsent"]
-"""When a request may be sent again: always, because twice is as good as once; or only while none of it was carried out
-for certain: no connection was made, or the server said that it is too busy."""
+"""When a request may be sent again: always, because twice is as good as once; or only while nothing of it was carried
+out for certain: no connection was made, or the server said that it is too busy."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,9 @@ _OTHER_NAMES: dict[str, type[QuidditchError]] = {
     "content_too_long_exception": errors.LimitExceeded,
     "rejected_execution_exception": errors.LimitExceeded,
     "mapper_parsing_exception": errors.DocumentError,
+    "quidditch_exception": InternalError,
 }
-"""Types that the REST layer has beside those of the tree, and one that two classes share."""
+"""Types that the REST layer has beside those of the tree, and those that two classes share."""
 
 
 def _by_type() -> dict[str, type[QuidditchError]]:

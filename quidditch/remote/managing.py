@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NoReturn
 
 from quidditch.errors import MappingError, RequestError, Unsupported
 from quidditch.interface import CheckReport, IndexInfo, IndexStats
@@ -95,14 +94,14 @@ class UpkeepFlows:
 
     def backup(self, path: str | Path, *, progress: bool = False) -> Flow[None]:
         """raises: Unsupported   a copy is made beside the directory, on the server's machine"""
-        no_backup(self.name, path)
         yield from ()
+        raise no_backup(self.name, path)
 
 
-def no_backup(what: str, path: object) -> NoReturn:
-    raise Unsupported(
-        f"backup of {what} to [{path}]: a server copies nothing to where a client says; run `quidditch backup` on its "
-        "machine, which works while it serves"
+def no_backup(what: str, path: object) -> Unsupported:
+    return Unsupported(
+        f"backup of {what} to [{path}]: a server copies nothing to where a client says; run `quidditch backup` on "
+        "its machine, which works while it serves"
     )
 
 

@@ -60,7 +60,7 @@ class Attempts:
 
     def _backoff_s(self) -> float:
         self._count += 1
-        longest = min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2**self._count)
+        longest: float = min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2**self._count)
         return longest * (0.5 + random.random() / 2)
 
     def _unreachable(self, error: httpx.HTTPError, unsent: bool) -> Unreachable:

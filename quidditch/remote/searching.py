@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from quidditch.errors import DocumentNotFound, MappingError, RequestError
 from quidditch.index.operations import check_id
@@ -105,10 +106,8 @@ class SearchFlows:
         if answer is None:
             return
         id = answer.json()["pit_id"]
-        try:
+        with suppress(Stopped):
             yield from scan_view(id, KEEP_ALIVE_S, query, source)
-        except Stopped:
-            pass
         yield close_view(id)
 
     def analyze(
@@ -200,10 +199,8 @@ class ViewFlows:
 
     def scan(self, query: QueryLike = None, *, source: Json = True) -> Stream[Hit]:
         """As `Index.scan`."""
-        try:
+        with suppress(Stopped):
             yield from scan_view(self._id, self._keep_alive_s, query, source)
-        except Stopped:
-            return
 
     def close(self) -> Flow[None]:
         """Let the server end the view."""

@@ -1,4 +1,4 @@
-"""What the client of `quidditch.connect("http://…")` asks beside OpenSearch's API: the calls of `Database` and `Index`
+"""What the client of `quidditch.connect("http://…")` asks beside OpenSearch's API: calls of `Database` and `Index`
 whose arguments, answers or errors that API has no words for, as they are in process."""
 
 from __future__ import annotations
