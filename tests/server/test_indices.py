@@ -155,3 +155,14 @@ def test_upkeep_and_stats(books: Server) -> None:
     assert stats["indices"]["books"]["total"] == {"docs": {"count": 1, "deleted": 0}}
     resolved = books("GET", "/_resolve/index/*").json()
     assert [each["name"] for each in resolved["indices"]] == ["books"]
+
+
+def test_a_blocked_index_is_named_and_refuses(books: Server) -> None:
+    books("PUT", "/books/_settings", {"index.blocks.read_only": True})
+    refused = books("PUT", "/books/_doc/1", {"title": "Dune"})
+    assert refused.status_code == 403
+    assert refused.json()["error"]["type"] == "cluster_block_exception"
+    assert books("DELETE", "/books").status_code == 403
+    assert "5" in books("GET", "/_cluster/state/blocks").json()["blocks"]["indices"]["books"]
+    books("PUT", "/books/_settings", {"index.blocks.read_only": False})
+    assert books("PUT", "/books/_doc/1", {"title": "Dune"}).status_code == 201

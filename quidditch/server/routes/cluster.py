@@ -195,7 +195,7 @@ def state(call: Call) -> Reply:
     parts: dict[str, Any] = {
         "cluster_manager_node": node,
         "master_node": node,
-        "blocks": {},
+        "blocks": _blocks([found.infos[name] for name in found.indices]),
         "nodes": {node: {"name": call.state.node_name, "transport_address": call.state.http_address}},
         "metadata": {
             "cluster_uuid": call.state.cluster_uuid,
@@ -207,6 +207,23 @@ def state(call: Call) -> Reply:
     }
     chosen = {name: part for name, part in parts.items() if "_all" in metrics or name in metrics}
     return Reply({"cluster_name": call.state.cluster_name, "cluster_uuid": call.state.cluster_uuid, **chosen})
+
+
+_BLOCKS = {
+    "blocks.read_only": ("5", "index read-only (api)", ["write", "metadata_write"]),
+    "blocks.write": ("8", "index write (api)", ["write"]),
+}
+
+
+def _blocks(infos: list[IndexInfo]) -> dict[str, Any]:
+    """What refuses writes to which index."""
+    blocked: dict[str, Any] = {}
+    for info in infos:
+        for setting, (number, words, levels) in _BLOCKS.items():
+            if info.settings.get(setting) in (True, "true"):
+                block = {"description": words, "retryable": False, "levels": levels}
+                blocked.setdefault(info.name, {})[number] = block
+    return {"indices": blocked} if blocked else {}
 
 
 def _metadata(call: Call, info: IndexInfo) -> dict[str, Any]:
@@ -308,7 +325,7 @@ def nodes_info(call: Call) -> Reply:
         "host": host,
         "ip": host,
         "version": COMPATIBLE,
-        "roles": ["cluster_manager", "data"],
+        "roles": ["data", "cluster_manager"],
         "attributes": {},
         "http": {"publish_address": call.state.http_address, "bound_address": [call.state.http_address]},
         "transport_address": call.state.http_address,
