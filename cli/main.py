@@ -18,6 +18,7 @@ from . import (
     demo,
     documents,
     indexing,
+    openapi,
     render,
     safekeeping,
     searching,
@@ -117,10 +118,13 @@ for command in (
     safekeeping.restore,
     safekeeping.compact,
     serving.serve,
+    openapi.openapi,
     torture.torture,
     admin.version,
 ):
-    app.command(epilog=EPILOG, no_args_is_help=command not in (demo.demo, admin.version))(command)
+    app.command(epilog=EPILOG, no_args_is_help=command not in (demo.demo, openapi.openapi, admin.version))(
+        command
+    )
 
 for group in (accounts.users, accounts.keys, accounts.roles):
     app.add_typer(group)

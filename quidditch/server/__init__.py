@@ -13,6 +13,7 @@ A request passes these rooms, each of which imports only from those above it:
     search_bodies.py, source_filters.py   the query string of a search as its body
     resolving.py   index expressions (`logs-*,-logs-old`, aliases, `_all`) to names
     rendering/     records of the engine to bodies (counts, sizes, settings, tables of `_cat`)
+    openapi/       the routes as an OpenAPI document
     routes/        the handlers, a module for each group of the API
     app.py         ASGI: reads the request, runs the handler in a bounded pool of threads, writes the reply
     serving.py     a socket, signals

@@ -15,6 +15,7 @@ from quidditch.server.routes import (
     mappings,
     metrics,
     native,
+    openapi,
     search,
 )
 from quidditch.server.routing import Routes
@@ -33,4 +34,5 @@ GROUPS: tuple[Routes, ...] = (
     console.routes,
     metrics.routes,
     native.routes,
+    openapi.routes,
 )
