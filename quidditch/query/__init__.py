@@ -9,6 +9,7 @@ from __future__ import annotations
 from quidditch.query.compound import Bool, ConstantScore, DisMax, MatchAll, MatchNone
 from quidditch.query.dsl import Query, parse
 from quidditch.query.fulltext import Match, MultiMatch, Phrase
+from quidditch.query.query_string import QueryString
 from quidditch.query.term import Exists, Ids, Prefix, Range, Term, Terms
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Phrase",
     "Prefix",
     "Query",
+    "QueryString",
     "Range",
     "Term",
     "Terms",

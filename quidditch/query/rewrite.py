@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from quidditch.errors import QueryError
@@ -10,6 +11,7 @@ from quidditch.query.compound import Bool, ConstantScore, DisMax, MatchAll, Matc
 from quidditch.query.dsl import Query, count_should_match
 from quidditch.query.fulltext import Match, MultiMatch, Phrase
 from quidditch.query.primitive import Boolean, Constant, Everything, Nothing, Primitive
+from quidditch.query.query_string import QueryString
 from quidditch.query.rewrite_fulltext import rewrite_match, rewrite_multi_match, rewrite_phrase
 from quidditch.query.rewrite_term import (
     rewrite_exists,
@@ -20,6 +22,7 @@ from quidditch.query.rewrite_term import (
     rewrite_terms,
 )
 from quidditch.query.rewriting import RewriteContext, Rewriting, any_of, best_of, boosted
+from quidditch.query.string_syntax import parse_query_string
 from quidditch.query.term import Exists, Ids, Prefix, Range, Term, Terms
 from quidditch.schema.fields import spell
 
@@ -61,6 +64,11 @@ def _rewrite_constant(query: ConstantScore, boost: float, run: Rewriting) -> Pri
 
 def _rewrite_dis_max(query: DisMax, boost: float, run: Rewriting) -> Primitive:
     return best_of([_rewrite(inner, boost, run) for inner in query.queries], query.tie_breaker)
+
+
+def _rewrite_query_string(query: QueryString, boost: float, run: Rewriting) -> Primitive:
+    found = parse_query_string(replace(query, boost=1.0), run.context.mapping)
+    return _rewrite(found, boost, run)
 
 
 def _rewrite_bool(query: Bool, boost: float, run: Rewriting) -> Primitive:
@@ -127,5 +135,6 @@ _RULES: dict[type[Query], Callable[[Any, float, Rewriting], Primitive]] = {
     Exists: rewrite_exists,
     Ids: rewrite_ids,
     Prefix: rewrite_prefix,
+    QueryString: _rewrite_query_string,
 }
 """Node -> its rule: (node, boost of the node and all above it, run) -> primitive."""
