@@ -113,9 +113,24 @@ def test_a_value_that_a_field_cannot_hold(books: Index) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["(dune", "dune)", "AND dune", "dune AND", "title:", "dune OR OR gone", '"dune', "[1 TO", "+-dune", "dune~",
-             "d*ne", "d?ne", "/dune/", "title:AND"]
-)  # fmt: skip
+    "line",
+    [
+        "(dune",
+        "dune)",
+        "AND dune",
+        "dune AND",
+        "title:",
+        "dune OR OR gone",
+        '"dune',
+        "[1 TO",
+        "+-dune",
+        "dune~",
+        "d*ne",
+        "d?ne",
+        "/dune/",
+        "title:AND",
+    ],
+)
 def test_what_is_no_query_is_refused(books: Index, line: str) -> None:
     with pytest.raises(QueryError, match="query_string"):
         books.search(q.QueryString(line))
