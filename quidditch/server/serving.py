@@ -11,6 +11,7 @@ import uvicorn
 from quidditch.interface import Database
 from quidditch.server.app import create_app
 from quidditch.server.security.exposure import Exposure
+from quidditch.server.security.heads import BoundedHead
 from quidditch.server.state import State
 
 
@@ -30,7 +31,8 @@ def serve(database: Database, exposure: Exposure | None = None, port: int = 9200
         # Whose address counts is who connects: X-Forwarded-For is a word that anybody can say.
         proxy_headers=False,
         loop="uvloop",
-        http="httptools",
+        http=BoundedHead,
+        ws="none",
         lifespan="off",
         log_level="warning",
         server_header=False,

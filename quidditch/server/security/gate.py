@@ -6,7 +6,7 @@ import asyncio
 import hmac
 import math
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -16,13 +16,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from quidditch.server import wire
 from quidditch.server.failures import RestError, error_body, status_of
 from quidditch.server.security.accounts import Accounts, LiveAccounts, expired
-from quidditch.server.security.grants import ANYONE, Caller
+from quidditch.server.security.grants import ANYONE, NOBODY, Caller
+from quidditch.server.security.heads import check_head
 from quidditch.server.security.origins import Origins
 from quidditch.server.security.secrets import decode_pair, key_fits, password_fits
 from quidditch.server.security.throttle import LONGEST_DELAY_S, Throttle
 
 CALLER = "quidditch.caller"
 """The key of the scope that holds the `Caller`."""
+
+PROBES = frozenset(("/_live", "/_ready"))
+"""Paths that a machine looks at which has no account: they say whether the server is well, and nothing else."""
 
 CHALLENGE = 'Basic realm="quidditch", charset="UTF-8", ApiKey'
 
@@ -64,25 +68,31 @@ class Gate:
         self._application = application
         self._access = access
         self._passwords = Passwords()
+        self._callers = _Callers()
         self._throttle = throttle or Throttle()
         self._sleep = sleep
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close"})
+            return
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
         headers = Headers(scope=scope)
         guarded = _with_headers(send)
         try:
+            check_head(scope)
             self._access.origins.check(scope["method"], headers)
-            scope[CALLER] = await self._caller(headers, (scope.get("client") or ("",))[0])
+            scope[CALLER] = NOBODY if scope["path"] in PROBES else await self._caller(scope, headers)
         except RestError as error:
             await _refusal(scope, error)(scope, receive, guarded)
             return
         await self._application(scope, receive, guarded)
 
-    async def _caller(self, headers: Mapping[str, str], address: str) -> Caller:
+    async def _caller(self, scope: Scope, headers: Headers) -> Caller:
         """raises: RestError   401; 429 for who has failed too often"""
+        address = (scope.get("client") or ("",))[0]
         accounts = self._access.accounts.now() if self._access.accounts else None
         if accounts is None:
             if self._access.closed:
@@ -104,7 +114,7 @@ class Gate:
         key = accounts.keys.get(id)
         if key_fits(key.hash if key else None, secret) and key is not None and not expired(key):
             # No user's name has a slash: what a key has opened is nobody else's.
-            return accounts.caller(f"{key.name}/{id}", key.roles)
+            return self._callers.get(accounts, f"{key.name}/{id}", key.roles)
         await self._wait(self._throttle.begin((address, "")))
         raise _unknown("API key is not known, revoked or expired")
 
@@ -118,7 +128,7 @@ class Gate:
                 raise _unknown("user name or password is wrong")
             self._throttle.succeeded(who)
         assert user is not None
-        return accounts.caller(name, user.roles)
+        return self._callers.get(accounts, name, user.roles)
 
     async def _wait_for(self, who: tuple[str, str]) -> None:
         await self._wait(self._throttle.begin(who))
@@ -128,6 +138,21 @@ class Gate:
             raise _too_many(seconds)
         if seconds:
             await self._sleep(seconds)
+
+
+class _Callers:
+    """The callers of some accounts, kept until there are others: what each may do is worked out once."""
+
+    def __init__(self) -> None:
+        self._accounts: Accounts | None = None
+        self._known: dict[str, Caller] = {}
+
+    def get(self, accounts: Accounts, name: str, roles: list[str]) -> Caller:
+        if accounts is not self._accounts:
+            self._accounts, self._known = accounts, {}
+        if name not in self._known:
+            self._known[name] = accounts.caller(name, roles)
+        return self._known[name]
 
 
 class Passwords:
