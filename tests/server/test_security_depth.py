@@ -74,6 +74,7 @@ def test_a_head_of_a_common_size_is_none(server: Server) -> None:
     name = "n" * 200
     for index in range(3):
         server("PUT", f"/{name}{index}/_doc/1", {"title": "Dune"})
-    path = "/" + ",".join(f"{name}{index}" for index in range(3)) + "/_search?" + "&".join(["q=dune"] * 50)
+    path = "/" + ",".join(f"{name}{index}" for index in range(3)) + "/_search?" + "&".join(["size=9"] * 50)
     answer = server("GET", path, headers={"cookie": "x" * 8_000})
+    assert answer.status_code == 200
     assert answer.json()["hits"]["total"]["value"] == 3
