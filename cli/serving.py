@@ -44,6 +44,28 @@ def serve(
             "--allow-host", metavar="NAME", help="A further name by which clients reach the server."
         ),
     ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            min=1,
+            max=64,
+            help="Processes that share the directory and the socket; a core each.",
+        ),
+    ] = 1,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option("--limit", metavar="NAME=NUMBER", help="A limit of each process; see docs/server.md."),
+    ] = None,
+    log_level: Annotated[
+        str,
+        typer.Option(
+            "--log-level",
+            metavar="LEVEL",
+            help="What is logged, as lines of JSON on standard error: info has a line for every request.",
+        ),
+    ] = "warning",
     as_json: AsJson = False,
 ) -> None:
     """Answer OpenSearch's REST API over a directory, until Ctrl-C or SIGTERM.
@@ -53,8 +75,10 @@ def serve(
     """
     # Loaded for this command alone: a server needs more libraries than a search does.
     try:
+        from quidditch.server.runtime.limits import Limits
+        from quidditch.server.runtime.logs import log_as_json
         from quidditch.server.security.exposure import expose
-        from quidditch.server.serving import serve as run
+        from quidditch.server.serving import Serving, serve_directory
     except ImportError as error:
         raise quidditch.MissingLibrary(
             f"serve: {error.name} is not installed; pip install 'quidditch[server]' installs it"
@@ -62,10 +86,14 @@ def serve(
     exposure = expose(
         directory, host, tls_cert=tls_cert, tls_key=tls_key, insecure=insecure, names=allow_host or ()
     )
-    with quidditch.connect(directory) as database:
-        url = f"{exposure.scheme}://{host}:{port}"
+    serving = Serving(exposure, port, workers, Limits.of(limit or ()))
+    log_as_json(log_level)
+
+    def ready(url: str) -> None:
         if as_json:
             render.print_json({"url": url, "directory": str(directory)})
         else:
             typer.echo(f"quidditch: {directory} at {url}", err=True)
-        run(database, exposure, port)
+
+    if code := serve_directory(directory, serving, ready):
+        raise typer.Exit(code)

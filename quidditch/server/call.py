@@ -10,8 +10,8 @@ from quidditch.interface import Database
 from quidditch.server import wire
 from quidditch.server.failures import RestError
 from quidditch.server.parameters import Parameters
+from quidditch.server.runtime.anywhere import ContextsAnywhere
 from quidditch.server.security.grants import ANYONE, Caller
-from quidditch.server.security.owned import OwnedContexts
 from quidditch.server.state import State
 
 
@@ -37,9 +37,9 @@ class Call:
     caller: Caller = ANYONE
 
     @property
-    def contexts(self) -> OwnedContexts:
+    def contexts(self) -> ContextsAnywhere:
         """The caller's scrolls and points in time."""
-        return OwnedContexts(self.state.contexts, self.caller)
+        return ContextsAnywhere(self.state, self.caller)
 
     def json(self) -> Any:
         """The body as JSON; None without one. The parameter `source` stands for a body."""

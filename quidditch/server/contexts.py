@@ -43,10 +43,12 @@ class Context:
 
 
 class Contexts:
-    """The open contexts of a server by id. What lay unused for longer than it was to be kept is closed."""
+    """The open contexts of a worker by id, which tells whose they are. What lay unused for longer than it was to be
+    kept is closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, worker: int = 0) -> None:
         self.longest_s = LONGEST_S
+        self._worker = worker
         self._open: dict[str, Context] = {}
         self._lock = threading.Lock()
 
@@ -74,7 +76,7 @@ class Contexts:
                         429,
                         "rejected_execution_exception",
                     )
-                id = base64.urlsafe_b64encode(secrets.token_bytes(24)).decode()
+                id = base64.urlsafe_b64encode(bytes([self._worker]) + secrets.token_bytes(23)).decode()
                 self._open[id] = context
         except BaseException:
             context.close()
@@ -94,9 +96,7 @@ class Contexts:
                 context.keep_alive_s = keep_alive_s or context.keep_alive_s
                 context.expires_s = time.monotonic() + context.keep_alive_s
         if context is None:
-            raise RestError(
-                f"No search context found for id [{id[:80]}]", 404, "search_context_missing_exception"
-            )
+            raise missing_context(id)
         return context
 
     def ids(self, *, scrolls: bool, owner: str = "") -> list[str]:
@@ -118,12 +118,30 @@ class Contexts:
         context.close()
         return True
 
+    def count(self) -> int:
+        """How many are open."""
+        self._sweep()
+        return len(self._open)
+
     def _sweep(self) -> None:
         now_s = time.monotonic()
         with self._lock:
             expired = [id for id, context in self._open.items() if context.expires_s < now_s]
         for id in expired:
             self.close(id, owner=None)
+
+
+def worker_of(id: str) -> int | None:
+    """Which worker made an id; None for what no worker made."""
+    try:
+        given = base64.urlsafe_b64decode(id.encode("ascii", "replace"))
+    except ValueError:
+        return None
+    return given[0] if len(given) == 24 else None
+
+
+def missing_context(id: str) -> RestError:
+    return RestError(f"No search context found for id [{id[:80]}]", 404, "search_context_missing_exception")
 
 
 def check_keep_alive(seconds: float, longest_s: float) -> None:

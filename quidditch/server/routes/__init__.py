@@ -12,6 +12,7 @@ from quidditch.server.routes import (
     indices,
     info,
     mappings,
+    metrics,
     search,
 )
 from quidditch.server.routing import Routes
@@ -27,4 +28,5 @@ GROUPS: tuple[Routes, ...] = (
     search.routes,
     cluster.routes,
     cat.routes,
+    metrics.routes,
 )

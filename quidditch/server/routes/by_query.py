@@ -12,6 +12,7 @@ from quidditch.server.call import Call, Reply
 from quidditch.server.failures import RestError, validation_failed
 from quidditch.server.resolving import OPTIONS, resolve, written_index
 from quidditch.server.routing import Routes
+from quidditch.server.runtime.anywhere import running_tasks, task_of
 from quidditch.server.search_bodies import QUERY_STRING, query_of
 from quidditch.server.source_filters import filtered
 from quidditch.server.tasks import Task
@@ -180,7 +181,7 @@ def get_task(call: Call) -> Reply:
     node, _, number = id.rpartition(":")
     if not number.isdigit() or not node:
         raise RestError(f"malformed task id {id}")
-    task = call.state.tasks.get(int(number), call.caller.name) if node == call.state.node_id else None
+    task = task_of(call.state, int(number), call.caller.name) if node == call.state.node_id else None
     if task is None:
         raise RestError(
             f"task [{id}] isn't running and hasn't stored its results", 404, "resource_not_found_exception"
@@ -188,7 +189,8 @@ def get_task(call: Call) -> Reply:
     if call.parameters.flag("wait_for_completion"):
         end_s = time.monotonic() + (call.parameters.seconds("timeout") or 30.0)
         while not task.completed and time.monotonic() < end_s:
-            time.sleep(0.01)
+            time.sleep(0.02)
+            task = task_of(call.state, task.number, call.caller.name) or task
     body: dict[str, Any] = {"completed": task.completed, "task": _task(call, task)}
     if task.error is not None:
         body["error"] = task.error
@@ -201,7 +203,7 @@ def get_task(call: Call) -> Reply:
 def list_tasks(call: Call) -> Reply:
     running = {
         f"{call.state.node_id}:{task.number}": _task(call, task)
-        for task in call.state.tasks.running(call.caller.name)
+        for task in running_tasks(call.state, call.caller.name)
     }
     return Reply({"nodes": {call.state.node_id: {"name": call.state.node_name, "tasks": running}}})
 

@@ -6,13 +6,13 @@ from typing import Any
 
 from quidditch.interface import IndexInfo
 from quidditch.server.call import Call, Reply
-from quidditch.server.contexts import LONGEST_S
 from quidditch.server.failures import RestError
 from quidditch.server.parameters import seconds_of
 from quidditch.server.rendering.settings import COMPATIBLE, flat, nested, settings_body
 from quidditch.server.resolving import OPTIONS, resolve
 from quidditch.server.routes.indices import WAITS, broadcast
 from quidditch.server.routing import Routes
+from quidditch.server.state import MAX_KEEP_ALIVE
 
 routes = Routes(reads="cluster read", changes="cluster admin")
 
@@ -146,22 +146,11 @@ def put_settings(call: Call) -> Reply:
     shape = dict if call.parameters.flag("flat_settings") else nested
     for name, kept in (("persistent", call.state.persistent), ("transient", call.state.transient)):
         changes = flat(body.get(name) or {})
-        for key, value in changes.items():
-            _apply(call, key, value)
-        with call.state.lock:
-            for key, value in changes.items():
-                if value is None:
-                    kept.pop(key, None)
-                else:
-                    kept[key] = str(value).lower() if isinstance(value, bool) else str(value)
-            answer[name] = shape({key: kept[key] for key in changes if key in kept})
+        if changes.get(MAX_KEEP_ALIVE) is not None:
+            seconds_of(changes[MAX_KEEP_ALIVE], MAX_KEEP_ALIVE)
+        call.state.peers.everyone("settings.put", name, changes)
+        answer[name] = shape({key: kept[key] for key in changes if key in kept})
     return Reply(answer)
-
-
-def _apply(call: Call, key: str, value: Any) -> None:
-    """The settings that a server heeds."""
-    if key == "search.max_keep_alive":
-        call.state.contexts.longest_s = LONGEST_S if value is None else seconds_of(value, key)
 
 
 # -------------------------------------------------------------------------------------------------- state

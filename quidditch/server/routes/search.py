@@ -67,7 +67,7 @@ def _first_page(call: Call, body: dict[str, Any]) -> Reply:
         raise validation_failed("disabling [track_total_hits] is not allowed in a scroll context")
     views = _views(call, resolve(call), keep_alive_s)
     pages = Pages({key: value for key, value in asked.items() if key != "from"})
-    id = call.contexts.add(views, keep_alive_s, pages)
+    id, _ = call.contexts.add(views, keep_alive_s, pages)
     try:
         page = pages.following(views)
     except BaseException:
@@ -118,13 +118,7 @@ def scroll(call: Call) -> Reply:
     if not isinstance(id, str) or not id:
         raise validation_failed("scrollId is missing")
     keep_alive = body.get("scroll", call.parameters.text("scroll") or None)
-    context = call.contexts.get(id, None if keep_alive is None else seconds_of(keep_alive, "scroll"))
-    if context.pages is None:
-        raise RestError(
-            f"No search context found for id [{id[:80]}]", 404, "search_context_missing_exception"
-        )
-    with context.lock:
-        page = context.pages.following(context.views)
+    page = call.contexts.page(id, None if keep_alive is None else seconds_of(keep_alive, "scroll"))
     return Reply({"_scroll_id": id, **search_answer(page, call.parameters)})
 
 
@@ -136,8 +130,7 @@ def clear_scroll(call: Call) -> Reply:
     if not isinstance(ids, list) or not ids:
         raise validation_failed("no scroll ids specified")
     if ids == ["_all"]:
-        ids = call.contexts.ids(scrolls=True)
-        freed = sum(call.contexts.close(id) for id in ids)
+        freed = sum(call.contexts.close(each.id) for each in call.contexts.listed(scrolls=True))
         return Reply({"succeeded": True, "num_freed": freed})
     freed = sum(call.contexts.close(str(id)) for id in ids)
     return Reply({"succeeded": True, "num_freed": freed}, 200 if freed else 404)
@@ -157,8 +150,7 @@ def create_pit(call: Call) -> Reply:
         raise validation_failed("keep alive not specified")
     keep_alive_s = call.parameters.seconds("keep_alive") or 0.0
     views = _views(call, resolve(call), keep_alive_s)
-    id = call.contexts.add(views, keep_alive_s)
-    created_ms = call.contexts.get(id).created_ms
+    id, created_ms = call.contexts.add(views, keep_alive_s)
     shards = {"total": len(views), "successful": len(views), "skipped": 0, "failed": 0}
     return Reply({"pit_id": id, "_shards": shards, "creation_time": created_ms})
 
@@ -174,17 +166,16 @@ def delete_pit(call: Call) -> Reply:
 
 @routes("DELETE", "/_search/point_in_time/_all", needs="read")
 def delete_all_pits(call: Call) -> Reply:
-    ids = call.contexts.ids(scrolls=False)
+    ids = [each.id for each in call.contexts.listed(scrolls=False)]
     return Reply({"pits": [{"pit_id": id, "successful": call.contexts.close(id)} for id in ids]})
 
 
 @routes("GET", "/_search/point_in_time/_all")
 def list_pits(call: Call) -> Reply:
-    pits = []
-    for id in call.contexts.ids(scrolls=False):
-        context = call.contexts.get(id)
-        kept_ms = round(context.keep_alive_s * 1000)
-        pits.append({"pit_id": id, "creation_time": context.created_ms, "keep_alive": kept_ms})
+    pits = [
+        {"pit_id": id, "creation_time": created_ms, "keep_alive": round(keep_alive_s * 1000)}
+        for id, created_ms, keep_alive_s in call.contexts.listed(scrolls=False)
+    ]
     return Reply({"pits": pits})
 
 
@@ -196,14 +187,9 @@ def _search_pit(call: Call, body: dict[str, Any]) -> Reply:
     if not isinstance(pit, dict) or not isinstance(pit.get("id"), str):
         raise RestError("pit: an object with an [id] expected", 400, "parsing_exception")
     keep_alive = pit.get("keep_alive")
-    context = call.contexts.get(
-        pit["id"], None if keep_alive is None else seconds_of(keep_alive, "keep_alive")
-    )
     asked = search_body(call.parameters, body)
-    if len(context.views) != 1:
-        raise RestError("pit: one of several indices cannot be searched in this release; open one for each")
-    ((view, narrowing),) = context.views.values()
-    result = view.search_body(asked, filter=narrowing)
+    kept_s = None if keep_alive is None else seconds_of(keep_alive, "keep_alive")
+    result = call.contexts.search(pit["id"], asked, kept_s)
     return Reply({"pit_id": pit["id"], **search_answer(result, call.parameters)})
 
 

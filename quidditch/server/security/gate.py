@@ -11,16 +11,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from quidditch.server import wire
 from quidditch.server.failures import RestError, error_body, status_of
 from quidditch.server.security.accounts import LiveAccounts
-from quidditch.server.security.grants import ANYONE, NOBODY, Caller
+from quidditch.server.security.grants import ANYONE, Caller
 from quidditch.server.security.heads import check_head
 from quidditch.server.security.logins import Logins, unknown
 from quidditch.server.security.origins import Origins
 
 CALLER = "quidditch.caller"
 """The key of the scope that holds the `Caller`."""
-
-PROBES = frozenset(("/_live", "/_ready"))
-"""Paths that machines look at which have no account and may not know the server's name: they say that it is well."""
 
 _HEADERS = {"x-content-type-options": "nosniff", "cross-origin-resource-policy": "same-origin"}
 """On every answer: it is no script, style or page, whatever its bytes look like, and not for other origins."""
@@ -69,8 +66,6 @@ class Gate:
     async def _caller(self, scope: Scope) -> Caller:
         """raises: RestError   401, 403, 429, or the request is too large"""
         check_head(scope)
-        if scope["path"] in PROBES:
-            return NOBODY
         headers = Headers(scope=scope)
         self._access.origins.check(scope["method"], headers)
         accounts = self._access.accounts.now() if self._access.accounts else None

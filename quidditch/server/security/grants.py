@@ -121,10 +121,6 @@ ANYONE = Caller("", Level.ADMIN, (("*", Level.ADMIN),))
 """The caller of a server without accounts, which is open."""
 
 
-NOBODY = Caller("")
-"""Who may do nothing that needs a right."""
-
-
 def matches(name: str, pattern: str) -> bool:
     """
     >>> matches("logs-2026", "logs-*"), matches("logs", "logs-*"), matches("a[b]", "a[b]")

@@ -1,9 +1,8 @@
-"""How much a client may send before there is a request: paths, parameters and headers are bounded."""
+"""How long a path and how many headers and parameters a request may have."""
 
 from __future__ import annotations
 
 from starlette.types import Scope
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from quidditch.server.failures import RestError
 
@@ -13,8 +12,6 @@ MAX_PATH_BYTES = 16 << 10
 
 MAX_HEADERS = 100
 MAX_PARAMETERS = 200
-
-_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
 def check_head(scope: Scope) -> None:
@@ -33,33 +30,3 @@ def check_head(scope: Scope) -> None:
         )
     if query.count(b"&") >= MAX_PARAMETERS:
         raise RestError(f"more than {MAX_PARAMETERS} parameters")
-
-
-class BoundedHead(HttpToolsProtocol):
-    """HTTP/1.1, of which a part that is no body does not grow without end.
-
-    The parser keeps the beginning of a header until it has its end, and says nothing of it meanwhile. So bytes are
-    counted that lead to nothing: to no end of a head, and to no piece of a body.
-    """
-
-    _unused_bytes = 0
-
-    def data_received(self, data: bytes) -> None:
-        self._unused_bytes += len(data)
-        super().data_received(data)
-        if self._unused_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
-            if self.cycle is None or self.cycle.response_complete:
-                self.transport.write(_TOO_LARGE)
-            self.transport.close()
-
-    def on_headers_complete(self) -> None:
-        self._unused_bytes = 0
-        super().on_headers_complete()
-
-    def on_body(self, body: bytes) -> None:
-        self._unused_bytes = 0
-        super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        self._unused_bytes = 0
-        super().on_message_complete()

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from quidditch.interface import View
-from quidditch.server.contexts import Context, Contexts, Pages
+from quidditch.interface import SearchResult, View
+from quidditch.server.contexts import Context, Contexts, Pages, missing_context
+from quidditch.server.failures import RestError
 from quidditch.server.security.grants import Caller, Level
+
+
+class Listed(NamedTuple):
+    """What a list of contexts says of one."""
+
+    id: str
+    created_ms: int
+    keep_alive_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +37,36 @@ class OwnedContexts:
                 raise self.caller.denied(Level.READ.word, name)
         return context
 
-    def ids(self, *, scrolls: bool) -> list[str]:
-        return self.contexts.ids(scrolls=scrolls, owner=self.caller.name)
+    def page(self, id: str, keep_alive_s: float | None = None) -> SearchResult:
+        """The next page of a scroll.
+
+        raises: RestError   404
+        """
+        context = self.get(id, keep_alive_s)
+        if context.pages is None:
+            raise missing_context(id)
+        with context.lock:
+            return context.pages.following(context.views)
+
+    def search(self, id: str, body: dict[str, Any], keep_alive_s: float | None = None) -> SearchResult:
+        """A search over a point in time.
+
+        raises: RestError   404
+        """
+        context = self.get(id, keep_alive_s)
+        if len(context.views) != 1:
+            raise RestError(
+                "pit: one of several indices cannot be searched in this release; open one for each"
+            )
+        ((view, narrowing),) = context.views.values()
+        return view.search_body(body, filter=narrowing)
+
+    def listed(self, *, scrolls: bool) -> list[Listed]:
+        found = []
+        for id in self.contexts.ids(scrolls=scrolls, owner=self.caller.name):
+            context = self.get(id)
+            found.append(Listed(id, context.created_ms, context.keep_alive_s))
+        return found
 
     def close(self, id: str) -> bool:
         return self.contexts.close(id, owner=self.caller.name)
