@@ -37,7 +37,8 @@ def test_writes_that_queue_are_refused_past_a_limit_and_searches_go_on(tmp_path:
         client.put("/books/_doc/1", json={"text": "words"}).raise_for_status()
         with _another_writer(tmp_path / "data", "books"):
             waiting = [
-                pool.submit(client.put, f"/books/_doc/{number}", json={"text": "words"}) for number in range(2, 5)
+                pool.submit(client.put, f"/books/_doc/{number}", json={"text": "words"})
+                for number in range(2, 5)
             ]
             _until(lambda: served.metric("quidditch_http_queued")['{worker="0"}'] == 2)
             refused = client.put("/books/_doc/9", json={"text": "words"})

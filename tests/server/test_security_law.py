@@ -53,6 +53,7 @@ PATTERNS = (
 VALUES = {
     "allow_no_indices": ("true", "false"),
     "bytes": ("b",),
+    "error_trace": ("true",),
     "expand_wildcards": ("all", "none", "open,closed", "closed", "hidden"),
     "fields": ("*", "title", "hidden"),
     "flat_settings": ("true",),
@@ -141,7 +142,7 @@ def requests(draw: st.DrawFn) -> tuple[str, str, Any]:
         path = path.replace(
             f"{{{part}}}", quote(draw(parts.get(part, st.sampled_from(("_all", "x:1")))), safe="*,")
         )
-    known = sorted(VALUES.keys() & (route.takes | {"format"}))
+    known = sorted(VALUES.keys() & (route.takes | {"format", "error_trace"}))
     chosen = draw(st.lists(st.sampled_from(known), max_size=3, unique=True))
     given = {name: draw(st.sampled_from(VALUES[name])) for name in chosen}
     body = draw(st.sampled_from(BODIES)) if draw(st.booleans()) else None

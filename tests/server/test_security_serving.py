@@ -160,3 +160,59 @@ def test_accounts_of_the_command_line_hold_at_once(tmp_path: Path) -> None:
         assert client.get("/books/_doc/1", headers=header).status_code == 401
         said("users", "remove", "ada")
         assert client.get("/books/_doc/1", headers=basic("ada", "correct horse")).status_code == 401
+
+
+# ---------------------------------------------------------------------------------------------- hostile heads
+
+
+def conversation(client: httpx.Client, *pieces: bytes) -> bytes:
+    """What the server answers to bytes before it closes the connection; it may close before it has read them all."""
+    with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=30) as raw:
+        try:
+            for piece in pieces:
+                raw.sendall(piece)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        answer = b""
+        try:
+            while data := raw.recv(1 << 16):
+                answer += data
+        except ConnectionResetError:
+            pass
+        return answer
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A server without accounts."""
+    with serving(tmp_path_factory.mktemp("plain") / "data") as client:
+        yield client
+
+
+START = b"POST /books/_doc HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [b"GET /" + b"a" * 1_000] + [b"a" * 100_000] * 100,
+        [b"GET / HTTP/1.1\r\nhost: localhost\r\nx: "] + [b"a" * 100_000] * 100,
+        [b"GET / HTTP/1.1\r\nhost: localhost\r\n"] + [b"a: b\r\n" * 10_000] * 100,
+        [START + b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"] + [b"a: b\r\n" * 10_000] * 100,
+        [START + b"transfer-encoding: chunked\r\n\r\n2;"] + [b"a=b;" * 10_000] * 100,
+    ],
+    ids=["path", "value", "headers", "trailers", "chunk"],
+)
+def test_a_head_without_end_is_cut_off(plain: httpx.Client, pieces: list[bytes]) -> None:
+    answer = conversation(plain, *pieces)
+    assert b" 200 " not in answer[:20]
+    assert b" 201 " not in answer[:20]
+    assert plain.get("/").status_code == 200
+
+
+def test_no_websocket_is_opened(plain: httpx.Client) -> None:
+    wanted = b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAA\r\n"
+    answer = conversation(
+        plain, b"GET / HTTP/1.1\r\nhost: localhost\r\n" + wanted + b"connection: close\r\n\r\n"
+    )
+    assert b" 101 " not in answer[:20]
