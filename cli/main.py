@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from quidditch.version import __version__
 
-from . import admin, bench, demo, documents, indexing, render, safekeeping, searching, torture
+from . import admin, bench, demo, documents, indexing, render, safekeeping, searching, serving, torture
 from .failures import EPILOG, INTERRUPTED, OUTPUT_CLOSED, Failure, describe
 from .opening import AS_JSON
 
@@ -104,6 +104,7 @@ for command in (
     safekeeping.backup,
     safekeeping.restore,
     safekeeping.compact,
+    serving.serve,
     torture.torture,
     admin.version,
 ):

@@ -17,7 +17,18 @@ from quidditch.errors import RequestError
 from quidditch.types import OpName
 
 OPS: tuple[OpName, ...] = ("index", "create", "update", "delete")
-_META = ("_index", "_id", "_op_type", "if_seq_no", "if_primary_term", "routing", "_routing", "require_alias")
+_META = (
+    "_index",
+    "_id",
+    "_op_type",
+    "if_seq_no",
+    "if_primary_term",
+    "version",
+    "version_type",
+    "routing",
+    "_routing",
+    "require_alias",
+)
 _UPDATE_BODY = ("doc", "upsert", "doc_as_upsert", "detect_noop", "script", "_source")
 
 
@@ -34,6 +45,8 @@ class Action:
     body: Any = None
     if_seq_no: int | None = None
     if_primary_term: int | None = None
+    version: int | None = None
+    version_type: Any = "external"
     error: RequestError | None = None
 
 
@@ -132,6 +145,8 @@ def _action(op: OpName, meta: Dict[str, Any], body: Any) -> Action:
         body,
         meta.get("if_seq_no"),
         meta.get("if_primary_term"),
+        meta.get("version"),
+        meta.get("version_type", "external"),
     )
 
 

@@ -9,6 +9,8 @@ The branches say who can act:
         DocumentError          a document whose value does not fit its field
         IndexNotFound          also a KeyError
         IndexExists
+        IndexClosed
+        IndexBlocked
         DocumentNotFound       also a KeyError
         VersionConflict
         LimitExceeded
@@ -77,6 +79,19 @@ class IndexExists(RequestError):
     """An index of this name is already there."""
 
     type = "resource_already_exists_exception"
+
+
+class IndexClosed(RequestError):
+    """The index was closed, and takes no reads and writes until it is opened."""
+
+    type = "index_closed_exception"
+
+
+class IndexBlocked(RequestError):
+    """A setting of the index, `blocks.write` or `blocks.read_only`, refuses writes."""
+
+    status = 403
+    type = "cluster_block_exception"
 
 
 class DocumentNotFound(RequestError, KeyError):

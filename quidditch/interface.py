@@ -87,6 +87,23 @@ class BulkResult:
         return not self.errors
 
 
+@dataclass(frozen=True, slots=True)
+class ByQueryResult:
+    """What became of the documents that matched a query: `total` of them were found.
+
+    version_conflicts:  changed by another writer meanwhile, and left as they are
+    failures:           refused for another reason
+    """
+
+    total: int
+    deleted: int = 0
+    updated: int = 0
+    version_conflicts: int = 0
+    batches: int = 0
+    failures: Sequence[BulkItem] = ()
+    took_ms: int = 0
+
+
 class _ReadsSource:
     """What holds a document reads like it: `found["title"]`, `"title" in found`, `dict(found)`."""
 
@@ -344,6 +361,23 @@ class IndexStats:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexInfo:
+    """What is known of an index beside its documents.
+
+    uuid:        changes when an index of the same name is made anew
+    created_ms:  since 1970; 0 is not known
+    aliases:     its further names, each with `filter`, `index_routing`, `search_routing`, `is_write_index`
+    """
+
+    name: str
+    uuid: str
+    created_ms: int = 0
+    closed: bool = False
+    settings: dict[str, Json] = field(default_factory=dict)
+    aliases: dict[str, dict[str, Json]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that a check found: its kind ("checksum", "postings", "id map", ...), the place, and in words the
     value seen and the value expected."""
@@ -376,6 +410,22 @@ class CheckReport:
 # -------------------------------------------------------------------------------------------- for people
 
 
+class View(Protocol):
+    """An index as it was at one moment, until it is closed."""
+
+    name: str
+
+    def search_body(self, body: dict[str, Json] | None, *, filter: FilterLike = None) -> SearchResult: ...
+
+    def count(self, query: QueryLike = None) -> int: ...
+
+    def explain(self, id: str, query: QueryLike) -> Explanation: ...
+
+    def scan(self, query: QueryLike = None, *, source: Json = True) -> Iterator[Hit]: ...
+
+    def close(self) -> None: ...
+
+
 class Index(Protocol):
     """One index, wherever it lives."""
 
@@ -390,6 +440,8 @@ class Index(Protocol):
 
     def put_mappings(self, mappings: dict[str, Json]) -> None: ...
 
+    def put_settings(self, settings: dict[str, Json], *, preserve: bool = False) -> None: ...
+
     def add(
         self,
         doc: Mapping[str, Any],
@@ -398,6 +450,8 @@ class Index(Protocol):
         op: Literal["index", "create"] = "index",
         if_seq_no: int | None = None,
         if_primary_term: int | None = None,
+        version: int | None = None,
+        version_type: Literal["external", "external_gte"] = "external",
     ) -> WriteResult: ...
 
     def add_many(
@@ -430,8 +484,30 @@ class Index(Protocol):
     ) -> WriteResult: ...
 
     def delete(
-        self, id: str, *, if_seq_no: int | None = None, if_primary_term: int | None = None
+        self,
+        id: str,
+        *,
+        if_seq_no: int | None = None,
+        if_primary_term: int | None = None,
+        version: int | None = None,
+        version_type: Literal["external", "external_gte"] = "external",
     ) -> WriteResult: ...
+
+    def delete_by_query(
+        self,
+        query: QueryLike,
+        *,
+        conflicts: Literal["abort", "proceed"] = "abort",
+        max_docs: int | None = None,
+    ) -> ByQueryResult: ...
+
+    def update_by_query(
+        self,
+        query: QueryLike = None,
+        *,
+        conflicts: Literal["abort", "proceed"] = "abort",
+        max_docs: int | None = None,
+    ) -> ByQueryResult: ...
 
     def search(
         self,
@@ -455,6 +531,10 @@ class Index(Protocol):
     def explain(self, id: str, query: QueryLike) -> Explanation: ...
 
     def scan(self, query: QueryLike = None, *, source: Json = True) -> Iterator[Hit]: ...
+
+    def search_body(self, body: dict[str, Json] | None, *, filter: FilterLike = None) -> SearchResult: ...
+
+    def point_in_time(self, keep_alive_s: float | None = None) -> View: ...
 
     def analyze(
         self, text: str, *, field: str | None = None, analyzer: str | None = None
@@ -495,6 +575,14 @@ class Database(Protocol):
     def indices(self) -> list[str]: ...
 
     def delete_index(self, name: str) -> None: ...
+
+    def describe(self) -> dict[str, IndexInfo]: ...
+
+    def update_aliases(self, actions: Sequence[Json]) -> None: ...
+
+    def open_index(self, name: str) -> None: ...
+
+    def close_index(self, name: str) -> None: ...
 
     def bulk(self, actions: Iterable[Any], *, refresh: bool = False) -> BulkResult: ...
 

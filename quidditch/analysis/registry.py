@@ -18,6 +18,7 @@ from quidditch.analysis.filters import (
 )
 from quidditch.analysis.stopwords import stop_words
 from quidditch.errors import MappingError
+from quidditch.types import Json
 
 # fmt: off
 _LANGUAGES = (
@@ -68,6 +69,23 @@ def get_analyzer(name: str) -> Analyzer:
 
     nearest, _, _ = process.extractOne(name, sorted(ANALYZER_NAMES))
     raise MappingError(f"unknown analyzer {name!r}: did you mean {nearest!r}?")
+
+
+def analyzed(text: str, analyzer: str | None = None) -> list[dict[str, Json]]:
+    """The terms that a text becomes, as OpenSearch's `_analyze` shows them; by "standard" if no analyzer is named.
+
+    raises: MappingError   an unknown analyzer
+    """
+    return [
+        {
+            "token": token.term,
+            "start_offset": token.start,
+            "end_offset": token.end,
+            "type": token.type,
+            "position": token.position,
+        }
+        for token in get_analyzer(analyzer or "standard").analyze(text)
+    ]
 
 
 def _language_filters(name: str) -> tuple[Filter, ...]:

@@ -11,7 +11,7 @@ import re
 import shutil
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -53,6 +53,8 @@ class IndexEntry(msgspec.Struct, frozen=True):
     """What the catalogue knows of one index. `generation` names its folder; `shards` lie in it as 0, 1, ...
 
     `former` are generations that this one took the place of: who still writes to one of them goes on here.
+    `aliases` are further names, each with what it narrows a search to. A `closed` index refuses reads and writes.
+    `created_ms` counts from 1970; 0 is not known.
     """
 
     generation: str
@@ -60,6 +62,9 @@ class IndexEntry(msgspec.Struct, frozen=True):
     settings: dict[str, Any] = {}
     shards: int = 1
     former: list[str] = []
+    aliases: dict[str, dict[str, Any]] = {}
+    closed: bool = False
+    created_ms: int = 0
 
 
 class GenerationReplaced(StorageError):
@@ -199,6 +204,9 @@ class Catalog:
         with self._renamed() as transaction:
             if transaction.get(Table.INDICES, name.encode()) is not None:
                 raise IndexExists(f"index [{name}] is already there in {self._root}")
+            for key, value in transaction.rows(Table.INDICES):
+                if name in _decode(key, value).aliases:
+                    raise IndexExists(f"index [{name}]: an alias of index [{key.decode()}] has this name")
             transaction.put(Table.INDICES, name.encode(), msgspec.json.encode(entry))
 
     @contextmanager
@@ -246,6 +254,17 @@ class Catalog:
                 changed = msgspec.structs.replace(entry, mappings=new.to_dict())
                 transaction.put(Table.INDICES, name.encode(), msgspec.json.encode(changed))
         return new
+
+    def change(self, alter: Callable[[dict[str, IndexEntry]], dict[str, IndexEntry]]) -> None:
+        """Put the entries that `alter` makes of all of them in the place of those of the same names, all at once.
+
+        raises: whatever `alter` raises; nothing was changed then
+        """
+        with self.environment.write() as transaction:
+            before = {key.decode(): _decode(key, value) for key, value in transaction.rows(Table.INDICES)}
+            for name, entry in alter(before).items():
+                if entry != before[name]:
+                    transaction.put(Table.INDICES, name.encode(), msgspec.json.encode(entry))
 
     def delete(self, name: str) -> IndexEntry:
         """Forget an index; its folder is the caller's to remove.

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from collections.abc import Mapping as Dict
 from dataclasses import dataclass
 from itertools import count
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from quidditch.errors import (
     DocumentNotFound,
@@ -29,10 +29,18 @@ PRIMARY_TERM = 1
 
 MAX_ID_BYTES = 512
 
+MAX_VERSION = (1 << 63) - 1
+
+VersionType: TypeAlias = Literal["external", "external_gte"]
+"""How a version that is counted elsewhere must compare with the document's: greater, or also equal."""
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One write as it was asked for. `doc` is the document, or for an update the part that changes."""
+    """One write as it was asked for. `doc` is the document, or for an update the part that changes.
+
+    `version` is one that is counted elsewhere; without it, each write counts one on.
+    """
 
     op: OpName
     id: bytes
@@ -42,6 +50,8 @@ class Operation:
     upsert: Dict[str, Any] | None = None
     doc_as_upsert: bool = False
     detect_noop: bool = True
+    version: int | None = None
+    version_type: VersionType = "external"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +118,14 @@ class Changes:
             return self._update(operation, before, source_of)
         if source is None:
             raise InternalError(f"operation on {operation.id!r} without a document")
-        return self._write(operation.id, source, before)
+        return self._write(operation.id, source, before, operation.version)
 
-    def _write(self, id_bytes: bytes, source: bytes, before: Entry | None) -> Applied:
+    def _write(
+        self, id_bytes: bytes, source: bytes, before: Entry | None, version: int | None = None
+    ) -> Applied:
         self._replace(before)
-        version = 1 if before is None else before.version + 1
+        if version is None:
+            version = 1 if before is None else before.version + 1
         entry = Entry(self._take(), version, False)
         self.entries[id_bytes] = entry
         self.added[entry.seq_no] = (id_bytes, source)
@@ -121,7 +134,9 @@ class Changes:
 
     def _delete(self, operation: Operation, before: Entry | None) -> Applied:
         self._replace(before)
-        version = 1 if before is None else before.version + 1
+        version = operation.version
+        if version is None:
+            version = 1 if before is None else before.version + 1
         entry = Entry(self._take(), version, True)
         self.entries[operation.id] = entry
         self.deleted.append((entry.seq_no, operation.id))
@@ -165,6 +180,8 @@ def _check_condition(operation: Operation, before: Entry | None) -> None:
         raise VersionConflict(
             f"[{name}]: version conflict, document already exists (current version [{before.version}])"
         )
+    if operation.version is not None and before is not None:
+        _check_external(name, operation.version, operation.version_type, before.version)
     if operation.if_seq_no is None and operation.if_primary_term is None:
         return
     wanted = f"required seqNo [{operation.if_seq_no}], primary term [{operation.if_primary_term}]"
@@ -175,6 +192,25 @@ def _check_condition(operation: Operation, before: Entry | None) -> None:
             f"[{name}]: version conflict, {wanted}, current document has seqNo [{before.seq_no}] and primary "
             f"term [{PRIMARY_TERM}]"
         )
+
+
+def _check_external(name: str, version: int, kind: VersionType, current: int) -> None:
+    """raises: VersionConflict   the version given is not past the document's, deleted ones included"""
+    if version < current or (version == current and kind != "external_gte"):
+        bound = "higher than" if kind == "external_gte" else "higher or equal to"
+        raise VersionConflict(
+            f"[{name}]: version conflict, current version [{current}] is {bound} the one provided [{version}]"
+        )
+
+
+def check_version(version: object, kind: object) -> None:
+    """raises: RequestError   for what is no version counted elsewhere"""
+    if kind not in ("external", "external_gte"):
+        raise RequestError(f'version_type: "external" or "external_gte" expected, not {kind!r}')
+    if version is None:
+        return
+    if isinstance(version, bool) or not isinstance(version, int) or not 0 <= version <= MAX_VERSION:
+        raise RequestError(f"version: a whole number from 0 on expected, not {version!r}")
 
 
 def merge_objects(old: dict[str, Any], part: Dict[str, Any]) -> dict[str, Any]:

@@ -7,9 +7,16 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from quidditch.bulk import Action, parse_actions
-from quidditch.errors import DocumentError, IndexNotFound, QuidditchError, RequestError, StorageError
+from quidditch.errors import (
+    DocumentError,
+    IndexBlocked,
+    IndexNotFound,
+    QuidditchError,
+    RequestError,
+    StorageError,
+)
 from quidditch.index.document import encode_source
-from quidditch.index.operations import Applied, Operation, check_id, without_id
+from quidditch.index.operations import Applied, Operation, check_id, check_version, without_id
 from quidditch.interface import BulkItem, BulkResult
 from quidditch.local.directory import Directory
 from quidditch.local.writing import CurrentWriter, update_operation
@@ -123,8 +130,8 @@ class BulkWriter:
             return []
         try:
             results = self._writer.apply(self._operations)
-        except IndexNotFound as error:
-            # Deleted meanwhile: an error of these items, as it would have been from the start.
+        except (IndexNotFound, IndexBlocked) as error:
+            # Deleted or blocked meanwhile: an error of these items, as it would have been from the start.
             results = [error] * len(self._operations)
         items = [
             self._item(position, action, result)
@@ -169,4 +176,13 @@ def operation_of(action: Action, writer: CurrentWriter) -> Operation:
     id_bytes = writer.make_id() if id is None else check_id(id)
     if action.op == "update":
         return update_operation(id_bytes, body, action.if_seq_no, action.if_primary_term)
-    return Operation(action.op, id_bytes, body, action.if_seq_no, action.if_primary_term)
+    check_version(action.version, action.version_type)
+    return Operation(
+        action.op,
+        id_bytes,
+        body,
+        action.if_seq_no,
+        action.if_primary_term,
+        version=action.version,
+        version_type=action.version_type,
+    )

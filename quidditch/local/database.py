@@ -8,17 +8,20 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import msgspec
+
 from quidditch.analysis.registry import ANALYZER_NAMES
 from quidditch.errors import IndexExists, IndexNotFound, QuidditchError, RequestError, StorageError
-from quidditch.index.catalog import check_name
+from quidditch.index.catalog import IndexEntry, check_name
 from quidditch.index.datafile import is_file
-from quidditch.interface import BulkResult, CheckReport, SearchResult
+from quidditch.interface import BulkResult, CheckReport, IndexInfo, SearchResult
+from quidditch.local.aliases import alter_aliases
 from quidditch.local.bulk import carry_out
 from quidditch.local.directory import Directory, acquire, apart, release
 from quidditch.local.generations import backup, restore
@@ -189,6 +192,55 @@ class LocalDatabase:
             raise RequestError(f"delete_index: a name expected, not {name!r}")
         self.writable().delete(name)
 
+    def describe(self) -> dict[str, IndexInfo]:
+        """What is known of every index, by name, all as of one moment."""
+        return {
+            name: IndexInfo(
+                name,
+                entry.generation,
+                entry.created_ms,
+                entry.closed,
+                dict(entry.settings),
+                {alias: dict(options) for alias, options in sorted(entry.aliases.items())},
+            )
+            for name, entry in sorted(self.directory.catalog.entries().items())
+        }
+
+    def update_aliases(self, actions: Sequence[Json]) -> None:
+        """Give indices further names, or take them away: all of the actions at once, or none.
+
+        actions:  `{"add": {"index": "logs-1", "alias": "logs"}}`, `{"remove": {...}}`; `add` may hold a `filter`,
+                  `routing` and `is_write_index`, and both may hold `indices`, `aliases` and patterns
+        raises: IndexNotFound, RequestError   naming the action that cannot be carried out
+        """
+        if isinstance(actions, str | bytes | dict) or not isinstance(actions, Iterable):
+            raise RequestError(f"update_aliases: a list of actions expected, not {type(actions).__name__}")
+        self.writable().catalog.change(lambda entries: alter_aliases(entries, actions))
+
+    def close_index(self, name: str) -> None:
+        """Refuse reads and writes of an index until `open_index`; those that run end as they would have.
+
+        raises: IndexNotFound
+        """
+        self._set_closed(name, True)
+
+    def open_index(self, name: str) -> None:
+        """Take back `close_index`.
+
+        raises: IndexNotFound
+        """
+        self._set_closed(name, False)
+
+    def _set_closed(self, name: str, closed: bool) -> None:
+        self.index(name)
+
+        def alter(entries: dict[str, IndexEntry]) -> dict[str, IndexEntry]:
+            if name not in entries:
+                raise IndexNotFound(f"no index [{name}] in {self.path}")
+            return {name: msgspec.structs.replace(entries[name], closed=closed)}
+
+        self.writable().catalog.change(alter)
+
     # --------------------------------------------------------------------------------------- bulk and search
 
     def bulk(self, actions: Iterable[Any], *, refresh: bool = False) -> BulkResult:
@@ -201,37 +253,38 @@ class LocalDatabase:
         return carry_out(self.writable(), actions, None)
 
     def search(self, index: str, body: dict[str, Json] | None = None) -> SearchResult:
-        """Search with an OpenSearch request body; `index` is a name, several with commas, or patterns with `*`.
+        """Search with an OpenSearch request body; `index` is a name or an alias, several with commas, or patterns.
 
         raises: IndexNotFound, QueryError, RequestError
         """
-        names = self._matching(index)
-        if len(names) == 1:
-            query, request = SearchRequest.from_body(body, self.directory.catalog.mapping(names[0]))
-            return self.index(names[0]).run(query, request)
+        filters = self._matching(index)
+        if len(filters) == 1:
+            ((name, narrowing),) = filters.items()
+            query, request = SearchRequest.from_body(body, self.directory.catalog.mapping(name))
+            return self.index(name).run(query, request, narrowing)
         results = []
         whole = SearchRequest()
-        for name in names:
+        for name, narrowing in filters.items():
             query, whole = SearchRequest.from_body(body, self.directory.catalog.mapping(name))
-            results.append(self.index(name).run(query, whole.from_the_start()))
+            results.append(self.index(name).run(query, whole.from_the_start(), narrowing))
         return combine(results, whole)
 
-    def _matching(self, expression: str) -> list[str]:
-        """The indices that an expression names, in its order."""
+    def _matching(self, expression: str) -> dict[str, dict[str, Any] | None]:
+        """The indices that an expression names, in its order, and what its aliases narrow each down to."""
         if not isinstance(expression, str) or not expression:
             raise RequestError(f"search: an index name, or several with commas, expected, not {expression!r}")
-        known = self.indices()
-        names: list[str] = []
+        entries = self.directory.catalog.entries()
+        known = sorted({*entries, *(alias for entry in entries.values() for alias in entry.aliases)})
+        found: dict[str, list[Any]] = {}
         for part in expression.split(","):
-            if part == "_all":
-                part = "*"
-            if "*" in part:
-                names += [name for name in known if fnmatch.fnmatchcase(name, part) and name not in names]
-            elif part not in known:
-                raise IndexNotFound(f"no index [{part}] in {self.path}{nearest(part, known)}")
-            elif part not in names:
-                names.append(part)
-        return names
+            part = "*" if part == "_all" else part
+            names = [name for name in known if fnmatch.fnmatchcase(name, part)] if "*" in part else [part]
+            for name in names:
+                if name not in known:
+                    raise IndexNotFound(f"no index [{part}] in {self.path}{nearest(part, known)}")
+                for index, narrowing in _behind(name, entries):
+                    found.setdefault(index, []).append(narrowing)
+        return {name: _any_of(filters) for name, filters in found.items()}
 
     # --------------------------------------------------------------------------------------------- safekeeping
 
@@ -337,6 +390,21 @@ class LocalDatabase:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _behind(name: str, entries: dict[str, IndexEntry]) -> list[tuple[str, dict[str, Any] | None]]:
+    """The index of this name, or those that have the alias, each with the alias's filter."""
+    if name in entries:
+        return [(name, None)]
+    having = ((index, entry.aliases) for index, entry in sorted(entries.items()))
+    return [(index, aliases[name].get("filter")) for index, aliases in having if name in aliases]
+
+
+def _any_of(filters: list[Any]) -> dict[str, Any] | None:
+    """What lets through what any filter does; None, as one of them, lets everything through."""
+    if None in filters:
+        return None
+    return filters[0] if len(filters) == 1 else {"bool": {"should": filters}}
 
 
 def _reconnect(path: str, options: Options) -> LocalDatabase:

@@ -6,12 +6,13 @@ import atexit
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from quidditch.errors import CorruptIndex, IndexExists, QuidditchError, StorageError
+from quidditch.errors import CorruptIndex, IndexClosed, IndexExists, QuidditchError, StorageError
 from quidditch.index.catalog import CATALOG_TABLES, Catalog, IndexEntry
 from quidditch.index.datafile import is_file
 from quidditch.index.environment import Environment, EnvironmentGone
@@ -67,7 +68,7 @@ class Directory:
     def use(self, name: str) -> Iterator[LocalShard]:
         """The open shard of an index, which stays open for the block even if the index moves or is deleted.
 
-        raises: IndexNotFound
+        raises: IndexNotFound, IndexClosed
         """
         shard = self._take(name)
         try:
@@ -87,6 +88,8 @@ class Directory:
     def _take(self, name: str) -> LocalShard:
         self._retire_gone()
         entry = self.catalog.get(name)
+        if entry.closed:
+            raise IndexClosed(f"index [{name}] is closed; open_index opens it")
         while True:
             with self._lock:
                 if self._closed:
@@ -146,9 +149,12 @@ class Directory:
         """raises: IndexExists"""
         if name in self.catalog.entries():
             raise IndexExists(f"index [{name}] is already there in {self.path}")
+        created_ms = int(time.time() * 1000)
         with self.catalog.staged() as generation:
             self.options.environment(self.catalog.folder(generation), create=True).close()
-            self.catalog.create(name, IndexEntry(generation, mapping.to_dict(), settings))
+            self.catalog.create(
+                name, IndexEntry(generation, mapping.to_dict(), settings, created_ms=created_ms)
+            )
 
     def delete(self, name: str) -> None:
         """raises: IndexNotFound"""

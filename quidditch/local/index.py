@@ -6,40 +6,49 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Mapping as Dict
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from quidditch.analysis.registry import get_analyzer
+import msgspec
+
+from quidditch.analysis.registry import analyzed
 from quidditch.errors import (
     DocumentError,
     DocumentNotFound,
+    IndexNotFound,
     QueryError,
     QuidditchError,
     RequestError,
     StorageError,
 )
 from quidditch.index.batches import ThreadAnalysis
+from quidditch.index.catalog import IndexEntry
 from quidditch.index.document import decode_source
 from quidditch.index.loading import StreamLoader
-from quidditch.index.operations import Operation, check_id, without_id
+from quidditch.index.operations import Operation, VersionType, check_id, check_version, without_id
 from quidditch.index.snapshot import read_entry, read_source
 from quidditch.index.storage import SHARD_TABLES, Table
 from quidditch.index.workers import MAX_WORKERS, WorkerAnalysis
 from quidditch.interface import (
     BulkItem,
     BulkResult,
+    ByQueryResult,
     CheckReport,
     Document,
     IndexStats,
+    QueryLike,
     Shard,
     WriteResult,
 )
 from quidditch.local.bulk import carry_out
+from quidditch.local.by_query import Conflicts, by_query
 from quidditch.local.generations import backup, compact
 from quidditch.local.location import local_path
 from quidditch.local.point_in_time import PointInTime
 from quidditch.local.progress import watched, watched_bytes, watched_stream
 from quidditch.local.searches import Searches
+from quidditch.local.settings import changed_settings
 from quidditch.local.shard import LocalShard
 from quidditch.local.sizes import structure_sizes
 from quidditch.local.verifying import check_index
@@ -104,6 +113,21 @@ class LocalIndex(Searches):
     def settings(self) -> dict[str, Json]:
         return dict(self._database.directory.catalog.get(self.name).settings)
 
+    def put_settings(self, settings: dict[str, Json], *, preserve: bool = False) -> None:
+        """Change settings; None takes one back, and with `preserve` those that are there stay as they are.
+
+        raises: RequestError   naming one that is unknown, or that an index has from its beginning
+        """
+
+        def alter(entries: dict[str, IndexEntry]) -> dict[str, IndexEntry]:
+            if self.name not in entries:
+                raise IndexNotFound(f"no index [{self.name}] in {self._database.path}")
+            entry = entries[self.name]
+            changed = changed_settings(entry.settings, settings, preserve)
+            return {self.name: msgspec.structs.replace(entry, settings=changed)}
+
+        self._database.writable().catalog.change(alter)
+
     def put_mappings(self, mappings: dict[str, Json]) -> None:
         """Add fields; documents already there keep what was indexed.
 
@@ -128,20 +152,27 @@ class LocalIndex(Searches):
         op: Literal["index", "create"] = "index",
         if_seq_no: int | None = None,
         if_primary_term: int | None = None,
+        version: int | None = None,
+        version_type: VersionType = "external",
     ) -> WriteResult:
         """Add or replace one document; it is on disk when this returns, or within `sync_interval` with "async".
 
-        Without `id` the document's own `_id` counts, or one is made. `op="create"` refuses to replace.
+        Without `id` the document's own `_id` counts, or one is made. `op="create"` refuses to replace. A `version` is
+        one that is counted elsewhere, and must be past the document's, or equal with "external_gte".
         raises: DocumentError, VersionConflict, RequestError (the id), StorageError
         """
         if not isinstance(doc, Dict):
             raise DocumentError(f"an object expected as document, not {spell(doc)}")
         if op not in ("index", "create"):
             raise RequestError(f'add: op: "index" or "create" expected, not {op!r}')
+        check_version(version, version_type)
         writer = self._writer()
         given = doc.get("_id") if id is None else id
         id_bytes = writer.make_id() if given is None else check_id(given)
-        return writer.apply_one(Operation(op, id_bytes, without_id(doc), if_seq_no, if_primary_term))
+        operation = Operation(op, id_bytes, without_id(doc), if_seq_no, if_primary_term)
+        if version is not None:
+            operation = replace(operation, version=version, version_type=version_type)
+        return writer.apply_one(operation)
 
     def add_many(
         self,
@@ -233,14 +264,48 @@ class LocalIndex(Searches):
         return self._writer().apply_one(update_operation(check_id(id), body, if_seq_no, if_primary_term))
 
     def delete(
-        self, id: str, *, if_seq_no: int | None = None, if_primary_term: int | None = None
+        self,
+        id: str,
+        *,
+        if_seq_no: int | None = None,
+        if_primary_term: int | None = None,
+        version: int | None = None,
+        version_type: VersionType = "external",
     ) -> WriteResult:
-        """Delete one document; what is not there is "not_found", no error.
+        """Delete one document; what is not there is "not_found", no error. `version` as in `add`.
 
         raises: VersionConflict, RequestError (the id)
         """
-        operation = Operation("delete", check_id(id), None, if_seq_no, if_primary_term)
+        check_version(version, version_type)
+        operation = Operation(
+            "delete",
+            check_id(id),
+            None,
+            if_seq_no,
+            if_primary_term,
+            version=version,
+            version_type=version_type,
+        )
         return self._writer().apply_one(operation)
+
+    def delete_by_query(
+        self, query: QueryLike, *, conflicts: Conflicts = "abort", max_docs: int | None = None
+    ) -> ByQueryResult:
+        """Delete each document that matches now. One that another writer changes meanwhile is a conflict.
+
+        conflicts:  "abort" raises VersionConflict at the first; "proceed" counts them and goes on
+        max_docs:   the most to delete
+        raises: QueryError, VersionConflict; a batch of 1,000 is all there after a crash, or nothing of it
+        """
+        self._writer()
+        return by_query(self, "delete", query, conflicts, max_docs)
+
+    def update_by_query(
+        self, query: QueryLike = None, *, conflicts: Conflicts = "abort", max_docs: int | None = None
+    ) -> ByQueryResult:
+        """Index each document that matches anew, by the mapping as it is now; otherwise as `delete_by_query`."""
+        self._writer()
+        return by_query(self, "index", query, conflicts, max_docs)
 
     def refresh(self) -> None:
         """Make writes visible: on a directory they are already."""
@@ -355,16 +420,7 @@ class LocalIndex(Searches):
                 raise RequestError(f"analyze: a name expected as {name}, not {spell(value)}")
         if field is not None and analyzer is None:
             analyzer = self._analyzer_of(field)
-        return [
-            {
-                "token": token.term,
-                "start_offset": token.start,
-                "end_offset": token.end,
-                "type": token.type,
-                "position": token.position,
-            }
-            for token in get_analyzer(analyzer or "standard").analyze(text)
-        ]
+        return analyzed(text, analyzer=analyzer)
 
     def _analyzer_of(self, path: str) -> str:
         mapping = self._mapping()

@@ -70,6 +70,15 @@ class Searches:
         )
         return self._run(query, request, filter, mapping)
 
+    def search_body(self, body: dict[str, Json] | None, *, filter: FilterLike = None) -> SearchResult:
+        """Search with an OpenSearch request body.
+
+        raises: QueryError, LimitExceeded, RequestError
+        """
+        mapping = self._mapping()
+        query, request = SearchRequest.from_body(body, mapping)
+        return self._run(query, request, filter, mapping)
+
     def run(
         self,
         query: QueryLike,

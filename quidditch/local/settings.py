@@ -11,7 +11,46 @@ from quidditch.index.single_writes import Durability
 from quidditch.schema.mapping import nearest
 from quidditch.types import Json
 
-NAMES = ("number_of_shards", "number_of_replicas", "refresh_interval", "durability", "sync_interval")
+KEPT = (
+    "analyze.max_token_count",
+    "max_docvalue_fields_search",
+    "max_slices_per_scroll",
+    "hidden",
+    "auto_expand_replicas",
+    "codec",
+    "flush_threshold_size",
+    "gc_deletes",
+    "max_result_window",
+    "merge.policy.max_merged_segment",
+    "merge.scheduler.max_thread_count",
+    "number_of_routing_shards",
+    "priority",
+    "query.default_field",
+    "requests.cache.enable",
+    "routing_partition_size",
+    "search.idle.after",
+    "soft_deletes.enabled",
+    "store.type",
+    "unassigned.node_left.delayed_timeout",
+    "write.wait_for_active_shards",
+)
+"""Settings of OpenSearch that tune what a directory does not have: they are kept, and shown by a server."""
+
+BLOCKS = ("blocks.write", "blocks.read_only")
+"""Settings that refuse writes to an index, or changes of any kind."""
+
+NAMES = (
+    "number_of_shards",
+    "number_of_replicas",
+    "refresh_interval",
+    "durability",
+    "sync_interval",
+    *BLOCKS,
+    *KEPT,
+)
+
+FIXED = ("number_of_shards", "durability", "sync_interval")
+"""Settings that an index has from its beginning."""
 
 SHORTEST_INTERVAL_S = 0.01
 LONGEST_INTERVAL_S = 3600.0
@@ -30,7 +69,9 @@ def check_settings(settings: dict[str, Json] | None) -> dict[str, Json]:
         raise RequestError(f"settings: an object expected, not {settings!r}")
     flat = dict(_flat(settings))
     for name, value in flat.items():
-        if not isinstance(value, str | int | float | bool | None) or value != value:
+        if value is None:
+            continue
+        if not isinstance(value, str | int | float | bool) or value != value:
             raise RequestError(f"settings: {name}: a string, number or boolean expected, not {value!r}")
         if isinstance(value, str) and not value.isascii():
             raise RequestError(f"settings: {name}: {value!a} is no value of a setting")
@@ -44,7 +85,29 @@ def check_settings(settings: dict[str, Json] | None) -> dict[str, Json]:
             raise RequestError(f'settings: durability: "request" or "async" expected, not {value!r}')
         if name == "sync_interval":
             seconds_of(value)
+        if name in BLOCKS and value not in (True, False, "true", "false"):
+            raise RequestError(f"settings: {name}: true or false expected, not {value!r}")
     return flat
+
+
+def changed_settings(
+    before: Mapping[str, Json], settings: dict[str, Json], preserve: bool = False
+) -> dict[str, Json]:
+    """The settings of an index after a change; None takes a setting back, `preserve` keeps those that are there.
+
+    raises: RequestError   for one that is unknown, or that an index has from its beginning
+    """
+    changes = check_settings(settings)
+    for name, value in changes.items():
+        if name in FIXED and value != before.get(name):
+            raise RequestError(f"settings: {name}: cannot be changed once an index is there, to {value!r}")
+    after = {**changes, **before} if preserve else {**before, **changes}
+    return {name: value for name, value in after.items() if value is not None}
+
+
+def block_of(settings: Mapping[str, Json]) -> str | None:
+    """The name of the setting that refuses writes, if one does."""
+    return next((name for name in BLOCKS if settings.get(name) in (True, "true")), None)
 
 
 def _flat(settings: dict[Any, Json]) -> Iterator[tuple[str, Json]]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping as Dict
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from quidditch.errors import DocumentError, QuidditchError, RequestError
+from quidditch.errors import DocumentError, IndexBlocked, QuidditchError, RequestError
 from quidditch.index.catalog import GenerationReplaced
 from quidditch.index.environment import EnvironmentGone
 from quidditch.index.operations import Applied, Operation
@@ -15,6 +15,7 @@ from quidditch.index.segment import SegmentBuilder
 from quidditch.interface import WriteResult
 from quidditch.local.directory import Directory
 from quidditch.local.generations import compact
+from quidditch.local.settings import block_of
 from quidditch.local.shard import LocalShard
 
 PANDAS_ROWS = 1_000
@@ -66,11 +67,19 @@ class CurrentWriter:
 
     def apply(self, operations: Sequence[Operation]) -> list[Applied | QuidditchError]:
         """As `IndexWriter.apply`."""
+        self._check_block()
         return self.on_shard(lambda shard: shard.writer.apply(operations))
 
     def publish(self, builder: SegmentBuilder) -> int:
         """As `IndexWriter.publish`, which looks whether the shard is current before it reads the builder."""
+        self._check_block()
         return self.on_shard(lambda shard: shard.writer.publish(builder))
+
+    def _check_block(self) -> None:
+        """raises: IndexBlocked"""
+        block = block_of(self._directory.catalog.get(self._name).settings)
+        if block is not None:
+            raise IndexBlocked(f"index [{self._name}] blocked by: [{block}]")
 
     def merge_due(self, size_bytes: int) -> None:
         """As `IndexWriter.merge_due`."""

@@ -125,5 +125,5 @@ def on_a_terminal(*words: str, cwd: Path, **env: str) -> str:
 
 
 def test_completion_knows_the_commands(tmp_path: Path) -> None:
-    env = {"_QUIDDITCH_COMPLETE": "complete_bash", "COMP_WORDS": "quidditch se", "COMP_CWORD": "1"}
+    env = {"_QUIDDITCH_COMPLETE": "complete_bash", "COMP_WORDS": "quidditch sea", "COMP_CWORD": "1"}
     assert run(cwd=tmp_path, env=env).stdout.split() == ["search"]

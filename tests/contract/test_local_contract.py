@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from database_contract import DatabaseContract, OpenAgain
 from index_contract import IndexContract
+from upkeep_contract import UpkeepContract
 
 import quidditch
 from quidditch.index.single_writes import Durability
@@ -53,6 +54,10 @@ class AcknowledgedFromMemory(OnDirectory):
 
 class TestLocalDatabase(OnDirectory, DatabaseContract):
     """`connect("./data")`."""
+
+
+class TestLocalUpkeep(OnDirectory, UpkeepContract):
+    """Aliases, settings, closing and writes by query of `connect("./data")`."""
 
 
 class TestLocalIndex(OnDirectory, IndexContract):

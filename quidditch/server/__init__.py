@@ -1,0 +1,30 @@
+"""OpenSearch's REST API over any `Database`. Loaded by `quidditch serve` alone: `import quidditch` stays light.
+
+A request passes these rooms, each of which imports only from those above it:
+
+    failures.py    errors that only HTTP has, and the body of every error
+    guarding.py    who may ask: `Host` and `Origin` of a loopback server
+    wire.py        bytes to JSON and back, `pretty`, `filter_path` (filtering.py), content types
+    parameters.py  the query string: typed readings; a name that is not declared is refused with the nearest
+    routing.py     `Routes`: one small function a route; `RouteTable` finds the one of a path
+    contexts.py    scrolls and points in time; tasks.py work that no request waits for
+    state.py       what a server keeps between requests: those, who it is, settings of the cluster
+    call.py        `Call`, what a handler gets, and `Reply`, what it gives
+    search_bodies.py, source_filters.py   the query string of a search as its body
+    resolving.py   index expressions (`logs-*,-logs-old`, aliases, `_all`) to names
+    rendering/     records of the engine to bodies (counts, sizes, settings, tables of `_cat`)
+    routes/        the handlers, a module for each group of the API
+    app.py         ASGI: reads the request, runs the handler in a bounded pool of threads, writes the reply
+    serving.py     a socket, signals
+
+A handler is synchronous, as the engine is: `async` is only in app.py. To add a route:
+
+    routes = Routes()
+
+    @routes("GET POST", "/_count", "/{index}/_count", takes="q df routing")
+    def count(call: Call) -> Reply:
+        ...
+        return Reply({"count": number})
+
+Its module stands in `routes/__init__.py`. HEAD is answered by the handler of GET.
+"""

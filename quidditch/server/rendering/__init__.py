@@ -1,0 +1,1 @@
+"""Records of the engine as bodies of OpenSearch."""

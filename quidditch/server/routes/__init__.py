@@ -1,0 +1,30 @@
+"""The groups of routes that a server has."""
+
+from __future__ import annotations
+
+from quidditch.server.routes import (
+    aliases,
+    bulk,
+    by_query,
+    cat,
+    cluster,
+    documents,
+    indices,
+    info,
+    mappings,
+    search,
+)
+from quidditch.server.routing import Routes
+
+GROUPS: tuple[Routes, ...] = (
+    info.routes,
+    documents.routes,
+    bulk.routes,
+    by_query.routes,
+    indices.routes,
+    mappings.routes,
+    aliases.routes,
+    search.routes,
+    cluster.routes,
+    cat.routes,
+)

@@ -1,0 +1,220 @@
+"""`_bulk`: many writes in one request, read line by line and carried out piece by piece."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from quidditch.errors import QuidditchError
+from quidditch.interface import BulkItem
+from quidditch.server import wire
+from quidditch.server.call import Call, Reply
+from quidditch.server.failures import RestError, cause_of, status_of, validation_failed
+from quidditch.server.rendering.writes import bulk_item
+from quidditch.server.resolving import written_index
+from quidditch.server.routes.documents import check_no_metadata, found_body
+from quidditch.server.routing import Routes
+from quidditch.server.source_filters import NAMES, source_of
+
+routes = Routes()
+
+PIECE_ACTIONS = 1_000
+PIECE_BYTES = 8 << 20
+"""Actions and bytes of lines that are held at a time; the engine commits as much at once."""
+
+MAX_LINE_BYTES = 100 << 20
+
+_OPS = ("index", "create", "update", "delete")
+_META = frozenset(
+    (
+        *("_index", "_id", "routing", "_routing", "if_seq_no", "if_primary_term", "version", "version_type"),
+        *("_version", "_version_type", "require_alias", "retry_on_conflict", "pipeline", "_source"),
+    )
+)
+_PASSED = ("_index", "_id", "if_seq_no", "if_primary_term")
+
+
+@routes(
+    "POST PUT",
+    "/_bulk",
+    "/{index}/_bulk",
+    takes=f"refresh routing timeout wait_for_active_shards pipeline require_alias {NAMES}",
+    streamed=True,
+)
+def bulk(call: Call) -> Reply:
+    """A line that is no action ends the request; what came before it has been carried out, as in a crash."""
+    started = time.monotonic()
+    asked = call.parameters.choice("refresh", ("", "true", "false", "wait_for"), "false")
+    run = _Bulk(call, refreshed=asked in ("", "true"))
+    for piece in _pieces(_actions(_lines(call.chunks))):
+        run.carry_out(piece)
+    if not run.items:
+        raise validation_failed("no requests added")
+    for name in run.written if run.refreshed else ():
+        call.database.index(name).refresh()
+    took_ms = round((time.monotonic() - started) * 1000)
+    return Reply({"took": took_ms, "errors": run.errors, "items": run.items})
+
+
+class _Bulk:
+    """What has become of the actions so far."""
+
+    def __init__(self, call: Call, refreshed: bool) -> None:
+        self._call = call
+        self._targets: dict[tuple[str, bool], str | QuidditchError] = {}
+        self.refreshed = refreshed
+        self.items: list[dict[str, Any]] = []
+        self.errors = False
+        self.written: set[str] = set()
+
+    def carry_out(self, piece: list[tuple[str, dict[str, Any], Any]]) -> None:
+        """The actions that can be are handed on as one bulk; the others become items with their error."""
+        given: list[Any] = []
+        answers: list[dict[str, Any] | None] = []
+        for op, meta, document in piece:
+            try:
+                line = self._line(op, meta, document)
+            except QuidditchError as error:
+                answers.append(self._refused(op, meta, error))
+                continue
+            answers.append(None)
+            if op == "update" and isinstance(document, dict):
+                document = {key: value for key, value in document.items() if key != "_source"}
+            given += [{op: line}] if op == "delete" else [{op: line}, document]
+        results = iter(self._call.database.bulk(given).items if given else ())
+        for (op, meta, document), answer in zip(piece, answers, strict=True):
+            item = self._item(next(results)) if answer is None else answer
+            if op == "update" and answer is None:
+                self._add_source(item[op], meta, document)
+            self.items.append(item)
+
+    def _add_source(self, item: dict[str, Any], meta: dict[str, Any], document: Any) -> None:
+        """What an update left of the document, if it was asked for."""
+        asked = meta.get("_source", document.get("_source", False) if isinstance(document, dict) else False)
+        spec = source_of(self._call.parameters, asked)
+        if spec is not False and "error" not in item:
+            found = self._call.database.index(item["_index"]).get(item["_id"])
+            item["get"] = found_body(found, spec)
+
+    def _line(self, op: str, meta: dict[str, Any], document: Any) -> dict[str, Any]:
+        """The action as the engine takes it, its index made if need be.
+
+        raises: QuidditchError   why it cannot be carried out
+        """
+        name = meta.get("_index") or self._call.parts.get("index")
+        if not isinstance(name, str):
+            raise validation_failed("index is missing")
+        if op in ("index", "create") and isinstance(document, dict):
+            check_no_metadata(document)
+        key = (name, op == "delete")
+        if key not in self._targets:
+            self._targets[key] = self._target(name, create=op != "delete")
+        target = self._targets[key]
+        if isinstance(target, QuidditchError):
+            raise target
+        self.written.add(target)
+        line = {name: meta[name] for name in _PASSED if name in meta}
+        kind = meta.get("version_type", meta.get("_version_type", "internal"))
+        if kind != "internal":
+            line |= {"version": meta.get("version", meta.get("_version")), "version_type": kind}
+        if isinstance(line.get("_id"), int | float):
+            line["_id"] = str(line["_id"])
+        return {**line, "_index": target}
+
+    def _target(self, name: str, create: bool) -> str | QuidditchError:
+        try:
+            return written_index(self._call, name, create).name
+        except QuidditchError as error:
+            return error
+
+    def _refused(self, op: str, meta: dict[str, Any], error: QuidditchError) -> dict[str, Any]:
+        self.errors = True
+        name = meta.get("_index") or self._call.parts.get("index")
+        body = {"_index": name, "_id": meta.get("_id"), "status": status_of(error), "error": cause_of(error)}
+        return {op: body}
+
+    def _item(self, item: BulkItem) -> dict[str, Any]:
+        self.errors = self.errors or item.error is not None
+        return bulk_item(item, self.refreshed)
+
+
+# ---------------------------------------------------------------------------------------------------- reading
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines of a body that comes in pieces.
+
+    raises: RestError   413 for a line past MAX_LINE_BYTES
+    """
+    rest: list[bytes] = []
+    size_bytes = 0
+    for chunk in chunks:
+        *ended, last = chunk.split(b"\n")
+        if ended:
+            yield b"".join([*rest, ended[0]])
+            yield from ended[1:]
+            rest, size_bytes = [], 0
+        rest.append(last)
+        size_bytes += len(last)
+        if size_bytes > MAX_LINE_BYTES:
+            raise RestError(f"a line of more than {MAX_LINE_BYTES} bytes", 413, "content_too_long_exception")
+    if last := b"".join(rest).strip():
+        yield last
+
+
+def _actions(lines: Iterator[bytes]) -> Iterator[tuple[int, str, dict[str, Any], Any]]:
+    """(bytes, op, metadata, document) of every action.
+
+    raises: RestError   naming the line that is no action
+    """
+    number = 0
+    for line in lines:
+        number += 1
+        if not line.strip():
+            continue
+        op, meta = _action(line, number)
+        document = None
+        size_bytes = len(line)
+        if op != "delete":
+            following = next(lines, None)
+            number += 1
+            if following is None:
+                raise validation_failed(f"The document after the action in line [{number - 1}] is missing")
+            document = wire.decode(following)
+            size_bytes += len(following)
+        yield size_bytes, op, meta, document
+
+
+def _action(line: bytes, number: int) -> tuple[str, dict[str, Any]]:
+    action = wire.decode(line)
+    if not isinstance(action, dict) or len(action) != 1:
+        raise RestError(f"Malformed action/metadata line [{number}], expected START_OBJECT with one action")
+    op, meta = next(iter(action.items()))
+    if op not in _OPS:
+        raise RestError(
+            f"Malformed action/metadata line [{number}], expected field [create], [delete], [index] or [update] but "
+            f"found [{op}]"
+        )
+    if not isinstance(meta, dict | None):
+        raise RestError(f"Malformed action/metadata line [{number}], expected START_OBJECT in [{op}]")
+    meta = meta or {}
+    for key in meta:
+        if key not in _META:
+            raise RestError(f"Action/metadata line [{number}] contains an unknown parameter [{key}]")
+    return op, meta
+
+
+def _pieces(
+    actions: Iterable[tuple[int, str, dict[str, Any], Any]],
+) -> Iterator[list[tuple[str, dict[str, Any], Any]]]:
+    piece: list[tuple[str, dict[str, Any], Any]] = []
+    held_bytes = 0
+    for size_bytes, op, meta, document in actions:
+        piece.append((op, meta, document))
+        held_bytes += size_bytes
+        if len(piece) >= PIECE_ACTIONS or held_bytes >= PIECE_BYTES:
+            yield piece
+            piece, held_bytes = [], 0
+    if piece:
+        yield piece

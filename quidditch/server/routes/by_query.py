@@ -1,0 +1,218 @@
+"""Writes to whatever matches: delete and update by query, reindex; and the tasks that they may be."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+from quidditch.interface import ByQueryResult, Hit
+from quidditch.server.call import Call, Reply
+from quidditch.server.failures import RestError, validation_failed
+from quidditch.server.resolving import OPTIONS, resolve, written_index
+from quidditch.server.routing import Routes
+from quidditch.server.search_bodies import QUERY_STRING, query_of
+from quidditch.server.source_filters import filtered
+from quidditch.server.tasks import Task
+
+routes = Routes()
+
+_TAKES = f"""
+    {QUERY_STRING} {OPTIONS} conflicts max_docs from sort preference routing refresh request_cache requests_per_second
+    scroll scroll_size search_timeout search_type size slices stats terminate_after timeout version
+    wait_for_active_shards wait_for_completion pipeline _source _source_includes _source_excludes
+"""
+BATCH = 1_000
+
+
+@routes("POST", "/{index}/_delete_by_query", takes=_TAKES)
+def delete_by_query(call: Call) -> Reply:
+    query = query_of(call.parameters) or call.object().get("query")
+    if query is None:
+        raise validation_failed("query is missing")
+    return _by_query(call, "delete", query)
+
+
+@routes("POST", "/{index}/_update_by_query", takes=_TAKES)
+def update_by_query(call: Call) -> Reply:
+    body = call.object()
+    if "script" in body:
+        raise RestError("update_by_query: scripts are not in this release")
+    return _by_query(call, "update", query_of(call.parameters) or body.get("query"))
+
+
+def _by_query(call: Call, op: str, query: Any) -> Reply:
+    body = call.object()
+    for key in body:
+        if key not in ("query", "max_docs", "conflicts", "size"):
+            raise RestError(f"request does not support [{key}]", 400, "parsing_exception")
+    conflicts: Any = call.parameters.text("conflicts") or body.get("conflicts", "abort")
+    max_docs = call.parameters.integer("max_docs") or body.get("max_docs")
+    names = resolve(call).indices
+
+    def work() -> dict[str, Any]:
+        results = []
+        for name in names:
+            index = call.database.index(name)
+            write = index.delete_by_query if op == "delete" else index.update_by_query
+            results.append(write(query, conflicts=conflicts, max_docs=max_docs))
+        return _summary(results)
+
+    return _now_or_later(call, f"indices:data/write/{op}/byquery", f"{op}-by-query [{','.join(names)}]", work)
+
+
+def _summary(results: list[ByQueryResult], created: int = 0) -> dict[str, Any]:
+    return {
+        "took": sum(each.took_ms for each in results),
+        "timed_out": False,
+        "total": sum(each.total for each in results),
+        "created": created,
+        "updated": sum(each.updated for each in results),
+        "deleted": sum(each.deleted for each in results),
+        "batches": sum(each.batches for each in results),
+        "version_conflicts": sum(each.version_conflicts for each in results),
+        "noops": 0,
+        "retries": {"bulk": 0, "search": 0},
+        "throttled_millis": 0,
+        "requests_per_second": -1.0,
+        "throttled_until_millis": 0,
+        "failures": [
+            {
+                "index": item.index,
+                "id": item.id,
+                "status": item.status,
+                "cause": {"type": item.error_type, "reason": item.error},
+            }
+            for each in results
+            for item in each.failures
+        ],
+    }
+
+
+# ---------------------------------------------------------------------------------------------------- reindex
+
+
+@routes(
+    "POST",
+    "/_reindex",
+    takes="max_docs refresh requests_per_second scroll slices timeout wait_for_active_shards wait_for_completion "
+    "require_alias",
+)
+def reindex(call: Call) -> Reply:
+    """Copy what matches into another index, a thousand documents at a time."""
+    body = call.required()
+    for key in body:
+        if key not in ("source", "dest", "max_docs", "size", "conflicts"):
+            raise RestError(
+                f"[reindex] unknown or unsupported field [{key}]", 400, "x_content_parse_exception"
+            )
+    source, dest = body.get("source"), body.get("dest")
+    if not isinstance(source, dict) or not source.get("index"):
+        raise validation_failed("use _all if you really want to copy from all existing indexes")
+    if not isinstance(dest, dict) or not isinstance(dest.get("index"), str):
+        raise validation_failed("index is missing")
+    if dest.get("op_type", "index") not in ("index", "create"):
+        raise RestError("reindex: op_type: [index] or [create] expected")
+    expression = ",".join(source["index"]) if isinstance(source["index"], list) else str(source["index"])
+    names = resolve(call, expression, allow_no_indices=False).indices
+    if dest["index"] in names:
+        reason = f"reindex cannot write into an index its reading from [{dest['index']}]"
+        raise validation_failed(reason)
+    most = call.parameters.integer("max_docs") or body.get("max_docs")
+
+    def work() -> dict[str, Any]:
+        return _copied(call, names, source, dest, most, abort=body.get("conflicts") != "proceed")
+
+    return _now_or_later(
+        call, "indices:data/write/reindex", f"reindex from [{expression}] to [{dest['index']}]", work
+    )
+
+
+def _copied(
+    call: Call, names: list[str], source: dict[str, Any], dest: dict[str, Any], most: int | None, abort: bool
+) -> dict[str, Any]:
+    started = time.monotonic()
+    op = dest.get("op_type", "index")
+    target = written_index(call, dest["index"])
+    found = (hit for name in names for hit in call.database.index(name).scan(source.get("query")))
+    total = created = updated = conflicts = batches = 0
+    failures: list[Any] = []
+    for batch in _batches(islice(found, most)):
+        spec = source.get("_source", True)
+        items = target.bulk(
+            [part for hit in batch for part in ({op: {"_id": hit.id}}, filtered(hit.source, spec))]
+        ).items
+        total, batches = total + len(batch), batches + 1
+        created += sum(item.result == "created" for item in items)
+        updated += sum(item.result == "updated" for item in items)
+        conflicts += sum(item.status == 409 for item in items)
+        failures += [item for item in items if item.error is not None and (abort or item.status != 409)]
+        if failures:
+            break
+    took_ms = round((time.monotonic() - started) * 1000)
+    result = ByQueryResult(total, 0, updated, conflicts, batches, failures, took_ms)
+    return _summary([result], created)
+
+
+def _batches(hits: Iterator[Hit]) -> Iterator[list[Hit]]:
+    while batch := list(islice(hits, BATCH)):
+        yield batch
+
+
+# ------------------------------------------------------------------------------------------------------ tasks
+
+
+def _now_or_later(call: Call, action: str, description: str, work: Callable[[], dict[str, Any]]) -> Reply:
+    """The answer, or with `wait_for_completion=false` the task that will have it."""
+    if call.parameters.flag("wait_for_completion", True):
+        body = work()
+        return Reply(body, 409 if any(each["status"] == 409 for each in body["failures"]) else 200)
+    task = call.state.tasks.start(action, description, work)
+    return Reply({"task": f"{call.state.node_id}:{task.number}"})
+
+
+@routes("GET", "/_tasks/{task_id}", takes="wait_for_completion timeout")
+def get_task(call: Call) -> Reply:
+    id = call.parts["task_id"]
+    node, _, number = id.rpartition(":")
+    if not number.isdigit() or not node:
+        raise RestError(f"malformed task id {id}")
+    task = call.state.tasks.get(int(number)) if node == call.state.node_id else None
+    if task is None:
+        raise RestError(
+            f"task [{id}] isn't running and hasn't stored its results", 404, "resource_not_found_exception"
+        )
+    if call.parameters.flag("wait_for_completion"):
+        end_s = time.monotonic() + (call.parameters.seconds("timeout") or 30.0)
+        while not task.completed and time.monotonic() < end_s:
+            time.sleep(0.01)
+    body: dict[str, Any] = {"completed": task.completed, "task": _task(call, task)}
+    if task.error is not None:
+        body["error"] = task.error
+    elif task.completed:
+        body["response"] = task.response
+    return Reply(body)
+
+
+@routes("GET", "/_tasks", takes="actions detailed group_by nodes parent_task_id timeout wait_for_completion")
+def list_tasks(call: Call) -> Reply:
+    running = {
+        f"{call.state.node_id}:{task.number}": _task(call, task) for task in call.state.tasks.running()
+    }
+    return Reply({"nodes": {call.state.node_id: {"name": call.state.node_name, "tasks": running}}})
+
+
+def _task(call: Call, task: Task) -> dict[str, Any]:
+    running_s = task.running_s if task.completed else time.time() - task.started_ms / 1000
+    return {
+        "node": call.state.node_id,
+        "id": task.number,
+        "type": "transport",
+        "action": task.action,
+        "description": task.description,
+        "start_time_in_millis": task.started_ms,
+        "running_time_in_nanos": int(running_s * 1e9),
+        "cancellable": False,
+        "headers": {},
+    }

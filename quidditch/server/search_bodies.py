@@ -1,0 +1,109 @@
+"""A search as it came, from the query string and the body, to the body that the engine takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quidditch.server.failures import RestError
+from quidditch.server.parameters import Parameters
+from quidditch.server.source_filters import NAMES, source_of
+
+TOTALS_CAP = 10_000
+"""How far hits are counted where nothing is said, as in OpenSearch."""
+
+QUERY_STRING = "q df default_operator analyzer analyze_wildcard lenient"
+PARAMETERS = f"""
+    {QUERY_STRING} {NAMES} from size sort track_total_hits track_scores explain version seq_no_primary_term
+    stored_fields docvalue_fields terminate_after timeout request_cache search_type preference routing typed_keys
+    rest_total_hits_as_int batched_reduce_size max_concurrent_shard_requests pre_filter_shard_size
+    ccs_minimize_roundtrips allow_partial_search_results suggest_field suggest_mode suggest_size suggest_text stats
+    ignore_throttled cancel_after_time_interval scroll
+"""
+
+_WITHOUT_EFFECT = ("track_scores", "stats", "terminate_after", "ext", "profile_shards", "indices_boost")
+
+
+def search_body(parameters: Parameters, body: dict[str, Any]) -> dict[str, Any]:
+    """The body with what the query string says, which goes before it, and without what changes no answer here.
+
+    raises: RestError   for what cannot be asked at once
+    """
+    merged = {key: value for key, value in body.items() if key not in _WITHOUT_EFFECT}
+    if (query := query_of(parameters)) is not None:
+        merged["query"] = query
+    for name in ("from", "size"):
+        if (value := parameters.integer(name)) is not None:
+            merged[name] = value
+        if merged.get(name, 0) == -1 and name == "size":
+            del merged[name]
+    if (sort := parameters.names("sort")) is not None:
+        merged["sort"] = [_sort_level(level) for level in sort]
+    if "explain" in parameters:
+        merged["explain"] = parameters.flag("explain")
+    if "timeout" in parameters:
+        merged["timeout"] = parameters.text("timeout")
+    merged["_source"] = source_of(parameters, _body_source(merged))
+    _narrow(merged)
+    merged["track_total_hits"] = _totals(parameters, merged)
+    return merged
+
+
+def _body_source(body: dict[str, Any]) -> Any:
+    stored = body.pop("stored_fields", None)
+    if "_source" in body:
+        return body["_source"]
+    names = [stored] if isinstance(stored, str) else stored
+    return names is None or "_source" in names
+
+
+def _narrow(body: dict[str, Any]) -> None:
+    """`post_filter` narrows hits after aggregations; without any it is a filter."""
+    post = body.pop("post_filter", None)
+    if post is not None:
+        inner = {"must": [body["query"]]} if body.get("query") else {}
+        body["query"] = (
+            {"bool": {**inner, "filter": [post]}} if inner else {"constant_score": {"filter": post}}
+        )
+
+
+def _totals(parameters: Parameters, body: dict[str, Any]) -> Any:
+    asked = body.get("track_total_hits", TOTALS_CAP)
+    if "track_total_hits" in parameters:
+        text = parameters.text("track_total_hits")
+        asked = (
+            parameters.integer("track_total_hits") if text.isdigit() else parameters.flag("track_total_hits")
+        )
+    if asked is None:
+        asked = TOTALS_CAP
+    if parameters.flag("rest_total_hits_as_int"):
+        if "track_total_hits" in body or "track_total_hits" in parameters:
+            if not isinstance(asked, bool):
+                raise RestError(
+                    "[rest_total_hits_as_int] cannot be used if the tracking of total hits is not accurate, got "
+                    f"{asked}"
+                )
+            return asked
+        return True
+    return asked
+
+
+def _sort_level(level: str) -> Any:
+    name, _, order = level.rpartition(":")
+    return {name: {"order": order}} if name and order in ("asc", "desc") else level
+
+
+def query_of(parameters: Parameters) -> dict[str, Any] | None:
+    """The query that `q` and what goes with it stand for; None without `q`."""
+    text = parameters.text("q")
+    if not text:
+        return None
+    options: dict[str, Any] = {"query": text}
+    if "df" in parameters:
+        options["default_field"] = parameters.text("df")
+    for name in ("default_operator", "analyzer"):
+        if name in parameters:
+            options[name] = parameters.text(name)
+    for name in ("analyze_wildcard", "lenient"):
+        if name in parameters:
+            options[name] = parameters.flag(name)
+    return {"query_string": options}
