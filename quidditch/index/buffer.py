@@ -177,8 +177,9 @@ class BufferFreezer:
                 found = _Frozen(commit, mapping, live, [(part, _gone(part, live)) for part in parts])
                 if commit >= self._last.commit:
                     self._last = found
+        # The commit tells what was counted: how many are gone would not, since an older transaction lacks other ones.
         return [
-            SegmentReader(part.rows, part.segment_id, part.record, gone, len(gone), part.cache)
+            SegmentReader(part.rows, part.segment_id, part.record, gone, commit, part.cache)
             for part, gone in found.parts
         ]
 

@@ -104,3 +104,33 @@ def test_an_older_transaction_that_freezes_late_sees_its_own_documents(
                 assert ids_of(freezer.freeze(older, mapping)) == list("01234")
     finally:
         shard.environment.end_read(older)
+
+
+def test_what_is_counted_for_an_older_transaction_is_not_told_to_a_later_one(
+    index: LocalIndex, shard: LocalShard
+) -> None:
+    """Of one frozen part each transaction lacks one document, and not the same."""
+    index.add({"text": "rare"}, id="0")
+    index.add({"text": "word"}, id="1")
+    freezer, mapping = BufferFreezer(), shard.schema.current()
+    older = shard.environment.begin_read()
+    try:
+        index.add({"text": "rare rare"}, id="2")
+        with shard.environment.read() as transaction:
+            freezer.freeze(transaction, mapping)
+        assert rare_ones(freezer.freeze(older, mapping)) == (1, 2, 2)
+    finally:
+        shard.environment.end_read(older)
+    index.delete("1")
+    with shard.environment.read() as transaction:
+        assert rare_ones(freezer.freeze(transaction, mapping)) == (2, 2, 3)
+
+
+def rare_ones(segments: Sequence[SegmentReader]) -> tuple[int, int, int]:
+    """Live documents with the word, live documents with a text, and the tokens of these."""
+    stats = [segment.field_stats("text") for segment in segments]
+    return (
+        sum(segment.doc_freq("text", b"rare") for segment in segments),
+        sum(each.doc_count for each in stats),
+        sum(each.sum_length_tokens for each in stats),
+    )
