@@ -128,7 +128,9 @@ def test_a_stream_without_ids_is_sent_again_and_written_once(naps: list[float]) 
         body = bulk_answer(request).json()
         for item in body["items"]:
             item["create"] = {
-                "_index": "books", "_id": item["create"]["_id"], "status": 409,
+                "_index": "books",
+                "_id": item["create"]["_id"],
+                "status": 409,
                 "error": {"type": "version_conflict_engine_exception", "reason": "already exists"},
             }
         return answer(body)
