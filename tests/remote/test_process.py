@@ -1,4 +1,4 @@
-"""The client of a server that is a process of its own: it is restarted, and asked from children and the command line."""
+"""The client of a server in a process of its own, which is restarted; from children and the command line, too."""
 
 from __future__ import annotations
 
@@ -80,6 +80,7 @@ def ask(database: Database, found: multiprocessing.Queue[int]) -> None:
         found.put(database["books"].search("dune").total or 0)
 
 
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_has_connections_of_its_own(database: Database) -> None:
     books = database.create_index("books")
     books.add({"title": "Dune"}, id="1")
