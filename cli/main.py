@@ -11,7 +11,20 @@ from typer.core import TyperGroup
 
 from quidditch.version import __version__
 
-from . import admin, bench, demo, documents, indexing, render, safekeeping, searching, serving, torture
+from . import (
+    accounts,
+    admin,
+    bench,
+    demo,
+    documents,
+    indexing,
+    openapi,
+    render,
+    safekeeping,
+    searching,
+    serving,
+    torture,
+)
 from .failures import EPILOG, INTERRUPTED, OUTPUT_CLOSED, Failure, describe
 from .opening import AS_JSON
 
@@ -105,10 +118,16 @@ for command in (
     safekeeping.restore,
     safekeeping.compact,
     serving.serve,
+    openapi.openapi,
     torture.torture,
     admin.version,
 ):
-    app.command(epilog=EPILOG, no_args_is_help=command not in (demo.demo, admin.version))(command)
+    app.command(epilog=EPILOG, no_args_is_help=command not in (demo.demo, openapi.openapi, admin.version))(
+        command
+    )
+
+for group in (accounts.users, accounts.keys, accounts.roles):
+    app.add_typer(group)
 
 
 def run() -> None:

@@ -166,7 +166,8 @@ class Explanation:
 class Hit(_ReadsSource, msgspec.Struct, frozen=True):
     """One result. `hit["title"]` reads the source.
 
-    `score` is None when the search was sorted by fields alone; `sort` are the values it was sorted by.
+    `score` is None when the search was sorted by fields alone; `sort` are the values it was sorted by; `fields`,
+    `version`, `seq_no` and `primary_term` are there where they were asked for.
     """
 
     id: str
@@ -178,10 +179,18 @@ class Hit(_ReadsSource, msgspec.Struct, frozen=True):
     fields: dict[str, list[Json]] = {}
     explanation: Explanation | None = None
     has_source: bool = True
+    version: int | None = None
+    seq_no: int | None = None
+    primary_term: int | None = None
 
     def to_dict(self) -> dict[str, Json]:
         """The hit as OpenSearch renders it."""
-        body: dict[str, Json] = {"_index": self.index, "_id": self.id, "_score": self.score}
+        body: dict[str, Json] = {"_index": self.index, "_id": self.id}
+        if self.version is not None:
+            body["_version"] = self.version
+        if self.seq_no is not None:
+            body |= {"_seq_no": self.seq_no, "_primary_term": self.primary_term}
+        body["_score"] = self.score
         if self.has_source:
             body["_source"] = self.source
         if self.fields:
@@ -643,9 +652,12 @@ class CollectionStats:
 
     @staticmethod
     def total(parts: Iterable[CollectionStats]) -> CollectionStats:
+        several = list(parts)
+        if len(several) == 1:
+            return several[0]
         fields: dict[str, FieldStats] = {}
         doc_freqs: dict[tuple[str, bytes], int] = {}
-        for part in parts:
+        for part in several:
             for name, stats in part.fields.items():
                 fields[name] = fields.get(name, FieldStats()) + stats
             for key, doc_freq in part.doc_freqs.items():
@@ -707,6 +719,15 @@ class QueryResult:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownField:
+    """A field whose values each hit shows, dates in `format`; `from_columns`: sorted, as a column holds them."""
+
+    path: str
+    format: str | None = None
+    from_columns: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class FetchRequest:
     """What to bring home for the documents of the page."""
 
@@ -714,6 +735,8 @@ class FetchRequest:
     highlight: Mapping[str, Json] | None = None
     explain: bool = False
     query: QueryRequest | None = None
+    versions: bool = False
+    fields: tuple[ShownField, ...] = ()
 
 
 class Fetched(msgspec.Struct, frozen=True):
@@ -723,6 +746,9 @@ class Fetched(msgspec.Struct, frozen=True):
     source: Source
     highlight: dict[str, list[str]]
     explanation: Explanation | None = None
+    fields: dict[str, list[Json]] = {}
+    version: int | None = None
+    seq_no: int | None = None
 
 
 class ShardSnapshot(Protocol):

@@ -10,10 +10,12 @@ from quidditch.index.codecs import (
     bitmap_of,
     ids_of,
     pack_bitmap,
+    pack_bits,
     pack_integers,
     pack_uints,
     unpack_bitmap,
     unpack_integers,
+    unpack_part,
     unpack_uints,
 )
 
@@ -39,6 +41,21 @@ def test_decode_unsigned(benchmark: BenchmarkFixture, largest: int) -> None:
     values = np.random.default_rng(SEED).integers(0, largest, COUNT, dtype=np.uint32)
     data = pack_uints(values)
     assert np.array_equal(benchmark(unpack_uints, data, 0, COUNT)[0], values)
+
+
+@pytest.mark.parametrize("mean", [1.5, 20, 3000])
+@pytest.mark.parametrize("count", [1000, COUNT])
+def test_decode_packed_bits(benchmark: BenchmarkFixture, mean: float, count: int) -> None:
+    values = np.random.default_rng(SEED).geometric(1 / mean, count).astype(np.uint32)
+    data = pack_bits(values)
+    assert np.array_equal(benchmark(unpack_uints, data, 0, count)[0], values)
+
+
+def test_decode_some_packed_bits(benchmark: BenchmarkFixture) -> None:
+    """One rare term's of a block."""
+    values = np.random.default_rng(SEED).geometric(1 / 20, 3000).astype(np.uint32)
+    data = pack_bits(values)
+    assert np.array_equal(benchmark(unpack_part, data, 0, len(values), 1500, 1520)[0], values[1500:1520])
 
 
 def test_decode_signed(benchmark: BenchmarkFixture) -> None:

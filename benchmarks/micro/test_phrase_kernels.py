@@ -55,7 +55,7 @@ def test_positions_of_candidates(benchmark: BenchmarkFixture, share: float) -> N
     distances = np.diff(whole.positions, prepend=np.uint32(0))
     distances[whole.offsets[:-1]] = whole.positions[whole.offsets[:-1]]
     freqs = whole.counts.astype(np.uint32)
-    postings = Postings(len(docs), docs, freqs, None, None, (), distances)
+    postings = Postings(len(docs), docs, freqs, None, None, (), lambda: distances)
     places = np.flatnonzero(np.random.default_rng(SEED).random(len(docs)) < share)
     found = benchmark(spots_of, [Occurrences(postings, places, None)], 0, len(places))
     assert np.array_equal(found.counts, whole.counts[places])

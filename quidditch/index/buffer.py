@@ -11,8 +11,10 @@ import threading
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, count
+from typing import NamedTuple
 
 import numpy as np
+from pyroaring import BitMap
 
 from quidditch.analysis.registry import ANALYZER_NAMES
 from quidditch.errors import InternalError
@@ -29,7 +31,7 @@ from quidditch.index.segment import (
 )
 from quidditch.index.storage import Rows, Table, Transaction
 from quidditch.schema.mapping import Mapping
-from quidditch.types import SeqNo, U64s
+from quidditch.types import Bools, SeqNo, U64s
 
 _private_segments = count(0xFFFFFFFF, -1)
 """Numbers of private segments: from the top down, where stored segments, from 1 up, never come."""
@@ -138,30 +140,52 @@ class _Part:
         self.cache = SegmentCache(_CACHE_BYTES, lasting=False)
 
 
+class _Frozen(NamedTuple):
+    """A commit's buffer, frozen by a mapping: its sequence numbers, its parts, oldest first, and what is deleted of
+    each."""
+
+    commit: int
+    mapping: Mapping | None
+    live: U64s
+    parts: list[tuple[_Part, BitMap]]
+
+
+_NOTHING = _Frozen(-1, None, np.empty(0, np.uint64), [])
+
+
 class BufferFreezer:
     """The private segments of one shard's buffer, shared by the threads of a process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._parts: list[_Part] = []
+        self._last = _NOTHING
         self._vocabularies = Vocabularies(_VOCABULARY_BYTES)
 
     def freeze(self, transaction: Transaction, mapping: Mapping) -> list[SegmentReader]:
         """Readers over the buffered documents that this transaction sees, oldest first."""
         if not transaction.count(Table.BUFFER):
+            self._parts, self._last = [], _NOTHING
             return []
-        keys = [int.from_bytes(key, "big") for key, _ in transaction.rows(Table.BUFFER)]
-        live = np.array(keys, np.uint64)
-        with self._lock:
-            # A part says what it was frozen by: fields that came since may be in its documents.
-            self._parts = [part for part in self._parts if part.mapping is mapping]
-            parts = self._parts_for(transaction, live, mapping)
-        return [self._reader(part, live) for part in parts]
+        found, commit = self._last, transaction.id
+        if found.commit != commit or found.mapping is not mapping:
+            with self._lock:
+                live = _live_now(transaction, self._last)
+                # A part says what it was frozen by: fields that came since may be in its documents.
+                self._parts = [part for part in self._parts if part.mapping is mapping]
+                parts = self._parts_for(transaction, live, mapping)
+                found = _Frozen(commit, mapping, live, [(part, _gone(part, live)) for part in parts])
+                if commit >= self._last.commit:
+                    self._last = found
+        return [
+            SegmentReader(part.rows, part.segment_id, part.record, gone, len(gone), part.cache)
+            for part, gone in found.parts
+        ]
 
     def _parts_for(self, transaction: Transaction, live: U64s, mapping: Mapping) -> list[_Part]:
-        kept = [part for part in self._parts if np.isin(part.seq_nos, live).any()]
+        kept = [part for part in self._parts if _among(part.seq_nos, live).any()]
         frozen = np.concatenate([part.seq_nos for part in kept]) if kept else live[:0]
-        fresh = live[~np.isin(live, frozen)]
+        fresh = live[~_among(live, frozen)]
         if not len(fresh):
             return kept
         if kept and fresh[0] < kept[-1].seq_nos[-1]:
@@ -169,7 +193,7 @@ class BufferFreezer:
             return [self._freeze(transaction, live, mapping)]
         while kept and len(kept[-1].seq_nos) <= 2 * len(fresh):
             absorbed = kept.pop().seq_nos
-            fresh = np.concatenate((absorbed[np.isin(absorbed, live)], fresh))
+            fresh = np.concatenate((absorbed[_among(absorbed, live)], fresh))
         kept.append(self._freeze(transaction, fresh, mapping))
         self._parts = kept
         return kept
@@ -184,6 +208,29 @@ class BufferFreezer:
         self._vocabularies.trim()
         return _Part(documents, mapping, self._vocabularies)
 
-    def _reader(self, part: _Part, live: U64s) -> SegmentReader:
-        gone = np.flatnonzero(~np.isin(part.seq_nos, live))
-        return SegmentReader(part.rows, part.segment_id, part.record, bitmap_of(gone), len(gone), part.cache)
+
+def _live_now(transaction: Transaction, last: _Frozen) -> U64s:
+    """uint64[n]: the buffered sequence numbers, ascending. Only new ones are read where none has gone since."""
+    if len(last.live) and last.commit <= transaction.id:
+        fresh = _seq_nos(transaction.joined_keys(Table.BUFFER, seq_no_key(int(last.live[-1]) + 1)))
+        # Numbers only grow, so whatever is missing of the count was one of those known.
+        if len(last.live) + len(fresh) == transaction.count(Table.BUFFER):
+            return np.concatenate((last.live, fresh))
+    return _seq_nos(transaction.joined_keys(Table.BUFFER))
+
+
+def _seq_nos(keys: bytes) -> U64s:
+    return np.frombuffer(keys, ">u8").astype(np.uint64)
+
+
+def _among(own: U64s, others: U64s) -> Bools:
+    """Which of these numbers are among the others; both ascending."""
+    if not len(others):
+        return np.zeros(len(own), np.bool_)
+    found: Bools = others.take(others.searchsorted(own), mode="clip") == own
+    return found
+
+
+def _gone(part: _Part, live: U64s) -> BitMap:
+    """The part's documents that are buffered no more."""
+    return bitmap_of(np.flatnonzero(~_among(part.seq_nos, live)))

@@ -154,11 +154,12 @@ def pack_bits(values: U32s) -> bytes:
     >>> pack_bits(np.array([1, 0, 1, 1, 0, 0, 1, 0, 1], np.uint32)).hex()
     '414d01'
     """
-    return packed_bits.pack_runs(values, np.array([0, len(values)]))[0]
+    return packed_bits.pack_run(values)
 
 
 def unpack_narrow(data: Buffer, start: int, count: int) -> tuple[NDArray[np.unsignedinteger], int]:
-    """`count` values packed at `start`, an owned array no wider than it must be, and where they end."""
+    """`count` values packed at `start`, an owned array (where they are packed by bytes no wider than it must be),
+    and where they end."""
     if _head(data, start) < packed_bits.BITS:
         values, end = _view_narrow(data, start, count)
         return values.copy(), end
@@ -198,8 +199,21 @@ def pick_uints(data: Buffer, start: int, count: int, places: Ints) -> U32s:
 
 def unpack_uints(data: Buffer, start: int, count: int) -> tuple[U32s, int]:
     """`count` values packed at `start`, as an owned uint32 array, and where they end."""
-    values, end = unpack_narrow(data, start, count)
-    return values.astype(np.uint32, copy=False), end
+    if _head(data, start) < packed_bits.BITS:
+        values, end = _view_narrow(data, start, count)
+        return values.astype(np.uint32), end
+    packed = packed_bits.view(data, start, count)
+    return packed_bits.join(packed), packed.end
+
+
+def unpack_part(data: Buffer, start: int, count: int, low: int, high: int) -> tuple[U32s, int]:
+    """Of `count` values packed at `start` those at places `low` to `high`, as an owned uint32 array, and where all
+    of them end; the rest are not read."""
+    if _head(data, start) < packed_bits.BITS:
+        values, end = _view_narrow(data, start, count)
+        return values[low:high].astype(np.uint32), end
+    packed = packed_bits.view(data, start, count)
+    return packed_bits.part(packed, low, high), packed.end
 
 
 def pack_integers(values: I64s) -> bytes:
@@ -257,6 +271,37 @@ def array_bitmap(docs: U32s) -> BitMap:
     return BitMap.deserialize(head + docs.astype("<u2").tobytes())
 
 
+def ascending_bitmap(ids: U32s) -> BitMap:
+    """As `bitmap_of`, of distinct ascending ids: in half the time where they are many, spelt as above.
+
+    >>> list(ascending_bitmap(np.array([3, 7], np.uint32)))
+    [3, 7]
+    """
+    if not len(ids) or int(ids[-1] - ids[0]) > len(ids) * (_CONTAINER // _WORTH_SPELLING):
+        return bitmap_of(ids)
+    lows = ids.astype("<u2")
+    keys, counts, containers = [], [], []
+    for key, own in split_by(ids, _CONTAINER):
+        keys.append(key)
+        counts.append(own.stop - own.start)
+        containers.append(lows[own].tobytes() if counts[-1] <= _ARRAY_DOCS else _bitset(lows[own]))
+    head = np.array([keys, np.array(counts) - 1], "<u2").T.tobytes()
+    first = 8 + len(head) + 4 * len(keys)
+    offsets = np.array([first, *map(len, containers)][:-1], "<u4").cumsum(dtype="<u4").tobytes()
+    lead = struct.pack("<II", _NO_RUN_CONTAINERS, len(keys))
+    return BitMap.deserialize(b"".join((lead, head, offsets, *containers)))
+
+
+def _bitset(lows: NDArray[np.uint16]) -> bytes:
+    flags = np.zeros(_CONTAINER, np.bool_)
+    flags[lows] = True
+    return np.packbits(flags, bitorder="little").tobytes()
+
+
+_CONTAINER = 1 << 16
+_WORTH_SPELLING = 256
+"""Ids that a container must hold, on average."""
+
 _NO_RUN_CONTAINERS = 12346
 _ARRAY_HEAD_BYTES = 16
 _ARRAY_DOCS = 4096
@@ -265,7 +310,8 @@ _ARRAY_DOCS = 4096
 
 def ids_of(bitmap: BitMap) -> U32s:
     """The ids of a bitmap, ascending, as an owned uint32 array."""
-    return np.array(bitmap.to_array(), np.uint32)
+    # The numbers are in memory of their own by now.
+    return np.asarray(bitmap.to_array(), np.uint32)
 
 
 def pack_bitmap(bitmap: BitMap) -> bytes:
@@ -308,18 +354,28 @@ def ascending_offsets(counts: Ints) -> NDArray[np.int64]:
 # ---------------------------------------------------------------------------------------------------- records
 
 
+LONGEST_SEQ_NO = 8
+"""Bytes of an entry of the id map that is a sequence number alone: at most so many."""
+
+
 def pack_id_entry(seq_no: int, version: int, deleted: bool, long_id: bytes = b"") -> bytes:
     """An entry of the id map; ids that are hashed in the key are spelt out here.
 
-    >>> pack_id_entry(5, 2, False).hex()
-    '0500000000000000020000000000000000'
+    Most documents are written once: their entry is the sequence number alone, without its zeros.
+
+    >>> pack_id_entry(5, 2, False).hex(), pack_id_entry(261, 1, False).hex()
+    ('0500000000000000020000000000000000', '0501')
     """
+    if version == 1 and not deleted and not long_id:
+        return seq_no.to_bytes(max(1, (seq_no.bit_length() + 7) // 8), "little")
     return struct.pack("<QQ?", seq_no, version, deleted) + long_id
 
 
 @decodes("entry of the id map")
 def unpack_id_entry(data: Buffer) -> tuple[int, int, bool]:
     """Sequence number and version of the last write, and whether it was a delete."""
+    if 0 < len(data) <= LONGEST_SEQ_NO:
+        return int.from_bytes(data, "little"), 1, False
     seq_no, version, deleted = struct.unpack_from("<QQ?", data)
     return seq_no, version, deleted
 

@@ -24,12 +24,13 @@ from quidditch.index.codecs import (
 from quidditch.index.doc_values import column_rows, length_rows, presence_rows
 from quidditch.index.environment import Environment
 from quidditch.index.inversion import Inverted, runs_to_indices, stable_order
-from quidditch.index.postings import RARE, PostingsWriter, Row, TermBlock
+from quidditch.index.postings import RARE, PostingsWriter, Row
 from quidditch.index.reader import SegmentCache, SegmentReader
 from quidditch.index.segment import FieldRecord, SegmentRecord, seq_no_rows
 from quidditch.index.snapshot import SegmentState
 from quidditch.index.storage import Rows, Table, Transaction
 from quidditch.index.stored_fields import SourceWriter, id_rows, unpack_block
+from quidditch.index.term_blocks import TermBlock
 from quidditch.types import Bools, SegmentId, U32s
 
 FANOUT = 10

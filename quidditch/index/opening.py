@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import lmdb
@@ -136,34 +136,55 @@ def _is_full(path: Path) -> bool:
         return False
 
 
-@contextlib.contextmanager
-def translated(path: Path) -> Iterator[None]:
+def translated(path: Path) -> AbstractContextManager[None]:
     """LMDB's errors as ours; nothing else sees them."""
-    try:
-        yield
-    except (lmdb.MapFullError, lmdb.DiskError) as error:
-        raise StoreFull(f"{path}: no room to write: {error}; the write was undone") from error
-    except lmdb.ReadersFullError as error:
-        raise StorageError(
+    return _Translation(path)
+
+
+class _Translation:
+    """The block of `translated`: not a generator, since every search enters two."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, lmdb.Error):
+            raise _of_lmdb(error, self._path) from error
+        if isinstance(error, OSError) and not isinstance(error, QuidditchError):
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            raise (StoreFull if full else StorageError)(
+                f"{self._path}: {'the disk is full: ' if full else ''}{error}"
+            ) from error
+
+
+def _of_lmdb(error: lmdb.Error, path: Path) -> StorageError:
+    """What an error of LMDB's means to whoever runs the index."""
+    if isinstance(error, lmdb.MapFullError | lmdb.DiskError):
+        return StoreFull(f"{path}: no room to write: {error}; the write was undone")
+    if isinstance(error, lmdb.ReadersFullError):
+        return StorageError(
             f"{path}: as many readers are open already as this environment holds (there were to be {MAX_READERS}, "
             "unless an older lock.mdb says otherwise); close scans, or threads that read"
-        ) from error
-    except (lmdb.CorruptedError, lmdb.InvalidError, lmdb.PageNotFoundError) as error:
-        raise CorruptIndex(f"{path}: LMDB cannot read its pages: {error}") from error
-    except lmdb.VersionMismatchError as error:
-        raise FormatTooNew(f"{path}: written by another version of LMDB: {error}") from error
-    except lmdb.ReadonlyError as error:
-        raise StorageError(f"{path}: the directory is read-only") from error
-    except lmdb.LockError as error:
-        raise StorageError(f"{path}: LMDB's lock file cannot be used: {error}") from error
-    except lmdb.Error as error:
-        if "No space left" in str(error) or ("Input/output" in str(error) and _is_full(path)):
-            # LMDB takes a write that the full disk cut short for one that failed.
-            raise StoreFull(f"{path}: the disk is full; the write was undone") from error
-        raise StorageError(f"{path}: {error}") from error
-    except QuidditchError:
-        raise
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreFull(f"{path}: the disk is full: {error}") from error
-        raise StorageError(f"{path}: {error}") from error
+        )
+    if isinstance(error, lmdb.CorruptedError | lmdb.InvalidError | lmdb.PageNotFoundError):
+        return CorruptIndex(f"{path}: LMDB cannot read its pages: {error}")
+    if isinstance(error, lmdb.VersionMismatchError):
+        return FormatTooNew(f"{path}: written by another version of LMDB: {error}")
+    if isinstance(error, lmdb.ReadonlyError):
+        return StorageError(f"{path}: the directory is read-only")
+    if isinstance(error, lmdb.LockError):
+        return StorageError(f"{path}: LMDB's lock file cannot be used: {error}")
+    if "No space left" in str(error) or ("Input/output" in str(error) and _is_full(path)):
+        # LMDB takes a write that the full disk cut short for one that failed.
+        return StoreFull(f"{path}: the disk is full; the write was undone")
+    return StorageError(f"{path}: {error}")

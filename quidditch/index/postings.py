@@ -9,8 +9,8 @@ finds the block. So a segment with 300,000 terms costs some thousand rows to wri
 from __future__ import annotations
 
 import struct
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise, repeat
 from typing import NamedTuple
@@ -37,7 +37,6 @@ from quidditch.index.codecs import (
     postings_key,
     split_by,
     unpack_bitmap,
-    unpack_narrow,
     unpack_uints,
 )
 from quidditch.index.inversion import Inverted, runs_to_indices
@@ -65,6 +64,9 @@ DISTANCES = 0x8000
 
 PACKED_POSTINGS = 200_000
 """Postings packed at once, about: more only where one term has more."""
+
+_WINDOW_HEAD = struct.Struct("<I")
+_ARRAY_HEAD = struct.Struct("<H")
 
 Row = tuple[Table, bytes, bytes]
 
@@ -223,7 +225,8 @@ class Postings:
     _bitmap: BitMap | None
     _rows: Rows | None
     _keys: tuple[bytes, ...]
-    _inline_positions: U32s | None
+    _inline: Callable[[], U32s | None] | None
+    """Gives the positions, as `distances()` does, of a term that has no rows."""
 
     @property
     def has_rows(self) -> bool:
@@ -285,8 +288,9 @@ class Postings:
     def _distances_at(self, freqs: U32s, places: Ints, chosen_freqs: U32s) -> U32s | None:
         """What `distances()` holds of the chosen postings."""
         if self._rows is None:
+            distances = self.distances()
             wanted = runs_to_indices(_starts_at(freqs, places)[0], chosen_freqs)
-            return None if self._inline_positions is None else self._inline_positions[wanted]
+            return None if distances is None else distances[wanted]
         found = []
         for window, chosen in split_by(self._docs[places], WINDOW_DOCS):
             value = self._rows.get(Table.POSITIONS, self._keys[0][:-2] + window.to_bytes(2, "big"))
@@ -307,7 +311,7 @@ class Postings:
     def distances(self) -> U32s | None:
         """Positions as they are stored: inside a posting the first from 0, each later from its predecessor."""
         if self._rows is None or self._freqs is None:
-            return self._inline_positions
+            return None if self._inline is None else self._inline()
         return self._stored_distances(self._rows, self._freqs)
 
     def _stored_distances(self, rows: Rows, freqs: U32s) -> U32s | None:
@@ -344,159 +348,51 @@ def _absolute(distances: U32s, offsets: Ints, freqs: U32s) -> U32s:
     """Positions from the distances inside each posting."""
     if not len(distances):
         return distances
-    sums = np.cumsum(distances, dtype=np.uint64)
+    # What the sums lose past 32 bits, their differences lose too.
+    sums = np.cumsum(distances, dtype=np.uint32)
     starts = offsets[:-1]
-    before = sums[starts] - distances[starts]
-    return (sums - np.repeat(before, freqs)).astype(np.uint32)
-
-
-class TermIndex:
-    """The first term of every block of one field of one segment, as an owned copy."""
-
-    @decodes("term index")
-    def __init__(self, value: Buffer) -> None:
-        (blocks,) = struct.unpack_from("<I", value)
-        self.first_ordinals, end = unpack_uints(value, 4, blocks + 1)
-        self.first_terms = unpack_terms(value, end, blocks)[0]
-
-    @property
-    def block_count(self) -> int:
-        return len(self.first_terms)
-
-    @property
-    def term_count(self) -> int:
-        return int(self.first_ordinals[-1])
-
-    def block_of(self, term: bytes) -> int | None:
-        """The only block that can hold the term."""
-        block = bisect_right(self.first_terms, term) - 1
-        return block if block >= 0 else None
-
-    def blocks_of(self, ordinals: U32s) -> Ints:
-        return np.searchsorted(self.first_ordinals, ordinals, side="right") - 1
-
-    @property
-    def size_bytes(self) -> int:
-        return sum(map(len, self.first_terms)) + 60 * len(self.first_terms)
-
-
-def unpack_terms(value: Buffer, start: int, count: int) -> tuple[list[bytes], int]:
-    """`count` strings written by `pack_strings`, and where they end."""
-    lengths, start = unpack_uints(value, start, count)
-    edges = ascending_offsets(lengths).tolist()
-    blob = bytes(value[start : start + edges[-1]])
-    if len(blob) != edges[-1]:
-        raise CorruptIndex(f"term block: expected {edges[-1]} bytes of terms, found {len(blob)}")
-    return [blob[low:high] for low, high in pairwise(edges)], start + edges[-1]
-
-
-class TermBlock:
-    """One block of a dictionary: its terms, and the postings of the rare ones, decoded when asked for."""
-
-    @decodes("term block")
-    def __init__(self, value: Buffer, *, with_freqs: bool, with_positions: bool) -> None:
-        (head,) = struct.unpack_from("<H", value)
-        count = head & (DISTANCES - 1)
-        self.terms, end = unpack_terms(value, 2, count)
-        self.doc_freqs, end = unpack_uints(value, end, count)
-        rare = np.where(self.doc_freqs <= RARE, self.doc_freqs, 0)
-        self.rare_offsets = ascending_offsets(rare)
-        total = int(self.rare_offsets[-1])
-        self.docs, end = (
-            _unpack_rare_docs(value, end, rare) if head & DISTANCES else unpack_uints(value, end, total)
-        )
-        self.freqs: U32s | None = None
-        self.positions: U32s | None = None
-        if with_freqs:
-            freqs, end = unpack_uints(value, end, total)
-            self.freqs = freqs + np.uint32(1)
-            if with_positions:
-                self.positions, end = unpack_uints(value, end, int(self.freqs.sum()))
-        self.size_bytes = end
-
-    def find(self, term: bytes) -> int | None:
-        """Where the term stands in the block."""
-        place = bisect_left(self.terms, term)
-        return place if place < len(self.terms) and self.terms[place] == term else None
-
-    def is_rare(self, place: int) -> bool:
-        """Are the term's postings in this block?"""
-        return bool(self.doc_freqs[place] <= RARE)
-
-    def after(self, term: bytes) -> int:
-        """How many of the block's terms are not above `term`."""
-        return bisect_right(self.terms, term)
-
-    def frequent_places(self, low: int, high: int) -> list[int]:
-        """Places between `low` and `high` of the terms that have rows of their own."""
-        places: list[int] = (np.flatnonzero(self.doc_freqs[low:high] > RARE) + low).tolist()
-        return places
-
-    def rare_slice(self, low: int, high: int) -> Inverted:
-        """The rare terms among places `low` to `high`, their postings as they lie here."""
-        start, stop = int(self.rare_offsets[low]), int(self.rare_offsets[high])
-        docs, freqs, positions = self.docs[start:stop], None, None
-        if self.freqs is not None:
-            freqs = self.freqs[start:stop]
-            if self.positions is not None:
-                first = int(self.freqs[:start].sum())
-                positions = self.positions[first : first + int(freqs.sum())]
-        rare = [place for place in range(low, high) if self.is_rare(place)]
-        return Inverted([self.terms[place] for place in rare], self.doc_freqs[rare], docs, freqs, positions)
-
-    def rare_postings(self, place: int) -> Postings:
-        part = self.rare_slice(place, place + 1)
-        freqs = part.freqs.copy() if part.freqs is not None else None
-        positions = part.positions.copy() if part.positions is not None else None
-        return Postings(len(part.docs), part.docs.copy(), freqs, None, None, (), positions)
-
-
-def _unpack_rare_docs(value: Buffer, start: int, counts: Ints) -> tuple[U32s, int]:
-    """The documents of terms with so many each (none for a frequent one), and where they end."""
-    own = counts[counts > 0]
-    starts = ascending_offsets(own)[:-1]
-    first, end = unpack_uints(value, start, len(own))
-    later = np.ones(int(own.sum()), np.bool_)
-    later[starts] = False
-    steps = np.zeros(len(later), np.int64)
-    distances, end = unpack_uints(value, end, len(later) - len(own))
-    steps[later] = distances
-    sums = np.cumsum(steps)
-    docs = sums + np.repeat(first - sums[starts], own)
-    if len(docs) and int(docs.max()) >= 1 << 32:
-        raise CorruptIndex(f"term block: document {docs.max()} is beyond 32 bits")
-    return docs.astype(np.uint32), end
+    sums -= np.repeat(sums[starts] - distances[starts], freqs)
+    return sums
 
 
 class Window(NamedTuple):
-    """One row of table `postings`: documents counted from the window's beginning, their bitmap where that is what
-    is stored, frequencies where the field keeps them, and the bytes that all of it took."""
+    """One row of table `postings`: documents counted from the window's beginning, frequencies where the field keeps
+    them, aligned, and the bytes that both took."""
 
-    docs: U32s
-    bitmap: BitMap | None
+    docs: BitMap
     freqs: U32s | None
     size_bytes: int
 
 
 @decodes("postings")
 def unpack_window(value: Buffer, *, with_freqs: bool) -> Window:
-    (length,) = struct.unpack_from("<I", value)
-    bitmap = unpack_bitmap(value[4 : 4 + length]) if length else None
-    docs, end = (ids_of(bitmap), 4 + length) if bitmap is not None else _unpack_distances(value)
+    (length,) = _WINDOW_HEAD.unpack_from(value)
+    end = 4 + length
+    if length:
+        docs = unpack_bitmap(value[4:end])
+        count = len(docs)
+    else:
+        distances, end = _unpack_distances(value)
+        # Containers are taken as they are: a bitmap made of the numbers would take thirty times as long.
+        docs, count = array_bitmap(distances), len(distances)
     if not with_freqs:
-        return Window(docs, bitmap, None, end)
-    freqs, end = unpack_uints(value, end, len(docs))
+        return Window(docs, None, end)
+    freqs, end = unpack_uints(value, end, count)
     freqs += np.uint32(1)
-    return Window(docs, bitmap, freqs, end)
+    return Window(docs, freqs, end)
 
 
 def _unpack_distances(value: Buffer) -> tuple[U32s, int]:
-    (last,) = struct.unpack_from("<H", value, 4)
-    distances, end = unpack_narrow(value, 6, last + 1)
-    docs = np.add.accumulate(distances, dtype=np.int64)
-    if int(docs[-1]) >= WINDOW_DOCS:
-        raise CorruptIndex(f"postings: document {docs[-1]} of a window of {WINDOW_DOCS:,}")
-    return docs.astype(np.uint32), end
+    """A window's documents that are stored as distances, and where they end."""
+    (last,) = _ARRAY_HEAD.unpack_from(value, 4)
+    docs, end = unpack_uints(value, 6, last + 1)
+    # None of them so large that the sums, of 65,536 at most, pass 32 bits.
+    largest = int(docs.max())
+    np.add.accumulate(docs, dtype=np.uint32, out=docs)
+    largest = max(largest, int(docs[-1]))
+    if largest >= WINDOW_DOCS:
+        raise CorruptIndex(f"postings: document {largest} of a window of {WINDOW_DOCS:,}")
+    return docs, end
 
 
 @decodes("postings")
@@ -504,9 +400,9 @@ def read_frequent(
     rows: Rows, segment: int, field: int, ordinal: int, doc_freq: int, windows: int, *, with_freqs: bool
 ) -> Postings:
     """The postings of a frequent term, from its window rows."""
-    whole = BitMap()
-    freqs: list[U32s] = []
     keys: list[bytes] = []
+    freqs: list[U32s] = []
+    whole = BitMap()
     for window in range(windows):
         key = postings_key(segment, field, ordinal, window)
         value = rows.get(Table.POSTINGS, key)
@@ -514,9 +410,7 @@ def read_frequent(
             continue
         found = unpack_window(value, with_freqs=with_freqs)
         keys.append(key)
-        # Containers are moved as they are: a bitmap made of the numbers would take thirty times as long.
-        bitmap = array_bitmap(found.docs) if found.bitmap is None else found.bitmap
-        whole |= bitmap.shift(window * WINDOW_DOCS)
+        whole |= found.docs.shift(window * WINDOW_DOCS) if window else found.docs
         if found.freqs is not None:
             freqs.append(found.freqs)
     if len(whole) != doc_freq:

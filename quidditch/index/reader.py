@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Set
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from quidditch.index.codecs import (
     COLUMN_CHUNK_DOCS,
     ID_CHUNK_DOCS,
     WINDOW_DOCS,
+    Buffer,
     bitmap_of,
     field_chunk_key,
     field_key,
@@ -26,14 +26,14 @@ from quidditch.index.codecs import (
     unpack_integers,
 )
 from quidditch.index.doc_values import Column, read_column, read_lengths, read_presence
-from quidditch.index.postings import Postings, TermBlock, TermIndex, read_frequent
+from quidditch.index.postings import Postings, read_frequent
 from quidditch.index.segment import FieldRecord, SegmentRecord
 from quidditch.index.storage import Rows, Table
 from quidditch.index.stored_fields import IdChunk, read_id_chunk, read_sources
+from quidditch.index.term_blocks import PackedBlock, TermBlock, TermIndex
 from quidditch.types import DocId, Ints, SegmentId, SeqNo, U32s, U64s
 
 DEFAULT_CACHE_BYTES = 256 << 20
-_BLOCK_COST_BYTES = 40_000
 _SMALL_COST_BYTES = 200
 
 
@@ -85,6 +85,15 @@ class SegmentCache:
                 self.size_bytes -= self._entries.pop(key)[1]
 
 
+class _Found(NamedTuple):
+    """A term of a field: its block, its place there, and its number among all terms."""
+
+    field: FieldRecord
+    block: PackedBlock
+    place: int
+    ordinal: int
+
+
 class SegmentReader:
     """One segment as one snapshot sees it: immutable rows, and the tombstones of that moment."""
 
@@ -104,6 +113,7 @@ class SegmentReader:
         self._generation = generation
         self._cache = cache
         self._fields = {field.name: field for field in record.fields}
+        self._found: dict[tuple[str, bytes], _Found | None] = {}
 
     @property
     def doc_count(self) -> int:
@@ -137,21 +147,29 @@ class SegmentReader:
             self._cache.put(key, found, found.size_bytes)
         return found
 
-    def _block(self, field: FieldRecord, number: int) -> TermBlock:
+    def _block(self, field: FieldRecord, number: int) -> PackedBlock:
         key = ("block", self.segment_id, field.number, number)
-        found: TermBlock | None = self._cache.get(key)
+        found: PackedBlock | None = self._cache.get(key)
         if found is None:
-            value = self._rows.get(Table.TERM_BLOCKS, field_chunk_key(self.segment_id, field.number, number))
-            if value is None:
-                raise CorruptIndex(
-                    f"segment {self.segment_id}: term block {number} of [{field.name}] is missing"
-                )
-            found = TermBlock(value, with_freqs=field.freqs, with_positions=field.positions)
-            self._cache.put(key, found, len(value) * 4 + _BLOCK_COST_BYTES // 4)
+            value = self._block_row(field, number)
+            found = PackedBlock(value, with_freqs=field.freqs, with_positions=field.positions)
+            self._cache.put(key, found, found.size_bytes)
         return found
 
-    def _find(self, name: str, term: bytes) -> tuple[FieldRecord, TermBlock, int, int] | None:
-        """(field, block, place in the block, ordinal) of a term."""
+    def _block_row(self, field: FieldRecord, number: int) -> Buffer:
+        value = self._rows.get(Table.TERM_BLOCKS, field_chunk_key(self.segment_id, field.number, number))
+        if value is None:
+            raise CorruptIndex(f"segment {self.segment_id}: term block {number} of [{field.name}] is missing")
+        return value
+
+    def _find(self, name: str, term: bytes) -> _Found | None:
+        """Where a term is; a search asks first how many documents hold it, and then which."""
+        key = (name, term)
+        if key not in self._found:
+            self._found[key] = self._look_up(name, term)
+        return self._found[key]
+
+    def _look_up(self, name: str, term: bytes) -> _Found | None:
         field = self._fields.get(name)
         index = self._term_index(field) if field is not None else None
         if field is None or index is None:
@@ -161,7 +179,9 @@ class SegmentReader:
             return None
         block = self._block(field, number)
         place = block.find(term)
-        return None if place is None else (field, block, place, int(index.first_ordinals[number]) + place)
+        return (
+            None if place is None else _Found(field, block, place, int(index.first_ordinals[number]) + place)
+        )
 
     def postings(self, field: str, term: bytes) -> Postings | None:
         """Where the term occurs, deleted documents included."""
@@ -227,7 +247,7 @@ class SegmentReader:
         """Terms between two bounds, None being an open end, in byte order."""
         found: list[bytes] = []
         for _, block, low, high in self._ranges(field, lower, upper, include_lower, include_upper):
-            found += block.terms[low:high]
+            found += block.terms(low, high)
         return found
 
     def documents_between(
@@ -248,7 +268,7 @@ class SegmentReader:
         if record is None:
             return found
         for number, block, low, high in self._ranges(field, lower, upper, include_lower, include_upper):
-            rare.append(block.rare_slice(low, high).docs)
+            rare.append(block.rare_docs(low, high))
             for place in block.frequent_places(low, high):
                 first_ordinal = self._first_ordinal(record, number)
                 doc_freq = int(block.doc_freqs[place])
@@ -266,21 +286,20 @@ class SegmentReader:
         upper: bytes | None,
         include_lower: bool,
         include_upper: bool,
-    ) -> Iterator[tuple[int, TermBlock, int, int]]:
+    ) -> Iterator[tuple[int, PackedBlock, int, int]]:
         """(number, block, first place, past the last place) of each block with terms between the bounds."""
         for number, block in self._blocks_from(field, lower):
-            terms = block.terms
-            low, high = 0, len(terms)
+            low, high = 0, block.count
             if lower is not None:
-                low = bisect_left(terms, lower) if include_lower else bisect_right(terms, lower)
+                low = block.before(lower) if include_lower else block.after(lower)
             if upper is not None:
-                high = bisect_right(terms, upper) if include_upper else bisect_left(terms, upper)
+                high = block.after(upper) if include_upper else block.before(upper)
             if low < high:
                 yield number, block, low, high
-            if high < len(terms):
+            if high < block.count:
                 return
 
-    def _blocks_from(self, name: str, lower: bytes | None) -> Iterator[tuple[int, TermBlock]]:
+    def _blocks_from(self, name: str, lower: bytes | None) -> Iterator[tuple[int, PackedBlock]]:
         field = self._fields.get(name)
         index = self._term_index(field) if field is not None else None
         if field is None or index is None:
@@ -290,8 +309,14 @@ class SegmentReader:
             yield number, self._block(field, number)
 
     def blocks(self, field: str) -> Iterator[TermBlock]:
-        """The whole dictionary of a field, block by block."""
-        return (block for _, block in self._blocks_from(field, None))
+        """The whole dictionary of a field, block by block; nothing of it is kept."""
+        record = self._fields.get(field)
+        index = self._term_index(record) if record is not None else None
+        if record is None or index is None:
+            return
+        for number in range(index.block_count):
+            value = self._block_row(record, number)
+            yield TermBlock(value, with_freqs=record.freqs, with_positions=record.positions)
 
     def ordinal_terms(self, field: str, ordinals: U32s) -> list[bytes]:
         """The terms that a keyword column's ordinals stand for, in the order asked."""
@@ -302,7 +327,7 @@ class SegmentReader:
         numbers = index.blocks_of(ordinals)
         places = ordinals - index.first_ordinals[numbers]
         return [
-            self._block(record, number).terms[place]
+            self._block(record, number).term(place)
             for number, place in zip(numbers.tolist(), places.tolist(), strict=True)
         ]
 

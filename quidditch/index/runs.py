@@ -47,12 +47,14 @@ class Narrow:
     def part(self, start: int, stop: int) -> U32s:
         """Values `start` to `stop`, as a caller's own array."""
         values = self.small[start:stop].astype(np.uint32)
-        low, high = np.searchsorted(self.places, np.array([start, stop], np.uint32)).tolist()
+        low, high = self.places.searchsorted(np.array([start, stop], np.uint32)).tolist()
         values[self.places[low:high] - np.uint32(start)] = self.large[low:high]
         return values
 
     def all(self) -> U32s:
-        return self.part(0, len(self.small))
+        values = self.small.astype(np.uint32)
+        values[self.places] = self.large
+        return values
 
 
 def narrow(values: U32s) -> Narrow:
@@ -61,7 +63,7 @@ def narrow(values: U32s) -> Narrow:
     [1, 255, 254]
     """
     small = np.minimum(values, np.uint32(_ESCAPE)).astype(np.uint8)
-    places = np.flatnonzero(small == _ESCAPE).astype(np.uint32)
+    places = (small == _ESCAPE).nonzero()[0].astype(np.uint32)
     return Narrow(small, places, values[places])
 
 
@@ -122,7 +124,10 @@ def sorted_run(batch: TokenBatch, docs: U32s, *, with_positions: bool) -> Run:
 
 
 def _gaps(starts: Ints, end: int) -> Narrow:
-    return narrow(np.diff(starts, append=end).astype(np.uint32))
+    gaps = np.empty(len(starts), np.uint32)
+    gaps[:-1] = starts[1:] - starts[:-1]
+    gaps[-1:] = end - starts[-1:]
+    return narrow(gaps)
 
 
 def _distances(positions: U32s, starts: Ints) -> U32s:
@@ -181,6 +186,9 @@ def _several_values(value: U32s, doc: U32s) -> bool:
 
 def joined(runs: list[Run], vocabulary: Sequence[bytes], *, with_freqs: bool) -> Iterator[Inverted]:
     """All runs as one, terms in byte order, part by part. Takes the runs out of the list and lets go of them."""
+    if len(runs) == 1 and len(runs[0].docs) <= PART_POSTINGS:
+        yield _in_byte_order(runs.pop(), vocabulary, with_freqs)
+        return
     doc_freq_of = np.zeros(len(vocabulary), np.int64)
     token_freq_of = np.zeros(len(vocabulary), np.int64)
     for run in runs:
@@ -204,6 +212,25 @@ def joined(runs: list[Run], vocabulary: Sequence[bytes], *, with_freqs: bool) ->
             freqs.part(start, stop) if with_freqs else None,
             positions.part(int(tokens[low]), int(tokens[high])) if positions is not None else None,
         )
+
+
+def _in_byte_order(run: Run, vocabulary: Sequence[bytes], with_freqs: bool) -> Inverted:
+    """One run by itself: gathered, since nothing else goes between, at a cost that the vocabulary has no part in."""
+    terms = [vocabulary[term] for term in run.terms.tolist()]
+    order = np.array(sorted(range(len(terms)), key=terms.__getitem__), np.intp)
+    doc_freqs, token_freqs = run.doc_freqs.all(), run.token_freqs.all()
+    postings = runs_to_indices(ascending_offsets(doc_freqs).take(order), doc_freqs.take(order))
+    positions = None
+    if run.positions is not None:
+        tokens = runs_to_indices(ascending_offsets(token_freqs).take(order), token_freqs.take(order))
+        positions = run.positions.all().take(tokens)
+    return Inverted(
+        [terms[place] for place in order.tolist()],
+        doc_freqs.take(order),
+        run.docs.take(postings) + np.uint32(run.first_doc),
+        run.freqs.all().take(postings) if with_freqs else None,
+        positions,
+    )
 
 
 def _part_edges(postings: Ints) -> Iterator[tuple[int, int]]:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from quidditch.errors import InternalError
 from quidditch.index.codecs import Buffer
-from quidditch.index.seals import SealMemory, is_whole, seal, unseal
+from quidditch.index.seals import SealMemory, is_whole, seal, seal_many, unseal
 
 
 class Table(StrEnum):
@@ -132,6 +132,12 @@ class Transaction:
         for key, value in self._stored(table, prefix):
             yield key, self._opened(table, key, value)
 
+    def joined_keys(self, table: Table, start: bytes = b"\0") -> bytes:
+        """The keys from `start` on, ascending, end to end: for a table whose keys have one length. No value is
+        read."""
+        with self.handle.cursor(self._tables[table]) as cursor:
+            return b"".join(cursor.iternext(keys=True, values=False)) if cursor.set_range(start) else b""
+
     def _stored(self, table: Table, prefix: bytes = b"") -> Iterator[tuple[bytes, Buffer]]:
         with self.handle.cursor(self._tables[table]) as cursor:
             if not (cursor.set_range(prefix) if prefix else cursor.first()):
@@ -175,7 +181,7 @@ class Transaction:
         """Write rows sorted by key; appended as full pages where they all lie past the table's last key."""
         if not rows:
             return
-        stored = rows if self._seals is None else [(key, seal(table, key, value)) for key, value in rows]
+        stored = rows if self._seals is None else seal_many(table, rows)
         with self.handle.cursor(self._tables[table]) as cursor:
             append = not cursor.last() or bytes(cursor.key()) < rows[0][0]
             # Of rows out of order appending takes all and adds some: only the second number tells.

@@ -21,6 +21,7 @@ from quidditch.index.background import Background
 from quidditch.index.buffer import build_segment, read_buffer
 from quidditch.index.codecs import (
     LONGEST_PLAIN_ID,
+    LONGEST_SEQ_NO,
     id_key,
     pack_id_entry,
     segment_key,
@@ -366,14 +367,14 @@ class IndexWriter:
 
 def _first_entries(ids: Sequence[bytes], first: SeqNo) -> list[bytes]:
     """`pack_id_entry` of documents never seen before, all at once."""
-    entries = np.zeros(len(ids), np.dtype([("seq_no", "<u8"), ("version", "<u8"), ("deleted", "?")]))
-    entries["seq_no"] = np.arange(first, first + len(ids), dtype=np.uint64)
-    entries["version"] = 1
-    size, blob = entries.itemsize, entries.tobytes()
-    packed = [blob[start : start + size] for start in range(0, len(blob), size)]
     if max(map(len, ids)) > LONGEST_PLAIN_ID:
-        return [entry + spelt_out(id_bytes) for entry, id_bytes in zip(packed, ids, strict=True)]
-    return packed
+        return [
+            pack_id_entry(seq_no, 1, False, spelt_out(id_bytes)) for seq_no, id_bytes in enumerate(ids, first)
+        ]
+    size = len(pack_id_entry(first + len(ids) - 1, 1, False))
+    seq_nos = np.arange(first, first + len(ids), dtype="<u8")
+    blob = seq_nos.view(np.uint8).reshape(-1, LONGEST_SEQ_NO)[:, :size].tobytes()
+    return [blob[start : start + size] for start in range(0, len(blob), size)]
 
 
 def _buffered_record(

@@ -78,6 +78,11 @@ class Directory:
             if self.pid == os.getpid():
                 self._give_back(shard)
 
+    def cached_bytes(self) -> int:
+        """Decoded parts of segments that this process keeps."""
+        with self._lock:
+            return sum(shard.snapshots.cache.size_bytes for shard in self._shards.values())
+
     def _give_back(self, shard: LocalShard) -> None:
         with self._lock:
             shard.users -= 1

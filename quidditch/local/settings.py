@@ -11,6 +11,8 @@ from quidditch.index.single_writes import Durability
 from quidditch.schema.mapping import nearest
 from quidditch.types import Json
 
+_SLOW = ("warn", "info", "debug", "trace")
+
 KEPT = (
     "analyze.max_token_count",
     "max_docvalue_fields_search",
@@ -33,6 +35,8 @@ KEPT = (
     "store.type",
     "unassigned.node_left.delayed_timeout",
     "write.wait_for_active_shards",
+    *(f"search.slowlog.threshold.{phase}.{level}" for phase in ("query", "fetch") for level in _SLOW),
+    *(f"indexing.slowlog.threshold.index.{level}" for level in _SLOW),
 )
 """Settings of OpenSearch that tune what a directory does not have: they are kept, and shown by a server."""
 

@@ -10,6 +10,7 @@ from quidditch.query.compound import Bool, ConstantScore, DisMax, MatchAll, Matc
 from quidditch.query.dsl import Query, parse
 from quidditch.query.fulltext import Match, MultiMatch, Phrase
 from quidditch.query.plain_clause import Plain
+from quidditch.query.query_string import QueryString
 from quidditch.query.term import Exists, Ids, Prefix, Range, Term, Terms
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Plain",
     "Prefix",
     "Query",
+    "QueryString",
     "Range",
     "Term",
     "Terms",

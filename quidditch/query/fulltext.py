@@ -45,11 +45,14 @@ class Match(Query):
 
     def __post_init__(self) -> None:
         where = f"match.{self.field}"
-        object.__setattr__(self, "operator", _lowered(self.operator))
-        object.__setattr__(self, "zero_terms_query", _lowered(self.zero_terms_query))
         _check_query(self.query, where)
-        _check_choice(self.operator, OPERATORS, f"{where}.operator")
-        _check_choice(self.zero_terms_query, ZERO_TERMS, f"{where}.zero_terms_query")
+        # Of a plain string every word makes one of these for every field: what is right as it stands costs no more.
+        if self.operator not in OPERATORS:
+            object.__setattr__(self, "operator", _lowered(self.operator))
+            _check_choice(self.operator, OPERATORS, f"{where}.operator")
+        if self.zero_terms_query not in ZERO_TERMS:
+            object.__setattr__(self, "zero_terms_query", _lowered(self.zero_terms_query))
+            _check_choice(self.zero_terms_query, ZERO_TERMS, f"{where}.zero_terms_query")
         _check_minimum(self.minimum_should_match, where)
 
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from quidditch.errors import QueryError
@@ -11,6 +12,7 @@ from quidditch.query.dsl import Query, count_should_match
 from quidditch.query.fulltext import Match, MultiMatch, Phrase
 from quidditch.query.plain_clause import Plain
 from quidditch.query.primitive import Boolean, Constant, Everything, Nothing, Primitive
+from quidditch.query.query_string import QueryString
 from quidditch.query.rewrite_fulltext import rewrite_match, rewrite_multi_match, rewrite_phrase
 from quidditch.query.rewrite_term import (
     rewrite_exists,
@@ -21,6 +23,7 @@ from quidditch.query.rewrite_term import (
     rewrite_terms,
 )
 from quidditch.query.rewriting import RewriteContext, Rewriting, any_of, best_of, boosted
+from quidditch.query.string_syntax import parse_query_string
 from quidditch.query.term import Exists, Ids, Prefix, Range, Term, Terms
 from quidditch.schema.fields import spell
 
@@ -72,6 +75,11 @@ def _rewrite_plain(query: Plain, boost: float, run: Rewriting) -> Primitive:
 
 def _rewrite_dis_max(query: DisMax, boost: float, run: Rewriting) -> Primitive:
     return best_of([_rewrite(inner, boost, run) for inner in query.queries], query.tie_breaker)
+
+
+def _rewrite_query_string(query: QueryString, boost: float, run: Rewriting) -> Primitive:
+    found = parse_query_string(replace(query, boost=1.0), run.context.mapping)
+    return _rewrite(found, boost, run)
 
 
 def _rewrite_bool(query: Bool, boost: float, run: Rewriting) -> Primitive:
@@ -139,5 +147,6 @@ _RULES: dict[type[Query], Callable[[Any, float, Rewriting], Primitive]] = {
     Exists: rewrite_exists,
     Ids: rewrite_ids,
     Prefix: rewrite_prefix,
+    QueryString: _rewrite_query_string,
 }
 """Node -> its rule: (node, boost of the node and all above it, run) -> primitive."""

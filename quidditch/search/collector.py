@@ -11,14 +11,7 @@ import numpy as np
 
 from quidditch.index.codecs import ids_of
 from quidditch.interface import QueryRequest, QueryResult, ShardHit, SortKey
-from quidditch.search.pruning import (
-    BoundedSearch,
-    PhraseSearch,
-    TermSumSearch,
-    phrase_plan_of,
-    plan_of,
-    terms_of,
-)
+from quidditch.search.pruning import OpenPruned, pruned_search
 from quidditch.search.scorers import SegmentContext
 from quidditch.search.scorers.context import TimeIsUp
 from quidditch.search.sort import order_key, select_sorted
@@ -46,10 +39,7 @@ class Collector:
         self._parts: list[QueryResult] = []
         # Pruning is for pages of the best; where every match is asked for, it would only cost.
         prunes = bool(request.size) and not request.sort and request.min_score is None
-        self._plan = plan_of(weight) if prunes else None
-        prunes = prunes and self._plan is None
-        self._terms = terms_of(weight) if prunes else None
-        self._phrase = phrase_plan_of(weight) if prunes and not request.total else None
+        self._open: OpenPruned | None = pruned_search(weight, total=request.total) if prunes else None
 
     def take(self, place: int, context: SegmentContext) -> bool:
         """Search one more segment; whether there was time for it."""
@@ -64,9 +54,9 @@ class Collector:
 
     def _pruned(self, place: int, context: SegmentContext) -> QueryResult | None:
         """The segment's best by bounds; None where that is not the way."""
-        search = self._bounds(context)
-        if search is None:
+        if self._open is None or context.doc_count < SMALL_SEGMENT:
             return None
+        search = self._open(context)
         size = self._request.size
         found = search.top(size, self._floor())
         if found is None:
@@ -79,15 +69,6 @@ class Collector:
         scores = [hit.score for part in self._parts for hit in part.hits]
         size = self._request.size
         return heapq.nlargest(size, scores)[-1] if len(scores) >= size else 0.0
-
-    def _bounds(self, context: SegmentContext) -> TermSumSearch | BoundedSearch | PhraseSearch | None:
-        if context.doc_count < SMALL_SEGMENT:
-            return None
-        if self._plan is not None:
-            return TermSumSearch(self._plan, context)
-        if self._terms is not None:
-            return BoundedSearch(self._weight, self._terms, context)
-        return None if self._phrase is None else PhraseSearch(self._phrase, context)
 
     def result(self) -> QueryResult:
         return reduce(self._parts, self._request.size, self._request.sort)

@@ -205,7 +205,14 @@ def _fetch_phase(
     snapshots: Sequence[ShardSnapshot], page: Sequence[ShardHit], request: SearchRequest, asked: QueryRequest
 ) -> list[Fetched]:
     """The documents of the page, each shard asked once."""
-    details = FetchRequest(request.source, request.highlight, request.explain, asked)
+    details = FetchRequest(
+        request.source,
+        request.highlight,
+        request.explain,
+        asked,
+        versions=request.version or request.seq_no,
+        fields=request.fields,
+    )
     if len(snapshots) == 1:
         return snapshots[0].fetch([hit.address for hit in page], details)
     wanted: dict[int, list[DocAddress]] = {}
@@ -236,6 +243,10 @@ def _hit(
         sort=_all_shown(sort, hit.sort),
         explanation=found.explanation,
         has_source=request.source is not False,
+        fields=found.fields,
+        version=found.version if request.version else None,
+        seq_no=found.seq_no if request.seq_no else None,
+        primary_term=1 if request.seq_no else None,
     )
 
 

@@ -152,6 +152,9 @@ class Snapshot(Protocol):
     def locate(self, id: str) -> tuple[int, int] | None:
         """(place in `segments`, document) of a live document."""
 
+    def entry(self, id: str) -> tuple[int, int, bool] | None:
+        """(sequence number, version, deleted) of the last write to this id."""
+
 
 def distinct_docs(column: Column) -> Ints:
     """The documents with a value, each once."""

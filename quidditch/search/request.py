@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from quidditch.errors import LimitExceeded, QueryError, RequestError
-from quidditch.interface import QueryLike, SortKey
+from quidditch.interface import QueryLike, ShownField, SortKey
 from quidditch.schema.fields import spell
 from quidditch.schema.mapping import Mapping, nearest
 from quidditch.search.fetch import parse_source
 from quidditch.search.highlight.options import parse_highlight
+from quidditch.search.shown_fields import parse_shown
 from quidditch.search.sort_spec import parse_search_after, parse_sort
 from quidditch.types import Json
 
@@ -35,6 +36,10 @@ _BODY_KEYS = (
     "timeout",
     "aggs",
     "aggregations",
+    "version",
+    "seq_no_primary_term",
+    "fields",
+    "docvalue_fields",
 )
 _TIME = re.compile(r"(\d+(?:\.\d+)?)(nanos|micros|ms|s|m|h|d)")
 _SECONDS = {"nanos": 1e-9, "micros": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -58,6 +63,9 @@ class SearchRequest:
     explain: bool = False
     min_score: float | None = None
     timeout_s: float | None = None
+    version: bool = False
+    seq_no: bool = False
+    fields: tuple[ShownField, ...] = ()
 
     def from_the_start(self) -> SearchRequest:
         """What one of several indices is asked: the page and everything before it, full totals, and sort values
@@ -102,7 +110,10 @@ class SearchRequest:
 
     @classmethod
     def from_body(cls, body: dict[str, Json] | None, mapping: Mapping) -> tuple[QueryLike, SearchRequest]:
-        """The query of an OpenSearch request body as it stands, and everything around it, checked."""
+        """The query of an OpenSearch request body as it stands, and everything around it, checked.
+
+        The query may also be a plain string, as people type it into a search box.
+        """
         if body is None:
             body = {}
         if not isinstance(body, dict):
@@ -111,7 +122,7 @@ class SearchRequest:
             if key not in _BODY_KEYS:
                 raise QueryError(f"request body: unknown key [{key}]{nearest(key, _BODY_KEYS)}")
         query = body.get("query")
-        if query is not None and not isinstance(query, dict):
+        if query is not None and not isinstance(query, dict | str):
             raise QueryError(f"query: an object with one clause expected, not {spell(query)}")
         request = _checked(
             mapping,
@@ -128,7 +139,15 @@ class SearchRequest:
             min_score=body.get("min_score"),
             timeout_s=_seconds(body.get("timeout")),
         )
-        return query, request
+        return query, replace(
+            request,
+            version=_flag(body.get("version"), "version"),
+            seq_no=_flag(body.get("seq_no_primary_term"), "seq_no_primary_term"),
+            fields=(
+                *parse_shown(body.get("fields"), mapping, "fields"),
+                *parse_shown(body.get("docvalue_fields"), mapping, "docvalue_fields"),
+            ),
+        )
 
 
 def _checked(
@@ -178,6 +197,12 @@ def _count(value: Any, name: str) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__") or (number := value.__index__()) < 0:
         raise QueryError(f"{name}: a whole number of 0 or more expected, not {spell(value)}")
     return int(number)
+
+
+def _flag(value: Json, name: str) -> bool:
+    if value is not None and not isinstance(value, bool):
+        raise QueryError(f"{name}: true or false expected, not {spell(value)}")
+    return bool(value)
 
 
 def _totals(value: Any) -> bool | int:

@@ -27,6 +27,7 @@ from quidditch.search.highlight.highlighter import Highlighter
 from quidditch.search.joined import JoinedSegments, joined_count
 from quidditch.search.readers import ListReader, SegmentReader, Snapshot
 from quidditch.search.scorers import SegmentContext, open_joined, open_segment
+from quidditch.search.shown_fields import shown_values
 from quidditch.search.weight import Weight, bind
 from quidditch.types import DocAddress, DocId, U32s
 
@@ -43,6 +44,11 @@ class _Ids:
         if id not in self._located:
             self._located[id] = self._snapshot.locate(id)
         return self._located[id]
+
+    def version(self, id: str) -> tuple[int, int] | tuple[()]:
+        """(version, sequence number) of a document of this snapshot."""
+        entry = self._snapshot.entry(id)
+        return () if entry is None else (entry[1], entry[0])
 
     def finder(self, first: int, starts: Sequence[int]) -> Callable[[str], DocId | None]:
         """The number of a live document in the segments from `first` on, which begin at `starts`."""
@@ -161,9 +167,10 @@ class SnapshotSearcher:
         """The documents of one segment, in the order asked."""
         segment = self._segment(place)
         ids = segment.ids(docs)
-        if request.source is False and highlighter is None and weight is None:
+        plain = not request.versions and not request.fields
+        if request.source is False and highlighter is None and weight is None and plain:
             return [Fetched(id, {}, {}) for id in ids]
-        wants_source = request.source is not False or highlighter is not None
+        wants_source = request.source is not False or highlighter is not None or bool(request.fields)
         sources: Sequence[Source] = [{} for _ in ids]
         if wants_source:
             sources = read_sources(segment, docs)
@@ -173,6 +180,8 @@ class SnapshotSearcher:
                 filter_source(source, request.source),
                 {} if highlighter is None else highlighter.highlight(source),
                 None if weight is None else explain(weight, self._context(place), doc),
+                {} if not request.fields else shown_values(source, request.fields, self._mapping),
+                *(self._ids.version(id) if request.versions else ()),
             )
             for doc, id, source in zip(docs.tolist(), ids, sources, strict=True)
         ]

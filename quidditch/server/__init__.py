@@ -3,7 +3,7 @@
 A request passes these rooms, each of which imports only from those above it:
 
     failures.py    errors that only HTTP has, and the body of every error
-    guarding.py    who may ask: `Host` and `Origin` of a loopback server
+    security/      who may ask, and for what: accounts, needs of routes, the database as a caller may use it
     wire.py        bytes to JSON and back, `pretty`, `filter_path` (filtering.py), content types
     parameters.py  the query string: typed readings; a name that is not declared is refused with the nearest
     routing.py     `Routes`: one small function a route; `RouteTable` finds the one of a path
@@ -13,6 +13,7 @@ A request passes these rooms, each of which imports only from those above it:
     search_bodies.py, source_filters.py   the query string of a search as its body
     resolving.py   index expressions (`logs-*,-logs-old`, aliases, `_all`) to names
     rendering/     records of the engine to bodies (counts, sizes, settings, tables of `_cat`)
+    openapi/       the routes as an OpenAPI document
     routes/        the handlers, a module for each group of the API
     app.py         ASGI: reads the request, runs the handler in a bounded pool of threads, writes the reply
     serving.py     a socket, signals

@@ -9,9 +9,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
-import anyio
 import anyio.from_thread
-import anyio.to_thread
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -22,38 +20,40 @@ from quidditch.server import wire
 from quidditch.server.call import Call, Reply
 from quidditch.server.failures import RestError, error_body, status_of
 from quidditch.server.filtering import filter_body
-from quidditch.server.guarding import check_origin
 from quidditch.server.parameters import Parameters
 from quidditch.server.routes import GROUPS
 from quidditch.server.routing import Found, RouteTable
+from quidditch.server.runtime.anywhere import answers
+from quidditch.server.runtime.handling import Handling, kind_of
+from quidditch.server.runtime.pressure import STREAMED_BYTES, Held, Pressure
+from quidditch.server.runtime.watching import KIND, Watch
+from quidditch.server.security.gate import CALLER, OPEN, Access, Gate
+from quidditch.server.security.grants import ANYONE, Caller, Level
+from quidditch.server.security.guarding import guarded
 from quidditch.server.state import State
-
-THREADS = 16
-"""Handlers that run at a time; further requests wait their turn."""
-
-MAX_BODY_BYTES = 100 << 20
-"""Of a body that is read as a whole, unpacked; a bulk's is streamed."""
 
 GZIP_FROM_BYTES = 1 << 10
 
 log = logging.getLogger("quidditch.server")
 
 
-def create_app(database: Database, state: State | None = None, *, threads: int = THREADS) -> ASGIApp:
-    """The application over a database, which stays the caller's to close."""
-    endpoint = _Endpoint(database, state or State(), threads)
-    return GZipMiddleware(endpoint, minimum_size=GZIP_FROM_BYTES, compresslevel=1)
+def create_app(database: Database, state: State | None = None, *, access: Access = OPEN) -> ASGIApp:
+    """The application over a database, which stays the caller's to close; `access` says who may come in."""
+    state = state or State()
+    state.peers.listen(answers(state, database))
+    endpoint = GZipMiddleware(_Endpoint(database, state), minimum_size=GZIP_FROM_BYTES, compresslevel=1)
+    return Watch(Gate(endpoint, access), database, state.numbers, state.limits)
 
 
 class _Endpoint:
     """The route table as one ASGI application."""
 
-    def __init__(self, database: Database, state: State, threads: int) -> None:
+    def __init__(self, database: Database, state: State) -> None:
         self._database = database
         self._state = state
         self._table = RouteTable(GROUPS)
-        self._threads = threads
-        self._limiter: anyio.CapacityLimiter | None = None
+        self._pressure = Pressure(state.limits, state.numbers)
+        self._handling = Handling(database, state.numbers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -75,32 +75,59 @@ class _Endpoint:
             return _refused(request, parameters, error)
 
     async def _run(self, request: Request, path: str, parameters: Parameters) -> Reply:
-        check_origin(request.headers.get("host"), request.headers.get("origin"))
         found = self._table.find(request.method, path)
         route = found.route
         if route is None:
             return _no_route(request, path, found)
+        caller: Caller = request.scope.get(CALLER, ANYONE)
+        caller.check(route.needs)
         parameters.check(path, route.takes)
+        request.scope[KIND] = kind = kind_of(route)
+        with self._pressure.body() as held:
+            call = await self._call(request, path, parameters, found, caller, held)
+            return await self._pressure.run(kind, partial(self._handling.handle, kind, route, call))
+
+    async def _call(
+        self, request: Request, path: str, parameters: Parameters, found: Found, caller: Caller, held: Held
+    ) -> Call:
+        """The request, with its body unless that is streamed.
+
+        raises: RestError
+        """
+        route = found.route
+        assert route is not None
+        expected = _length(request)
+        if route.streamed:
+            held.grow_to(min(expected or STREAMED_BYTES, STREAMED_BYTES))
+        else:
+            _check_length(expected, self._state.limits.body_bytes)
+            held.grow_to(expected)
         chunks = _unpacked(request)
         call = Call(
-            self._database,
+            guarded(self._database, caller, Level.READ if route.needs.cluster else route.needs.level),
             self._state,
             request.method,
             path,
             found.parts,
             parameters,
-            data=b"" if route.streamed else await _whole(chunks),
+            data=b"" if route.streamed else await _whole(chunks, self._state.limits.body_bytes, held),
             chunks=_from_thread(chunks) if route.streamed else iter(()),
             accept=request.headers.get("accept", ""),
+            caller=caller,
         )
-        if call.data or route.streamed:
+        if call.data or route.streamed or _says_more(request):
             wire.check_content_type(request.headers.get("content-type"))
-        if self._limiter is None:
-            self._limiter = anyio.CapacityLimiter(self._threads)
-        return await anyio.to_thread.run_sync(partial(route.handler, call), limiter=self._limiter)
+        return call
 
 
 # -------------------------------------------------------------------------------------------------- requests
+
+
+def _says_more(request: Request) -> bool:
+    """Whether a request that changes something says so otherwise than by its path: with the type of a body, which a
+    form of a web page has even when it is empty, or with the parameter that stands for a body."""
+    changes = request.method not in ("GET", "HEAD")
+    return changes and ("content-type" in request.headers or "source" in request.query_params)
 
 
 async def _unpacked(request: Request) -> AsyncIterator[bytes]:
@@ -136,15 +163,25 @@ def _inflated(inflater: Any, chunk: bytes, piece_bytes: int = 1 << 20) -> Iterat
         raise RestError(f"request body: not gzip: {error}", 400, "parse_exception") from None
 
 
-async def _whole(chunks: AsyncIterator[bytes]) -> bytes:
-    """raises: RestError   413 past MAX_BODY_BYTES"""
+def _length(request: Request) -> int:
+    """Of the body as it is sent; 0 where that is not said."""
+    text = request.headers.get("content-length", "")
+    return int(text) if text.isdecimal() else 0
+
+
+def _check_length(size_bytes: int, limit_bytes: int) -> None:
+    """raises: RestError   413"""
+    if size_bytes > limit_bytes:
+        raise RestError(f"request body: more than {limit_bytes} bytes", 413, "content_too_long_exception")
+
+
+async def _whole(chunks: AsyncIterator[bytes], limit_bytes: int, held: Held) -> bytes:
+    """raises: RestError   413 past the limit; 429"""
     pieces, size_bytes = [], 0
     async for chunk in chunks:
         size_bytes += len(chunk)
-        if size_bytes > MAX_BODY_BYTES:
-            raise RestError(
-                f"request body: more than {MAX_BODY_BYTES} bytes", 413, "content_too_long_exception"
-            )
+        _check_length(size_bytes, limit_bytes)
+        held.grow_to(size_bytes)
         pieces.append(chunk)
     return b"".join(pieces)
 
@@ -171,8 +208,9 @@ def _no_route(request: Request, path: str, found: Found) -> Reply:
 
 
 def _rendered(request: Request, parameters: Parameters, reply: Reply) -> Response:
-    if isinstance(reply.body, str):
-        return _response(request, reply.body.encode(), reply.status, wire.TEXT_TYPE, reply.headers)
+    if isinstance(reply.body, str | bytes):
+        data = reply.body.encode() if isinstance(reply.body, str) else reply.body
+        return _response(request, data, reply.status, reply.media_type, reply.headers)
     body = reply.body
     if expression := parameters.text("filter_path"):
         body = filter_body(body, expression)
@@ -190,7 +228,8 @@ def _refused(request: Request, parameters: Parameters, error: Exception) -> Resp
         log.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
     body = error_body(error, "error_trace" in parameters)
     pretty = parameters.text("pretty", "false") in ("", "true")
-    return _response(request, wire.encode(body, pretty), status, wire.JSON_TYPE, {})
+    headers = error.headers if isinstance(error, RestError) else {}
+    return _response(request, wire.encode(body, pretty), status, wire.JSON_TYPE, headers)
 
 
 def _response(

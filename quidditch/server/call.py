@@ -10,6 +10,8 @@ from quidditch.interface import Database
 from quidditch.server import wire
 from quidditch.server.failures import RestError
 from quidditch.server.parameters import Parameters
+from quidditch.server.runtime.anywhere import ContextsAnywhere
+from quidditch.server.security.grants import ANYONE, Caller
 from quidditch.server.state import State
 
 
@@ -17,9 +19,10 @@ from quidditch.server.state import State
 class Call:
     """One request: where it goes, what it says, and the database it is about.
 
-    path:    as it was sent, without the query string
-    parts:   of the path, by the names of the route's template
-    data:    the body; empty for a streamed route, which reads `chunks`
+    database:  with the indices that the caller may use on this route, and no others
+    path:      as it was sent, without the query string
+    parts:     of the path, by the names of the route's template
+    data:      the body; empty for a streamed route, which reads `chunks`
     """
 
     database: Database
@@ -31,6 +34,12 @@ class Call:
     data: bytes = b""
     chunks: Iterator[bytes] = field(default_factory=lambda: iter(()))
     accept: str = ""
+    caller: Caller = ANYONE
+
+    @property
+    def contexts(self) -> ContextsAnywhere:
+        """The caller's scrolls and points in time."""
+        return ContextsAnywhere(self.state, self.caller)
 
     def json(self) -> Any:
         """The body as JSON; None without one. The parameter `source` stands for a body."""
@@ -55,11 +64,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer. `body` is rendered as JSON, or as it is if it is a string."""
+    """An answer. `body` is rendered as JSON, or as it is if it is a string or bytes, with their media type."""
 
     body: Any
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
+    media_type: str = wire.TEXT_TYPE
 
 
 ACKNOWLEDGED = Reply({"acknowledged": True})

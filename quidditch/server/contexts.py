@@ -26,6 +26,7 @@ class Context:
     """Views of some indices, by name, each with what an alias narrows it to.
 
     pages:  of a scroll; None for a point in time
+    owner:  the name of the caller who opened it; nobody else finds it
     """
 
     views: dict[str, tuple[View, Any]]
@@ -33,6 +34,7 @@ class Context:
     expires_s: float
     created_ms: int
     pages: Pages | None = None
+    owner: str = ""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def close(self) -> None:
@@ -41,20 +43,28 @@ class Context:
 
 
 class Contexts:
-    """The open contexts of a server by id. What lay unused for longer than it was to be kept is closed."""
+    """The open contexts of a worker by id, which tells whose they are. What lay unused for longer than it was to be
+    kept is closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, worker: int = 0) -> None:
         self.longest_s = LONGEST_S
+        self._worker = worker
         self._open: dict[str, Context] = {}
         self._lock = threading.Lock()
 
-    def add(self, views: dict[str, tuple[View, Any]], keep_alive_s: float, pages: Pages | None = None) -> str:
+    def add(
+        self,
+        views: dict[str, tuple[View, Any]],
+        keep_alive_s: float,
+        pages: Pages | None = None,
+        owner: str = "",
+    ) -> str:
         """The id of a new context.
 
         raises: RestError   too many are open, or it is to be kept for too long; the views are closed then
         """
         context = Context(
-            views, keep_alive_s, time.monotonic() + keep_alive_s, int(time.time() * 1000), pages
+            views, keep_alive_s, time.monotonic() + keep_alive_s, int(time.time() * 1000), pages, owner
         )
         try:
             check_keep_alive(keep_alive_s, self.longest_s)
@@ -66,48 +76,72 @@ class Contexts:
                         429,
                         "rejected_execution_exception",
                     )
-                id = base64.urlsafe_b64encode(secrets.token_bytes(24)).decode()
+                id = base64.urlsafe_b64encode(bytes([self._worker]) + secrets.token_bytes(23)).decode()
                 self._open[id] = context
         except BaseException:
             context.close()
             raise
         return id
 
-    def get(self, id: str, keep_alive_s: float | None = None) -> Context:
+    def get(self, id: str, keep_alive_s: float | None = None, owner: str = "") -> Context:
         """raises: RestError   404"""
         self._sweep()
         if keep_alive_s is not None:
             check_keep_alive(keep_alive_s, self.longest_s)
         with self._lock:
             context = self._open.get(id)
+            if context is not None and context.owner != owner:
+                context = None
             if context is not None:
                 context.keep_alive_s = keep_alive_s or context.keep_alive_s
                 context.expires_s = time.monotonic() + context.keep_alive_s
         if context is None:
-            raise RestError(
-                f"No search context found for id [{id[:80]}]", 404, "search_context_missing_exception"
-            )
+            raise missing_context(id)
         return context
 
-    def ids(self, *, scrolls: bool) -> list[str]:
+    def ids(self, *, scrolls: bool, owner: str = "") -> list[str]:
         self._sweep()
         with self._lock:
-            return [id for id, context in self._open.items() if (context.pages is not None) == scrolls]
+            return [
+                id
+                for id, context in self._open.items()
+                if (context.pages is not None) == scrolls and context.owner == owner
+            ]
 
-    def close(self, id: str) -> bool:
-        """Whether there was one."""
+    def close(self, id: str, owner: str | None = "") -> bool:
+        """Whether there was one. With None as owner, whoever it belongs to."""
         with self._lock:
-            context = self._open.pop(id, None)
-        if context is not None:
-            context.close()
-        return context is not None
+            context = self._open.get(id)
+            if context is None or owner not in (None, context.owner):
+                return False
+            del self._open[id]
+        context.close()
+        return True
+
+    def count(self) -> int:
+        """How many are open."""
+        self._sweep()
+        return len(self._open)
 
     def _sweep(self) -> None:
         now_s = time.monotonic()
         with self._lock:
             expired = [id for id, context in self._open.items() if context.expires_s < now_s]
         for id in expired:
-            self.close(id)
+            self.close(id, owner=None)
+
+
+def worker_of(id: str) -> int | None:
+    """Which worker made an id; None for what no worker made."""
+    try:
+        given = base64.urlsafe_b64decode(id.encode("ascii", "replace"))
+    except ValueError:
+        return None
+    return given[0] if len(given) == 24 else None
+
+
+def missing_context(id: str) -> RestError:
+    return RestError(f"No search context found for id [{id[:80]}]", 404, "search_context_missing_exception")
 
 
 def check_keep_alive(seconds: float, longest_s: float) -> None:

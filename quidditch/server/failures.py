@@ -13,7 +13,8 @@ from quidditch.types import Json
 class RestError(RequestError):
     """A request refused by the REST layer, with the status and type that OpenSearch gives it.
 
-    detail:  further keys of the error's object, such as `index` and `resource.id`
+    detail:   further keys of the error's object, such as `index` and `resource.id`
+    headers:  further headers of the answer
     """
 
     def __init__(
@@ -22,11 +23,13 @@ class RestError(RequestError):
         status: int = 400,
         type: str = "illegal_argument_exception",
         detail: Mapping[str, Json] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(reason)
         self.answer_status = status
         self.answer_type = type
         self.detail = dict(detail or {})
+        self.headers = dict(headers or {})
 
 
 def no_such_index(name: str) -> RestError:

@@ -8,9 +8,10 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from quidditch.errors import IndexClosed, IndexExists
-from quidditch.interface import Index, IndexInfo
+from quidditch.interface import Database, Index, IndexInfo
 from quidditch.server.call import Call
 from quidditch.server.failures import RestError, no_such_index
+from quidditch.server.security.guarding import missing
 
 OPTIONS = "ignore_unavailable allow_no_indices expand_wildcards"
 """Parameters of every route that takes an expression."""
@@ -59,7 +60,7 @@ def resolve(
         raise RestError(f"No valid expand wildcard value [{sorted(states - set(_STATES))[0]}]")
     lenient = parameters.flag("ignore_unavailable")
     allow_none = parameters.flag("allow_no_indices", allow_no_indices)
-    resolver = _Resolver(call.database.describe(), states, lenient, allow_none, aliases)
+    resolver = _Resolver(call.database, states, lenient, allow_none, aliases)
     names = resolver.names([part for part in text.split(",") if part] or ["_all"])
     indices = list(dict.fromkeys(index for name in names for index in resolver.behind(name)))
     if not closed:
@@ -75,9 +76,10 @@ def resolve(
 
 class _Resolver:
     def __init__(
-        self, infos: dict[str, IndexInfo], states: set[str], lenient: bool, allow_none: bool, aliases: bool
+        self, database: Database, states: set[str], lenient: bool, allow_none: bool, aliases: bool
     ) -> None:
-        self.infos = infos
+        self.infos = infos = database.describe()
+        self._database = database
         self._aliases = (
             sorted({alias for info in infos.values() for alias in info.aliases}) if aliases else []
         )
@@ -108,7 +110,7 @@ class _Resolver:
             raise invalid_name(name, "must not start with '_', '-', or '+'")
         if self._lenient:
             return False
-        raise no_such_index(name)
+        raise missing(self._database, name)
 
     def _expand(self, pattern: str) -> list[str]:
         if "none" in self._states:
@@ -197,7 +199,7 @@ def written_index(call: Call, name: str, create: bool = True) -> Index:
             "index_not_found_exception",
         )
     if not create or not call.parameters.flag("create_index", True):
-        raise no_such_index(name)
+        raise missing(call.database, name)
     return _made(call, name)
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote
 
+from quidditch.server.security.grants import Need
+
 if TYPE_CHECKING:
     from quidditch.server.call import Call, Reply
 
@@ -17,6 +19,7 @@ Handler: TypeAlias = "Callable[[Call], Reply]"
 class Route:
     """One method and path template, the parameters that it takes, and who answers.
 
+    needs:     what its caller must be allowed
     streamed:  the handler reads the body piece by piece; otherwise it is read before
     """
 
@@ -24,25 +27,32 @@ class Route:
     template: str
     takes: frozenset[str]
     handler: Handler
+    needs: Need
     streamed: bool = False
 
 
 class Routes:
-    """The routes of one group: `@routes("GET POST", "/_count", "/{index}/_count", takes="q df")`."""
+    """The routes of one group: `@routes("GET POST", "/_count", "/{index}/_count", takes="q df")`.
 
-    def __init__(self) -> None:
+    reads, changes:  what routes of the group need that say nothing of it, by whether GET is one of their methods
+    """
+
+    def __init__(self, *, reads: str = "read", changes: str = "admin") -> None:
         self.declared: list[Route] = []
+        self._reads = reads
+        self._changes = changes
 
     def __call__(
-        self, methods: str, *templates: str, takes: str = "", streamed: bool = False
+        self, methods: str, *templates: str, takes: str = "", needs: str = "", streamed: bool = False
     ) -> Callable[[Handler], Handler]:
-        """Declare a handler. `methods` and `takes` are words; templates name parts in braces."""
+        """Declare a handler. `methods` and `takes` are words; templates name parts in braces; `needs` is a `Need`."""
         parameters = frozenset(takes.split())
+        need = Need.parse(needs or (self._reads if "GET" in methods.split() else self._changes))
 
         def declare(handler: Handler) -> Handler:
             for method in methods.split():
                 for template in templates:
-                    self.declared.append(Route(method, template, parameters, handler, streamed))
+                    self.declared.append(Route(method, template, parameters, handler, need, streamed))
             return handler
 
         return declare

@@ -1,44 +1,158 @@
-"""Run the application on a socket of this machine."""
+"""A socket, and the processes that answer at it."""
 
 from __future__ import annotations
 
+import logging
+import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
+import quidditch
+from quidditch.errors import RequestError
 from quidditch.interface import Database
 from quidditch.server.app import create_app
-from quidditch.server.failures import RestError
-from quidditch.server.guarding import LOOPBACK
+from quidditch.server.contexts import Contexts
+from quidditch.server.runtime.board import Board
+from quidditch.server.runtime.connections import bounded
+from quidditch.server.runtime.limits import Limits
+from quidditch.server.runtime.peers import PeerGone, Peers
+from quidditch.server.runtime.supervising import Supervisor
+from quidditch.server.security.exposure import Exposure
 from quidditch.server.state import State
+from quidditch.server.tasks import Tasks
+
+BACKLOG = 2_048
+"""Connections that wait to be taken."""
+
+MOST_WORKERS = 64
+
+log = logging.getLogger("quidditch.server")
 
 
-def serve(database: Database, host: str = "127.0.0.1", port: int = 9200) -> None:
-    """Answer requests until SIGTERM or SIGINT; requests that run then end as they would have.
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """How a server runs: who may come in, where it listens, in how many processes, within what limits."""
 
-    raises: RestError   a host that others than this machine reach: that needs TLS and users first
+    exposure: Exposure = field(default_factory=Exposure)
+    port: int = 9200
+    workers: int = 1
+    limits: Limits = field(default_factory=Limits)
+
+
+def serve(database: Database, serving: Serving | None = None) -> None:
+    """Answer requests in this process until SIGTERM or SIGINT; requests that run then end as they would have.
+
+    A second signal ends the process at once: what was acknowledged is on disk.
+    raises: RequestError   the address cannot be had
     """
-    if host not in LOOPBACK:
-        raise RestError(
-            f"serve: host [{host}] is reached from elsewhere; {', '.join(sorted(LOOPBACK))} in this release"
-        )
-    state = State(http_address=f"{host}:{port}")
+    serving = serving or Serving()
+    with listening(serving) as at:
+        state = State(http_address=address(at), limits=serving.limits)
+        _run(database, state, serving, at)
+
+
+def serve_directory(
+    directory: Path, serving: Serving, ready: Callable[[str], None] = lambda url: None
+) -> int:
+    """Answer requests over a directory until SIGTERM or SIGINT, in as many processes as wanted; the exit code.
+
+    One process is this one. Several are its children, which it starts anew when they die: each opens the directory
+    and takes connections from the one socket, so any of them reads and writes, and writes queue for the one writer.
+    ready:  called with the server's URL once it can be connected to
+    raises: RequestError   the address cannot be had; StorageError   the directory cannot be opened
+    """
+    with listening(serving) as at:
+        url = f"{serving.exposure.scheme}://{address(at)}"
+        if serving.workers == 1:
+            with quidditch.connect(directory) as database:
+                ready(url)
+                _run(database, State(http_address=address(at), limits=serving.limits), serving, at)
+            return 0
+        # Whatever is wrong with the directory is said here, once, and not by every worker. It is closed again before
+        # there are any: nothing of it can be shared with them.
+        quidditch.connect(directory).close()
+        state = State(http_address=address(at), limits=serving.limits, board=Board(serving.workers))
+
+        def work(worker: int, folder: Path) -> None:
+            own = worker_state(state, worker, folder)
+            with quidditch.connect(directory) as database:
+                _run(database, own, serving, at)
+
+        ready(url)
+        return Supervisor(serving.workers, work, at.close, serving.limits.drain_s).run()
+
+
+def worker_state(state: State, worker: int, folder: Path) -> State:
+    """The state of one worker: the server's, with contexts and tasks of its own."""
+    workers = state.board.workers
+    own = replace(
+        state, peers=Peers(worker, workers, folder), contexts=Contexts(worker), tasks=Tasks(worker, workers)
+    )
+    own.numbers.begin(os.getpid())
+    for other in range(workers):
+        # One that takes a dead one's place is told what has been set since the server began.
+        if other != worker:
+            with suppress(PeerGone):
+                persistent, transient = own.peers.ask(other, "settings.get")
+                own.put_settings("persistent", persistent)
+                own.put_settings("transient", transient)
+                break
+    return own
+
+
+@contextmanager
+def listening(serving: Serving) -> Iterator[socket.socket]:
+    """The socket of the server.
+
+    raises: RequestError   somebody else has the address, or this machine has not
+    """
+    host, port = serving.exposure.host, serving.port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        at = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise RequestError(f"serve: cannot listen at {host}:{port}: {error.strerror or error}") from error
+    with at:
+        yield at
+
+
+def address(at: socket.socket) -> str:
+    """Where a socket listens, as it stands in a URL."""
+    host, port = at.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _run(database: Database, state: State, serving: Serving, at: socket.socket) -> None:
+    exposure = serving.exposure
     config = uvicorn.Config(
-        create_app(database, state),
-        host=host,
-        port=port,
+        create_app(database, state, access=exposure.access),
+        ssl_certfile=exposure.tls_cert,
+        ssl_keyfile=exposure.tls_key,
+        # Whose address counts is who connects: X-Forwarded-For is a word that anybody can say.
+        proxy_headers=False,
         loop="uvloop",
-        http="httptools",
+        http=bounded(serving.limits),
+        ws="none",
         lifespan="off",
-        log_level="warning",
+        log_config=None,
+        access_log=False,
         server_header=False,
         date_header=False,
+        backlog=BACKLOG,
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=30,
+        timeout_graceful_shutdown=int(serving.limits.drain_s) or 1,
     )
-    _Server(config).run()
+    try:
+        _Server(config).run([at])
+    finally:
+        state.peers.close()
 
 
 class _Server(uvicorn.Server):
@@ -55,3 +169,8 @@ class _Server(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit:
+            os._exit(128 + sig)
+        self.should_exit = True

@@ -8,13 +8,23 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from quidditch.server.contexts import Contexts
+from quidditch.server.contexts import LONGEST_S, Contexts
+from quidditch.server.parameters import seconds_of
+from quidditch.server.runtime.board import Board, Numbers
+from quidditch.server.runtime.limits import Limits
+from quidditch.server.runtime.peers import Peers
 from quidditch.server.tasks import Tasks
+
+MAX_KEEP_ALIVE = "search.max_keep_alive"
+"""The setting of the cluster that a server heeds: how long a scroll or point in time may be kept."""
 
 
 @dataclass(slots=True)
 class State:
-    """Of one process: who it is, and since when; settings of the cluster."""
+    """Of one worker: who the server is, and since when; settings of the cluster; its own contexts and tasks.
+
+    The workers of a server are one node: they share what names it.
+    """
 
     node_name: str = "quidditch"
     cluster_name: str = "quidditch"
@@ -27,3 +37,27 @@ class State:
     contexts: Contexts = field(default_factory=Contexts)
     tasks: Tasks = field(default_factory=Tasks)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    peers: Peers = field(default_factory=Peers)
+    board: Board = field(default_factory=Board)
+    limits: Limits = field(default_factory=Limits)
+    _numbers: Numbers = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._numbers = self.board.row(self.peers.own)
+
+    def put_settings(self, scope: str, changes: dict[str, Any]) -> None:
+        """Change settings of the cluster, `persistent` or `transient`; None takes one back."""
+        kept = self.persistent if scope == "persistent" else self.transient
+        with self.lock:
+            for key, value in changes.items():
+                if value is None:
+                    kept.pop(key, None)
+                else:
+                    kept[key] = str(value).lower() if isinstance(value, bool) else str(value)
+            longest = self.transient.get(MAX_KEEP_ALIVE, self.persistent.get(MAX_KEEP_ALIVE))
+            self.contexts.longest_s = LONGEST_S if longest is None else seconds_of(longest, MAX_KEEP_ALIVE)
+
+    @property
+    def numbers(self) -> Numbers:
+        """What this worker counts."""
+        return self._numbers

@@ -33,11 +33,11 @@ from quidditch.index.codecs import (
 )
 from quidditch.index.commit import Lease
 from quidditch.index.environment import Environment
-from quidditch.index.postings import TermBlock
 from quidditch.index.segment import SegmentRecord, decode_record, encode_record
 from quidditch.index.snapshot import pack_tombstones
 from quidditch.index.storage import SHARD_TABLES, Table, Transaction
 from quidditch.index.stored_fields import pack_block, unpack_block
+from quidditch.index.term_blocks import TermBlock
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quidditch.errors import QuidditchError
-from quidditch.index import codecs, doc_values, postings, snapshot, stored_fields
+from quidditch.index import codecs, doc_values, postings, snapshot, stored_fields, term_blocks
 from quidditch.index.buffer import MemoryRows, pack_buffered, unpack_buffered
 from quidditch.index.doc_values import ColumnKind
 from quidditch.index.inversion import Inverted
@@ -55,7 +55,7 @@ def test_packed_signed_integers(values: list[int]) -> None:
 @given(st.lists(st.binary(max_size=300), max_size=20))
 def test_packed_strings(strings: list[bytes]) -> None:
     packed = codecs.pack_strings(strings)
-    assert postings.unpack_terms(packed, 0, len(strings)) == (strings, len(packed))
+    assert term_blocks.unpack_terms(packed, 0, len(strings)) == (strings, len(packed))
 
 
 @given(doc_ids)
@@ -174,7 +174,7 @@ def test_tombstones(generation: int, docs: list[int]) -> None:
 
 
 def _blocks(value: bytes) -> object:
-    return postings.TermBlock(value, with_freqs=True, with_positions=True)
+    return term_blocks.TermBlock(value, with_freqs=True, with_positions=True)
 
 
 def _sample_rows() -> list[bytes]:
@@ -209,7 +209,10 @@ DECODERS: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
         codecs.pack_uints(np.array([1, 300])),
         lambda value: codecs.unpack_uints(value, 0, 2),
     ),
-    "packed strings": (codecs.pack_strings([b"ab", b"c"]), lambda value: postings.unpack_terms(value, 0, 2)),
+    "packed strings": (
+        codecs.pack_strings([b"ab", b"c"]),
+        lambda value: term_blocks.unpack_terms(value, 0, 2),
+    ),
     "signed integers": (
         codecs.pack_integers(np.array([1, -300])),
         lambda value: codecs.unpack_integers(value, 0, 2),
@@ -226,7 +229,7 @@ DECODERS: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
     "term block": (_sample_rows()[0], _blocks),
     "window of distances": (_frequent_row(200), _window),
     "window as a bitmap": (_frequent_row(4200, 7), _window),
-    "term index": (_sample_rows()[1], postings.TermIndex),
+    "term index": (_sample_rows()[1], term_blocks.TermIndex),
 }
 
 

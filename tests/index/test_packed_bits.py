@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from quidditch.errors import CorruptIndex
 from quidditch.index import packed_bits
-from quidditch.index.codecs import decodes, pack_bits, pack_uints, pick_uints, unpack_narrow, unpack_uints
+from quidditch.index.codecs import (
+    decodes,
+    pack_bits,
+    pack_uints,
+    pick_uints,
+    unpack_narrow,
+    unpack_part,
+    unpack_uints,
+)
 from quidditch.types import Ints, U32s
 
 widths = st.integers(0, 32)
@@ -42,6 +50,17 @@ def test_chosen_ones_are_picked(values: list[int], data: st.DataObject, by_bytes
     assert pick_uints(packed, 1, len(values), np.array(chosen, np.intp)).tolist() == [
         values[place] for place in chosen
     ]
+
+
+@given(values=values_of_all_kinds, data=st.data(), by_bytes=st.booleans())
+def test_neighbours_are_read_without_the_rest(values: list[int], data: st.DataObject, by_bytes: bool) -> None:
+    low = data.draw(st.integers(0, len(values)))
+    high = data.draw(st.integers(low, len(values)))
+    packed = b"x" + (pack_uints if by_bytes else pack_bits)(np.array(values, np.uint32))
+    found, end = unpack_part(packed + b"y", 1, len(values), low, high)
+    assert found.tolist() == values[low:high]
+    assert found.dtype == np.uint32
+    assert end == len(packed)
 
 
 @given(runs=st.lists(values_of_all_kinds, max_size=6))
@@ -92,9 +111,16 @@ def _picked(data: bytes, count: int) -> U32s:
     return pick_uints(data, 0, count, np.arange(count))
 
 
+@decodes("bits")
+def _halves(data: bytes, count: int) -> U32s:
+    middle = count // 2
+    first, _ = unpack_part(data, 0, count, 0, middle)
+    return np.concatenate((first, unpack_part(data, 0, count, middle, count)[0]))
+
+
 @given(data=st.binary(max_size=40), count=st.integers(1, 40), head=st.integers(0, 255))
 def test_any_bytes_give_values_or_damage(data: bytes, count: int, head: int) -> None:
-    for read in (_all, _picked):
+    for read in (_all, _picked, _halves):
         with contextlib.suppress(CorruptIndex):
             assert len(read(bytes((head,)) + data, count)) == count
 
@@ -108,9 +134,16 @@ def test_any_bytes_give_values_or_damage(data: bytes, count: int, head: int) -> 
         (b"\xc0\x09\0\0\0\x02\x01", "9 patches"),
         (b"\xc0\0\0\0\0\x02\x01", "0 patches"),
         (b"\xc0\x01\0\0\0\x03\x01" + bytes(9), "1 patches"),
-        (b"\xc0\x01\0\0\0\x02\x01\x08\x00\x01", "damaged"),
+        (b"\xc0\x01\0\0\0\x02\x01\x08\x00\x01", "past the last"),
     ],
 )
 def test_damage_is_named(data: bytes, says: str) -> None:
     with pytest.raises(CorruptIndex, match=says):
         _all(data, 8)
+
+
+@given(values=values_of_all_kinds)
+def test_one_run_is_packed_as_several_are(values: list[int]) -> None:
+    run = np.array(values, np.uint32)
+    both = packed_bits.pack_runs(np.concatenate((run, run)), np.array([0, len(run), 2 * len(run)]))
+    assert both == [packed_bits.pack_run(run)] * 2

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pyroaring import BitMap
 
 from quidditch.errors import CorruptIndex
-from quidditch.index import postings, reader
+from quidditch.index import postings, reader, term_blocks
 from quidditch.index.buffer import MemoryRows
 from quidditch.index.codecs import WINDOW_DOCS
 from quidditch.index.inversion import Inverted
@@ -38,6 +38,7 @@ models: st.SearchStrategy[Model] = st.dictionaries(
 def tiny_limits() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(postings, "RARE", 2)
+        patch.setattr(term_blocks, "RARE", 2)
         patch.setattr(postings, "BLOCK_TERMS", 3)
         patch.setattr(postings, "BLOCK_TERM_BYTES", 9)
         patch.setattr(postings, "WINDOW_DOCS", 8)

@@ -47,6 +47,7 @@ KEEP_EVERYTHING = """
             terms = segment.terms(name)
             keep(terms, segment.ordinal_terms(name, np.arange(len(terms), dtype=np.uint32)))
             keep(*segment.blocks(name))
+            keep(*segment._cache._entries.values())
             for term in terms:
                 postings = segment.postings(name, term)
                 keep(postings.docs(), postings.freqs(), postings.positions(), postings.distances(), postings.bitmap())

@@ -38,6 +38,7 @@ TINY = {
     "PIECE_BYTES": 400,
     "RARE": 1,
     "SCAN_BATCH": 2,
+    "SHORT": 2,
     "SLICE_BYTES": 300,
     "SLICE_POSTINGS": 8,
     "SMALL": 4,

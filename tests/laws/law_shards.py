@@ -314,7 +314,7 @@ LIMITS: dict[str, tuple[int, ...]] = {
     "SPAN": (7, 64, 200, 1 << 20),
     "COLUMNS": (2, 32, 64),
     "FEW": (0, 0, 20),
-    "FEW_ALLOWED": (0, 0, 20),
+    "FEW_ALLOWED": (0, 0, 20, 5000),
     "DENSE_SHARE": (1, 4, 1000),
     "FEW_SHARE": (1, 8),
     "MANY_SHARE": (0, 0, 8),
@@ -323,6 +323,7 @@ LIMITS: dict[str, tuple[int, ...]] = {
     "CANDIDATES_AT_ONCE": (3, 1000),
     "GROWTH": (2,),
     "JOIN_SHARE": (0, 2, 16, 1000),
+    "SHORT": (0, 20_000),
 }
 """Limits of `quidditch.search` by name, and what they are tried with."""
 

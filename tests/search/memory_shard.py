@@ -48,6 +48,14 @@ class MemorySnapshot:
             return None
         return place
 
+    def entry(self, id: str) -> tuple[int, int, bool] | None:
+        place = self.ids.get(id)
+        if place is None:
+            return None
+        segment = self.segments[place[0]]
+        seq_no = int(segment.seq_nos(np.array([place[1]], np.uint32))[0])
+        return seq_no, 1, place[1] in segment.deleted
+
 
 @dataclass
 class MemoryShard:

@@ -1,9 +1,9 @@
 """The best phrases alone are the ones that all phrases, scored and sorted, would give: ids, order and score
-bits."""
+bits. By the positions of single documents: `test_token_line.py` compares the other way with this one."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,18 @@ from quidditch.interface import CollectionStats, FieldStats
 from quidditch.query.primitive import ScoredPhrase
 from quidditch.search.phases import similarities_of
 from quidditch.search.readers import SegmentReader
-from quidditch.search.scorers import SegmentContext, open_segment, phrase
+from quidditch.search.scorers import SegmentContext, open_segment, phrase, token_line
 from quidditch.search.scorers.context import Scored, TimeIsUp
 from quidditch.search.topk import best
 from quidditch.search.weight import PhraseWeight, bind, scored_terms
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_line() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(token_line, "ROOMS", ())
+        yield
+
 
 WORDS = ["a", "b", "c", "d"]
 texts = st.lists(st.sampled_from(WORDS), max_size=14).map(" ".join)

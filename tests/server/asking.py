@@ -11,14 +11,23 @@ import httpx
 
 from quidditch.interface import Database
 from quidditch.server.app import create_app
+from quidditch.server.security.gate import OPEN, Access
+from quidditch.server.state import State
 
 
 class Server:
     """`server("GET", "/books/_doc/1")` is the response of one request."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(
+        self,
+        database: Database,
+        state: State | None = None,
+        access: Access = OPEN,
+        url: str = "http://127.0.0.1",
+    ) -> None:
         self.database = database
-        self.app = create_app(database)
+        self.app = create_app(database, state, access=access)
+        self._url = url
 
     def __call__(
         self,
@@ -42,7 +51,7 @@ class Server:
         self, method: str, path: str, data: bytes | None, headers: dict[str, str]
     ) -> httpx.Response:
         transport = httpx.ASGITransport(app=self.app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        async with httpx.AsyncClient(transport=transport, base_url=self._url) as client:
             return await client.request(method, path, content=data, headers=headers)
 
 

@@ -8,6 +8,8 @@ import json
 import pytest
 
 from quidditch.server.filtering import filter_body
+from quidditch.server.runtime.limits import Limits
+from quidditch.server.state import State
 
 from .asking import Server
 
@@ -117,8 +119,8 @@ def test_the_names_of_this_machine_are_taken(server: Server, host: str) -> None:
     assert server("GET", "/", headers={"host": host, "origin": f"http://{host}"}).status_code == 200
 
 
-def test_a_small_body_does_not_unpack_without_bound(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("quidditch.server.app.MAX_BODY_BYTES", 1 << 20)
+def test_a_small_body_does_not_unpack_without_bound(server: Server) -> None:
+    server = Server(server.database, State(limits=Limits(body_bytes=1 << 20)))
     bomb = gzip.compress(b" " * (8 << 20))
     refused = server("PUT", "/books/_doc/1", content=bomb, headers={"content-encoding": "gzip"})
     assert refused.status_code == 413

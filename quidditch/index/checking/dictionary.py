@@ -20,10 +20,11 @@ from quidditch.index.codecs import (
     split_by,
     unpack_narrow,
 )
-from quidditch.index.postings import RARE, Postings, TermBlock, TermIndex, unpack_window
+from quidditch.index.postings import RARE, Postings, unpack_window
 from quidditch.index.reader import SegmentReader
 from quidditch.index.segment import FieldRecord
 from quidditch.index.storage import Table, Transaction
+from quidditch.index.term_blocks import TermBlock, TermIndex
 from quidditch.types import Ints, U32s, U64s
 
 _JOINED_POSTINGS = 200_000

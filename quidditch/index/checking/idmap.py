@@ -13,6 +13,7 @@ from quidditch.index.checking.findings import Finding, in_order
 from quidditch.index.checking.rows import place
 from quidditch.index.codecs import (
     LONGEST_PLAIN_ID,
+    LONGEST_SEQ_NO,
     Buffer,
     id_key,
     ids_of,
@@ -46,11 +47,12 @@ def check_entries(transaction: Transaction) -> Iterator[Finding]:
 
 def _entry_fault(key: bytes, value: Buffer) -> str:
     hashed = key.startswith(_HASHED)
-    if len(value) < _ENTRY_BYTES or (len(value) > _ENTRY_BYTES and not hashed):
-        return f"an entry of {len(value)} bytes, {_ENTRY_BYTES} expected"
-    if value[16] > 1:
+    short = 0 < len(value) <= LONGEST_SEQ_NO and not hashed
+    if not short and (len(value) < _ENTRY_BYTES or (len(value) > _ENTRY_BYTES and not hashed)):
+        return f"an entry of {len(value)} bytes, {_ENTRY_BYTES} expected, or 1 to {LONGEST_SEQ_NO}"
+    if not short and value[16] > 1:
         return f"deleted is {value[16]}, 0 or 1 expected"
-    if value[8:16] == b"\0" * 8:
+    if not short and value[8:16] == b"\0" * 8:
         return "version 0"
     id_bytes = long_id_of(value) if hashed else key
     if hashed and not LONGEST_PLAIN_ID < len(id_bytes) <= MAX_ID_BYTES:

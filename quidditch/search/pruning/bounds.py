@@ -26,6 +26,9 @@ ROUNDING = 2e-6
 FEW_SHARE = 8
 """Fewer candidates than one document in so many are looked up in a frequent term's array; more, and it is added."""
 
+SURE = 3.0
+"""Standard deviations between what is looked at and what is wanted: a second look costs as much as the first."""
+
 LEAST_LEVELS = 1 << 15
 """Sums keep at least so many levels, or queries of very many terms would be told apart too coarsely."""
 
@@ -84,10 +87,11 @@ class Narrowing(NamedTuple):
         """Those of ascending documents that count."""
         return docs if self.leaves_all or not len(docs) else ids_of(self.of(bitmap_of(docs)))
 
-    def share(self, doc_count: int) -> float:
-        """About how many of all documents count; above 0."""
+    def wanted(self, count: int, doc_count: int) -> float:
+        """Of how many of the highest of `doc_count` documents `count` nearly always count."""
         allowed = doc_count if self.allowed is None else len(self.allowed)
-        return max(1, allowed - len(self.denied)) / doc_count
+        share = min(1.0, max(1, allowed - len(self.denied)) / doc_count)
+        return (count + SURE * math.sqrt(count * (1 - share))) / share
 
 
 class Candidates:
@@ -146,7 +150,7 @@ class Candidates:
 
     def _best(self, sums: Sums) -> Ints:
         """Every document that counts and may be among the best by its sum; raises `_least` to what that takes."""
-        wanted = self._count / self._narrowing.share(self._doc_count)
+        wanted = self._narrowing.wanted(self._count, self._doc_count)
         while True:
             least = self._least
             bound = max(least, self._scale.least_beside(sums.reached_by(math.ceil(wanted))))

@@ -76,6 +76,9 @@ def _of_terms(weight: BooleanWeight) -> TermSum | None:
     # Where a term must be there and one of some others too, the others would have to be told apart.
     if needed > 1 or (needed and must):
         return None
+    if len(terms) == 1 and must:
+        # What a document that holds the one term must hold besides is nothing.
+        needed, must = 1, ()
     plan = TermSum(terms, any_term=needed == 1)
     return _narrowed(plan, (*query.filter, *must), query.must_not)
 

@@ -7,27 +7,24 @@ from collections.abc import Sequence
 import numpy as np
 from pyroaring import BitMap
 
-from quidditch.index.codecs import ids_of
 from quidditch.query.primitive import Primitive
 from quidditch.search.pruning.bounds import Candidates, Narrowing, Part, Scale
 from quidditch.search.pruning.exact import norms_of
 from quidditch.search.pruning.impacts import Impacts, impacts_of, stretch
 from quidditch.search.pruning.plan import TermSum
 from quidditch.search.pruning.single import best_of_one
+from quidditch.search.pruning.whole import Held, score_matches
 from quidditch.search.scorers.context import Scored, SegmentContext
 from quidditch.search.scorers.filters import match_every
 from quidditch.search.similarity import saturated
-from quidditch.search.weight import TermWeight
 from quidditch.types import F64s, Ints
 
 FEW = 1024
 """Up to so many postings are scored without a look at bounds."""
 
-FEW_ALLOWED = 2048
-"""Nor are bounds looked at where no more documents count than this: adding lists up would touch many more."""
-
-Held = tuple[TermWeight, Impacts]
-"""A term and its list in this segment."""
+FEW_ALLOWED = 4096
+"""Nor are bounds looked at where about so many postings lie in the documents that count: adding lists up would touch
+many more."""
 
 
 class TermSumSearch:
@@ -73,13 +70,17 @@ class TermSumSearch:
 
         None where the query is not one for bounds: documents match that hold no term, or terms are too many.
         """
-        if self._plan.any_term and len(self._held) == 1 and self._narrowing.leaves_all:
-            return best_of_one(*self._held[0], self._context, count, floor)
-        docs = self._all_if_few()
-        if docs is None:
-            docs = self._candidates(count, floor)
-            if docs is None or (len(docs) < count and not floor and not self._plan.holds_terms):
-                return None
+        one = self._plan.any_term and len(self._held) == 1
+        # Of one list no more is looked at than a filter leaves; few postings need no filter for that.
+        few = None if one and self._narrowing.allowed is None else self._few()
+        if few is not None:
+            any_term = self._plan.any_term
+            return score_matches(self._held, self._context, self._narrowing.of(few), any_term=any_term)
+        if one:
+            return best_of_one(*self._held[0], self._context, self._narrowing, count, floor)
+        docs = self._candidates(count, floor)
+        if docs is None or (len(docs) < count and not floor and not self._plan.holds_terms):
+            return None
         self._context.check_time()
         return Scored(docs, _summed(self._held, self._context, docs))
 
@@ -87,15 +88,15 @@ class TermSumSearch:
         bitmaps = [impacts.bitmap for _, impacts in self._held]
         return bitmaps[0] if len(bitmaps) == 1 else BitMap.union(*bitmaps) if bitmaps else BitMap()
 
-    def _all_if_few(self) -> Ints | None:
-        """Every live match, where these are easily seen to be few."""
+    def _few(self) -> BitMap | None:
+        """Documents among which all matches are, where so few of their postings are easily seen to be few."""
         allowed = self._narrowing.allowed
-        if allowed is not None and len(allowed) <= FEW_ALLOWED:
-            found = self._narrowing.of(allowed)
-            return ids_of(found & self._any_term() if self._plan.any_term else found)
-        if self._plan.holds_terms and sum(impacts.doc_freq for _, impacts in self._held) <= FEW:
-            return ids_of(self._narrowing.of(self._any_term()))
-        return None
+        postings = sum(impacts.doc_freq for _, impacts in self._held)
+        if allowed is not None:
+            about = len(allowed) * (postings / self._context.doc_count + (not self._plan.any_term))
+            if about <= FEW_ALLOWED:
+                return allowed
+        return self._any_term() if self._plan.holds_terms and postings <= FEW else None
 
     def _candidates(self, count: int, floor: float) -> Ints | None:
         if not self._held:

@@ -1,4 +1,5 @@
-"""Documents that hold terms in order: their candidates by bitmaps, then the positions of those alone.
+"""Documents that hold terms in order: by bitmaps of all tokens' places (`token_line.py`) where these are at hand;
+else, and with slop, their candidates by bitmaps, then the positions of those alone.
 
 Candidates are worked off a few thousand at a time. Each slot's positions are shifted back by the slot's own
 place in the phrase, so an exact match is a position that all slots share.
@@ -7,7 +8,8 @@ place in the phrase, so an exact match is a position that all slots share.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +21,7 @@ from quidditch.search.readers import Postings
 from quidditch.search.scorers.context import NO_DOCS, NOTHING_SCORED, Scored, SegmentContext, chunks
 from quidditch.search.scorers.positions import Occurrences, in_both, locate, row_keys, spots_of
 from quidditch.search.scorers.sloppy import distinct_token_frequencies, window_frequencies
+from quidditch.search.scorers.token_line import Slot, in_line, in_reach, is_laid
 from quidditch.search.topk import best, top_places
 from quidditch.search.weight import PhraseWeight
 from quidditch.types import Bools, F32s, F64s, Ints, U32s
@@ -37,18 +40,18 @@ ROUNDED_UP = 1 + 2.0**-50
 rounding of the formula's three steps."""
 
 
-class Slot(NamedTuple):
-    """One place of the phrase: its offset and the terms that will do there."""
-
-    offset: int
-    terms: tuple[bytes, ...]
-
-
 class Frequencies(NamedTuple):
     """Matching documents (uint32[n], ascending) and how often the phrase stands in each (float64[n], > 0)."""
 
     docs: Ints
     counts: F64s
+
+    def among(self, chosen: BitMap) -> Frequencies:
+        """The same of some of the documents alone."""
+        if len(chosen) == len(self.docs):
+            return self
+        places = self.docs.searchsorted(ids_of(chosen))
+        return Frequencies(self.docs.take(places), self.counts.take(places))
 
 
 NO_FREQUENCIES = Frequencies(NO_DOCS, np.empty(0))
@@ -87,11 +90,14 @@ def match_phrase(query: ScoredPhrase, context: SegmentContext, within: BitMap | 
 
 
 def score_phrase(weight: PhraseWeight, context: SegmentContext, within: BitMap | None) -> Scored:
-    docs, counts = phrase_frequencies(weight.primitive, context, within)
-    if within is not None:
-        inside = np.isin(docs, ids_of(bitmap_of(docs) & within), assume_unique=True)
-        docs, counts = docs[inside], counts[inside]
-    return Scored(docs, _scores(weight, context, docs, counts)) if len(docs) else NOTHING_SCORED
+    found = phrase_frequencies(weight.primitive, context, within)
+    return _scored(weight, context, found if within is None else found.among(bitmap_of(found.docs) & within))
+
+
+def _scored(weight: PhraseWeight, context: SegmentContext, found: Frequencies) -> Scored:
+    if not len(found.docs):
+        return NOTHING_SCORED
+    return Scored(found.docs, _scores(weight, context, found.docs, found.counts))
 
 
 def _scores(weight: PhraseWeight, context: SegmentContext, docs: Ints, counts: Ints | F64s) -> F64s:
@@ -110,6 +116,9 @@ def phrase_frequencies(query: ScoredPhrase, context: SegmentContext, within: Bit
 
 
 def _frequencies(query: ScoredPhrase, context: SegmentContext, within: BitMap | None) -> Frequencies:
+    found = _in_line(query, context)
+    if found is not None:
+        return found
     candidates = _candidates(query, context, within)
     if candidates is None:
         return NO_FREQUENCIES
@@ -118,6 +127,15 @@ def _frequencies(query: ScoredPhrase, context: SegmentContext, within: BitMap | 
         counts[rows] = candidates.frequencies(query, rows)
     matching = np.flatnonzero(counts)
     return Frequencies(candidates.docs.take(matching), counts.take(matching))
+
+
+def _in_line(query: ScoredPhrase, context: SegmentContext) -> Frequencies | None:
+    """As `phrase_frequencies` of all documents, by bitmaps of places; None where these are not the way."""
+    slots = slots_of(query)
+    if (query.slop and len(slots) > 1) or not in_reach(slots):
+        return None
+    found = in_line(slots, query.field, context)
+    return None if found is None else Frequencies(found[0], found[1].astype(np.float64))
 
 
 def _pieces(rows: Ints, context: SegmentContext) -> Iterator[Ints]:
@@ -142,12 +160,37 @@ def top_phrase(
     that reach it, these cannot be among the best.
 
     Ascending, with float64 scores; they are compared as float32, and of equal ones the first documents are
-    kept. A phrase is no more frequent than its rarest term, which bounds a document's score before any
-    position is read: candidates are verified in falling order of their bounds, until these are below the
-    `count`-th best score.
+    kept.
+    """
+    if count <= 0:
+        return NOTHING_SCORED
+    found = _in_line(weight.primitive, context)
+    if found is None:
+        return _top_verified(weight, context, count, within, above)
+    verified = _Verified(count)
+    scored = _scored(weight, context, found.among(_live(found.docs, context, within)))
+    verified.add(scored.docs, scored.scores)
+    return verified.best()
+
+
+def _live(docs: Ints, context: SegmentContext, within: BitMap | None) -> BitMap:
+    found = bitmap_of(docs)
+    if within is not None:
+        found = found & within
+    return found - context.deleted if context.deleted else found
+
+
+def _top_verified(
+    weight: PhraseWeight, context: SegmentContext, count: int, within: BitMap | None, above: float
+) -> Scored:
+    """As `top_phrase`, by the positions of the candidates.
+
+    A phrase is no more frequent than its rarest term, which bounds a document's score before any position is
+    read: candidates are verified in falling order of their bounds, until these are below the `count`-th best
+    score.
     """
     candidates = _candidates(weight.primitive, context, within, live=True)
-    if candidates is None or count <= 0:
+    if candidates is None:
         return NOTHING_SCORED
     bounds = _bounds(weight, context, candidates)
     verified = _Verified(count)
@@ -233,7 +276,8 @@ def _candidates(
 ) -> Candidates | None:
     """None where no document holds a term of every slot; with `live`, deleted ones are left out."""
     slots = slots_of(query)
-    lists = [_lists(context, query.field, slot.terms) for slot in slots]
+    read = _read(query, context)
+    lists = [[own for own in map(read, slot.terms) if own is not None] for slot in slots]
     shared = _in_every_slot(lists, within) if all(lists) else BitMap()
     if live and context.deleted:
         shared = shared - context.deleted
@@ -243,9 +287,11 @@ def _candidates(
     return Candidates(slots, docs, [locate(group, docs, shared, context) for group in lists])
 
 
-def _lists(context: SegmentContext, field: str, terms: Sequence[bytes]) -> list[Postings]:
-    found = (context.postings(field, term) for term in terms)
-    return [postings for postings in found if postings is not None]
+def _read(query: ScoredPhrase, context: SegmentContext) -> Callable[[bytes], Postings | None]:
+    """What gives the list of a term: one that is kept, unless the next such phrase will do without it."""
+    if query.slop or not is_laid(context.reader, query.field):
+        return partial(context.postings, query.field)
+    return cache(partial(context.reader.postings, query.field))
 
 
 def _in_every_slot(lists: Sequence[Sequence[Postings]], within: BitMap | None) -> BitMap:

@@ -5,6 +5,7 @@ Everything here is about some candidate documents, which are known by their *row
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,6 +21,8 @@ SPARSE = 64
 """Positions are marked in an array of flags while it is at most so many times as long as they are many."""
 
 _ROW = np.uint64(32)
+
+_scratch = threading.local()
 
 
 class Occurrences(NamedTuple):
@@ -86,9 +89,20 @@ def places_of(chosen: U32s, docs: U32s, doc_count: int) -> Ints:
         return np.arange(len(docs))
     if len(chosen) * SEARCHSORTED_COST < len(docs):
         return docs.searchsorted(chosen)
-    mask = np.zeros(doc_count, np.bool_)
-    mask[chosen] = True
-    return np.flatnonzero(mask.take(docs))
+    flags = _take_flags(doc_count)
+    flags[chosen] = True
+    places = np.flatnonzero(flags.take(docs))
+    flags[chosen] = False
+    _scratch.flags = flags
+    return places
+
+
+def _take_flags(count: int) -> Bools:
+    """At least so many flags, none of them set: fresh memory would cost more than the look-up. Whoever has cleared
+    them puts them back; until then they are nobody else's."""
+    flags: Bools | None = getattr(_scratch, "flags", None)
+    _scratch.flags = None
+    return np.zeros(count, np.bool_) if flags is None or len(flags) < count else flags
 
 
 def spots_of(group: Sequence[Occurrences], shift: int, count: int) -> Spots | None:

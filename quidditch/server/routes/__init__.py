@@ -8,11 +8,14 @@ from quidditch.server.routes import (
     by_query,
     cat,
     cluster,
+    console,
     documents,
     indices,
     info,
     mappings,
+    metrics,
     native,
+    openapi,
     search,
 )
 from quidditch.server.routing import Routes
@@ -28,5 +31,8 @@ GROUPS: tuple[Routes, ...] = (
     search.routes,
     cluster.routes,
     cat.routes,
+    console.routes,
+    metrics.routes,
     native.routes,
+    openapi.routes,
 )

@@ -17,7 +17,7 @@ from quidditch.server.routes.documents import check_no_metadata, found_body
 from quidditch.server.routing import Routes
 from quidditch.server.source_filters import NAMES, source_of
 
-routes = Routes()
+routes = Routes(changes="write")
 
 PIECE_ACTIONS = 1_000
 PIECE_BYTES = 8 << 20
@@ -88,6 +88,9 @@ class _Bulk:
             if op == "update" and answer is None:
                 self._add_source(item[op], meta, document)
             self.items.append(item)
+        self._call.state.numbers.wrote(
+            item[op].get("result", "failed") for item in self.items[-len(piece) :] for op in item
+        )
 
     def _add_source(self, item: dict[str, Any], meta: dict[str, Any], document: Any) -> None:
         """What an update left of the document, if it was asked for."""

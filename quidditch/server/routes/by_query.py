@@ -12,11 +12,12 @@ from quidditch.server.call import Call, Reply
 from quidditch.server.failures import RestError, validation_failed
 from quidditch.server.resolving import OPTIONS, resolve, written_index
 from quidditch.server.routing import Routes
+from quidditch.server.runtime.anywhere import running_tasks, task_of
 from quidditch.server.search_bodies import QUERY_STRING, query_of
 from quidditch.server.source_filters import filtered
 from quidditch.server.tasks import Task
 
-routes = Routes()
+routes = Routes(changes="write")
 
 _TAKES = f"""
     {QUERY_STRING} {OPTIONS} conflicts max_docs from sort preference routing refresh request_cache requests_per_second
@@ -98,6 +99,8 @@ def _summary(results: list[ByQueryResult], created: int = 0) -> dict[str, Any]:
     "/_reindex",
     takes="max_docs refresh requests_per_second scroll slices timeout wait_for_active_shards wait_for_completion "
     "require_alias",
+    # Of the source; the destination is written to, and checked for that, as the indices of a bulk are.
+    needs="read",
 )
 def reindex(call: Call) -> Reply:
     """Copy what matches into another index, a thousand documents at a time."""
@@ -168,7 +171,7 @@ def _now_or_later(call: Call, action: str, description: str, work: Callable[[], 
     if call.parameters.flag("wait_for_completion", True):
         body = work()
         return Reply(body, 409 if any(each["status"] == 409 for each in body["failures"]) else 200)
-    task = call.state.tasks.start(action, description, work)
+    task = call.state.tasks.start(action, description, work, call.caller.name)
     return Reply({"task": f"{call.state.node_id}:{task.number}"})
 
 
@@ -178,7 +181,7 @@ def get_task(call: Call) -> Reply:
     node, _, number = id.rpartition(":")
     if not number.isdigit() or not node:
         raise RestError(f"malformed task id {id}")
-    task = call.state.tasks.get(int(number)) if node == call.state.node_id else None
+    task = task_of(call.state, int(number), call.caller.name) if node == call.state.node_id else None
     if task is None:
         raise RestError(
             f"task [{id}] isn't running and hasn't stored its results", 404, "resource_not_found_exception"
@@ -186,7 +189,8 @@ def get_task(call: Call) -> Reply:
     if call.parameters.flag("wait_for_completion"):
         end_s = time.monotonic() + (call.parameters.seconds("timeout") or 30.0)
         while not task.completed and time.monotonic() < end_s:
-            time.sleep(0.01)
+            time.sleep(0.02)
+            task = task_of(call.state, task.number, call.caller.name) or task
     body: dict[str, Any] = {"completed": task.completed, "task": _task(call, task)}
     if task.error is not None:
         body["error"] = task.error
@@ -198,7 +202,8 @@ def get_task(call: Call) -> Reply:
 @routes("GET", "/_tasks", takes="actions detailed group_by nodes parent_task_id timeout wait_for_completion")
 def list_tasks(call: Call) -> Reply:
     running = {
-        f"{call.state.node_id}:{task.number}": _task(call, task) for task in call.state.tasks.running()
+        f"{call.state.node_id}:{task.number}": _task(call, task)
+        for task in running_tasks(call.state, call.caller.name)
     }
     return Reply({"nodes": {call.state.node_id: {"name": call.state.node_name, "tasks": running}}})
 

@@ -18,7 +18,7 @@ from quidditch.server.search_bodies import QUERY_STRING, query_of
 routes = Routes()
 
 
-@routes("GET", "/_cat")
+@routes("GET", "/_cat", needs="nothing")
 def listing(call: Call) -> Reply:
     paths = sorted({route.template for route in routes.declared if route.template != "/_cat"})
     return Reply("=^.^=\n" + "".join(f"{path}\n" for path in paths))
@@ -165,7 +165,7 @@ _HEALTH = (
 )
 
 
-@routes("GET", "/_cat/health", takes=f"{PARAMETERS} ts")
+@routes("GET", "/_cat/health", takes=f"{PARAMETERS} ts", needs="cluster read")
 def health(call: Call) -> Reply:
     table = Table(_HEALTH if call.parameters.flag("ts", True) else _HEALTH[2:])
     body = health_body(call, list(call.database.describe().values()))
@@ -227,7 +227,7 @@ _NODES = (
 )
 
 
-@routes("GET", "/_cat/nodes", takes=f"{PARAMETERS} full_id include_unloaded_segments")
+@routes("GET", "/_cat/nodes", takes=f"{PARAMETERS} full_id include_unloaded_segments", needs="cluster read")
 def nodes(call: Call) -> Reply:
     state = call.state
     host, _, port = state.http_address.rpartition(":")
@@ -245,7 +245,7 @@ _MANAGER = (
 )
 
 
-@routes("GET", "/_cat/cluster_manager", "/_cat/master", takes=PARAMETERS)
+@routes("GET", "/_cat/cluster_manager", "/_cat/master", takes=PARAMETERS, needs="cluster read")
 def cluster_manager(call: Call) -> Reply:
     host = call.state.http_address.rpartition(":")[0]
     return Table(_MANAGER, [[call.state.node_id, host, host, call.state.node_name]]).reply(call)

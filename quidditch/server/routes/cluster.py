@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from typing import Any
 
 from quidditch.interface import IndexInfo
 from quidditch.server.call import Call, Reply
-from quidditch.server.contexts import LONGEST_S
 from quidditch.server.failures import RestError
 from quidditch.server.parameters import seconds_of
 from quidditch.server.rendering.settings import COMPATIBLE, flat, nested, settings_body
 from quidditch.server.resolving import OPTIONS, resolve
 from quidditch.server.routes.indices import WAITS, broadcast
 from quidditch.server.routing import Routes
+from quidditch.server.state import MAX_KEEP_ALIVE
 
-routes = Routes()
+routes = Routes(reads="cluster read", changes="cluster admin")
 
 _ORDER = ("green", "yellow", "red")
 
@@ -145,23 +146,21 @@ def put_settings(call: Call) -> Reply:
     answer: dict[str, Any] = {"acknowledged": True}
     shape = dict if call.parameters.flag("flat_settings") else nested
     for name, kept in (("persistent", call.state.persistent), ("transient", call.state.transient)):
-        changes = flat(body.get(name) or {})
-        for key, value in changes.items():
-            _apply(call, key, value)
-        with call.state.lock:
-            for key, value in changes.items():
-                if value is None:
-                    kept.pop(key, None)
-                else:
-                    kept[key] = str(value).lower() if isinstance(value, bool) else str(value)
-            answer[name] = shape({key: kept[key] for key in changes if key in kept})
+        changes = _named(flat(body.get(name) or {}), kept)
+        if changes.get(MAX_KEEP_ALIVE) is not None:
+            seconds_of(changes[MAX_KEEP_ALIVE], MAX_KEEP_ALIVE)
+        call.state.peers.everyone("settings.put", name, changes)
+        answer[name] = shape({key: kept[key] for key in changes if key in kept})
     return Reply(answer)
 
 
-def _apply(call: Call, key: str, value: Any) -> None:
-    """The settings that a server heeds."""
-    if key == "search.max_keep_alive":
-        call.state.contexts.longest_s = LONGEST_S if value is None else seconds_of(value, key)
+def _named(changes: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
+    """The changes, with a pattern that is to be removed (`"search.*": null`) standing for the names it fits."""
+    found: dict[str, Any] = {}
+    for key, value in changes.items():
+        fitting = [name for name in kept if fnmatchcase(name, key)] if value is None and "*" in key else [key]
+        found |= dict.fromkeys(fitting, value)
+    return found
 
 
 # -------------------------------------------------------------------------------------------------- state
@@ -280,6 +279,7 @@ def cluster_stats(call: Call) -> Reply:
     "/{index}/_stats/{metric}",
     takes=f"{OPTIONS} completion_fields fielddata_fields fields forbid_closed_indices groups "
     "include_segment_file_sizes include_unloaded_segments level types",
+    needs="read",
 )
 def index_stats(call: Call) -> Reply:
     """Documents, bytes and segments; nothing else is counted so far."""

@@ -13,7 +13,7 @@ from quidditch.server.resolving import one_index, written_index
 from quidditch.server.routing import Routes
 from quidditch.server.source_filters import NAMES, filtered, source_of
 
-routes = Routes()
+routes = Routes(changes="write")
 
 _CONDITION = "if_seq_no if_primary_term version version_type"
 _WRITE = f"create_index refresh routing timeout wait_for_active_shards require_alias pipeline {_CONDITION}"

@@ -152,7 +152,7 @@ def refresh(call: Call) -> Reply:
     return Reply({"_shards": broadcast(found)})
 
 
-@routes("GET POST", "/_flush", "/{index}/_flush", takes=f"{OPTIONS} force wait_if_ongoing")
+@routes("GET POST", "/_flush", "/{index}/_flush", takes=f"{OPTIONS} force wait_if_ongoing", needs="write")
 def flush(call: Call) -> Reply:
     if call.parameters.flag("force") and not call.parameters.flag("wait_if_ongoing", True):
         raise validation_failed("wait_if_ongoing must be true for a force flush")

@@ -10,7 +10,7 @@ from quidditch.version import __version__
 routes = Routes()
 
 
-@routes("GET", "/")
+@routes("GET", "/", needs="nothing")
 def info(call: Call) -> Reply:
     """Clients look at `distribution` and `number` before they do anything else."""
     version = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -66,11 +67,11 @@ def _first_page(call: Call, body: dict[str, Any]) -> Reply:
         raise validation_failed("disabling [track_total_hits] is not allowed in a scroll context")
     views = _views(call, resolve(call), keep_alive_s)
     pages = Pages({key: value for key, value in asked.items() if key != "from"})
-    id = call.state.contexts.add(views, keep_alive_s, pages)
+    id, _ = call.contexts.add(views, keep_alive_s, pages)
     try:
         page = pages.following(views)
     except BaseException:
-        call.state.contexts.close(id)
+        call.contexts.close(id)
         raise
     return Reply({"_scroll_id": id, **search_answer(page, call.parameters)})
 
@@ -117,17 +118,11 @@ def scroll(call: Call) -> Reply:
     if not isinstance(id, str) or not id:
         raise validation_failed("scrollId is missing")
     keep_alive = body.get("scroll", call.parameters.text("scroll") or None)
-    context = call.state.contexts.get(id, None if keep_alive is None else seconds_of(keep_alive, "scroll"))
-    if context.pages is None:
-        raise RestError(
-            f"No search context found for id [{id[:80]}]", 404, "search_context_missing_exception"
-        )
-    with context.lock:
-        page = context.pages.following(context.views)
+    page = call.contexts.page(id, None if keep_alive is None else seconds_of(keep_alive, "scroll"))
     return Reply({"_scroll_id": id, **search_answer(page, call.parameters)})
 
 
-@routes("DELETE", "/_search/scroll", "/_search/scroll/{scroll_id}", takes="scroll_id")
+@routes("DELETE", "/_search/scroll", "/_search/scroll/{scroll_id}", takes="scroll_id", needs="read")
 def clear_scroll(call: Call) -> Reply:
     body = call.object()
     ids = body.get("scroll_id", call.parameters.text("scroll_id") or call.parts.get("scroll_id"))
@@ -135,10 +130,9 @@ def clear_scroll(call: Call) -> Reply:
     if not isinstance(ids, list) or not ids:
         raise validation_failed("no scroll ids specified")
     if ids == ["_all"]:
-        ids = call.state.contexts.ids(scrolls=True)
-        freed = sum(call.state.contexts.close(id) for id in ids)
+        freed = sum(call.contexts.close(each.id) for each in call.contexts.listed(scrolls=True))
         return Reply({"succeeded": True, "num_freed": freed})
-    freed = sum(call.state.contexts.close(str(id)) for id in ids)
+    freed = sum(call.contexts.close(str(id)) for id in ids)
     return Reply({"succeeded": True, "num_freed": freed}, 200 if freed else 404)
 
 
@@ -149,40 +143,39 @@ def clear_scroll(call: Call) -> Reply:
     "POST",
     "/{index}/_search/point_in_time",
     takes=f"keep_alive preference routing allow_partial_pit_creation {OPTIONS}",
+    needs="read",
 )
 def create_pit(call: Call) -> Reply:
     if "keep_alive" not in call.parameters:
         raise validation_failed("keep alive not specified")
     keep_alive_s = call.parameters.seconds("keep_alive") or 0.0
     views = _views(call, resolve(call), keep_alive_s)
-    id = call.state.contexts.add(views, keep_alive_s)
-    created_ms = call.state.contexts.get(id).created_ms
+    id, created_ms = call.contexts.add(views, keep_alive_s)
     shards = {"total": len(views), "successful": len(views), "skipped": 0, "failed": 0}
     return Reply({"pit_id": id, "_shards": shards, "creation_time": created_ms})
 
 
-@routes("DELETE", "/_search/point_in_time")
+@routes("DELETE", "/_search/point_in_time", needs="read")
 def delete_pit(call: Call) -> Reply:
     ids = call.required().get("pit_id")
     ids = [ids] if isinstance(ids, str) else ids
     if not isinstance(ids, list) or not ids:
         raise validation_failed("no pit ids specified")
-    return Reply({"pits": [{"pit_id": id, "successful": call.state.contexts.close(str(id))} for id in ids]})
+    return Reply({"pits": [{"pit_id": id, "successful": call.contexts.close(str(id))} for id in ids]})
 
 
-@routes("DELETE", "/_search/point_in_time/_all")
+@routes("DELETE", "/_search/point_in_time/_all", needs="read")
 def delete_all_pits(call: Call) -> Reply:
-    ids = call.state.contexts.ids(scrolls=False)
-    return Reply({"pits": [{"pit_id": id, "successful": call.state.contexts.close(id)} for id in ids]})
+    ids = [each.id for each in call.contexts.listed(scrolls=False)]
+    return Reply({"pits": [{"pit_id": id, "successful": call.contexts.close(id)} for id in ids]})
 
 
 @routes("GET", "/_search/point_in_time/_all")
 def list_pits(call: Call) -> Reply:
-    pits = []
-    for id in call.state.contexts.ids(scrolls=False):
-        context = call.state.contexts.get(id)
-        kept_ms = round(context.keep_alive_s * 1000)
-        pits.append({"pit_id": id, "creation_time": context.created_ms, "keep_alive": kept_ms})
+    pits = [
+        {"pit_id": id, "creation_time": created_ms, "keep_alive": round(keep_alive_s * 1000)}
+        for id, created_ms, keep_alive_s in call.contexts.listed(scrolls=False)
+    ]
     return Reply({"pits": pits})
 
 
@@ -194,14 +187,9 @@ def _search_pit(call: Call, body: dict[str, Any]) -> Reply:
     if not isinstance(pit, dict) or not isinstance(pit.get("id"), str):
         raise RestError("pit: an object with an [id] expected", 400, "parsing_exception")
     keep_alive = pit.get("keep_alive")
-    context = call.state.contexts.get(
-        pit["id"], None if keep_alive is None else seconds_of(keep_alive, "keep_alive")
-    )
     asked = search_body(call.parameters, body)
-    if len(context.views) != 1:
-        raise RestError("pit: one of several indices cannot be searched in this release; open one for each")
-    ((view, narrowing),) = context.views.values()
-    result = view.search_body(asked, filter=narrowing)
+    kept_s = None if keep_alive is None else seconds_of(keep_alive, "keep_alive")
+    result = call.contexts.search(pit["id"], asked, kept_s)
     return Reply({"pit_id": pit["id"], **search_answer(result, call.parameters)})
 
 
@@ -300,15 +288,7 @@ def _own_call(call: Call, header: dict[str, Any]) -> Call:
         if name in header:
             value = header[name]
             options[name] = ",".join(value) if isinstance(value, list) else str(value).lower()
-    return Call(
-        call.database,
-        call.state,
-        call.method,
-        call.path,
-        {"index": expression},
-        Parameters(options),
-        accept=call.accept,
-    )
+    return replace(call, parts={"index": expression}, parameters=Parameters(options))
 
 
 # -------------------------------------------------------------------------------------- validate and explain

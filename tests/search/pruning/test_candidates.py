@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -182,5 +181,5 @@ def test_narrowing_keeps_the_allowed_that_are_not_denied() -> None:
     assert not narrowing.leaves_all
     assert Narrowing(None, BitMap()).kept(docs) is docs
     assert Narrowing(None, BitMap()).leaves_all
-    assert Narrowing(BitMap(), BitMap([1, 2, 3])).share(10) > 0
-    assert math.isclose(Narrowing(BitMap([1, 2]), BitMap()).share(10), 0.2)
+    assert Narrowing(BitMap(), BitMap([1, 2, 3])).wanted(1, 10) > 0
+    assert Narrowing(BitMap([1, 2]), BitMap()).wanted(10, 10) > 50

@@ -18,7 +18,9 @@ from quidditch.query.primitive import (
     ScoredTerm,
 )
 from quidditch.search.phases import similarities_of
-from quidditch.search.pruning import TermSumSearch, plan_of, terms_of
+from quidditch.search.pruning.bounded import terms_of
+from quidditch.search.pruning.plan import plan_of
+from quidditch.search.pruning.top import TermSumSearch
 from quidditch.search.weight import Weight, bind, scored_terms
 
 
@@ -33,6 +35,9 @@ SUM = Boolean(should=(A, B), minimum_should_match=1)
 SUMS_OF_TERMS: dict[str, Primitive] = {
     "a term": A,
     "a keyword": TAG,
+    "a term, filtered": Boolean(must=(A,), filter=(FEW,)),
+    "a term beside a filter": Boolean(should=(A,), filter=(FEW,)),
+    "a term required as a filter too": Boolean(must=(A,), filter=(A, FEW)),
     "any of": SUM,
     "any of, twice the same": Boolean(should=(A, B, A)),
     "all of": Boolean(must=(A, B)),
@@ -127,3 +132,11 @@ def test_terms_of_nested_queries_are_found_in_order(shard: MemoryShard) -> None:
 )
 def test_a_clause_that_is_no_term_leaves_no_bound(query: Primitive, shard: MemoryShard) -> None:
     assert terms_of(bound(shard, query)) is None
+
+
+def test_the_one_term_of_a_filtered_query_is_not_required_besides(shard: MemoryShard) -> None:
+    weight = bound(shard, Boolean(must=(A,), filter=(FEW,)))
+    plan = plan_of(weight)
+    assert plan is not None
+    assert plan.any_term
+    assert plan.required == (FEW,)
