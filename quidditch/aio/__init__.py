@@ -23,6 +23,7 @@ from typing import Any
 
 from quidditch.aio.threads import InThreads, Pool
 from quidditch.aio.twins import AsyncDatabase, AsyncIndex, AsyncView
+from quidditch.errors import MissingLibrary
 
 __all__ = ["AsyncDatabase", "AsyncIndex", "AsyncView", "connect"]
 
@@ -34,20 +35,20 @@ async def connect(location: str | Path, *, threads: int = 8, **options: Any) -> 
               `max_connections`
     raises: RequestError, StorageError, MissingLibrary
     """
-    import quidditch
-
     if isinstance(location, str) and location.lower().startswith(("http://", "https://")):
         try:
             from quidditch.aio.over_http import opened
         except ImportError as error:
-            raise quidditch.MissingLibrary(
+            raise MissingLibrary(
                 "a server is reached by httpx, which is not installed: pip install 'quidditch[client]'"
             ) from error
         return AsyncDatabase(await opened(location, **options))
+    from quidditch.local import connect as open_directory
+
     pool = Pool(threads)
     try:
         database = await asyncio.get_running_loop().run_in_executor(
-            pool.threads, partial(quidditch.connect, location, **options)
+            pool.threads, partial(open_directory, location, **options)
         )
     except BaseException:
         pool.close()

@@ -98,6 +98,9 @@ def hit(body: dict[str, Any]) -> Hit:
         body.get("fields", {}),
         None if explained is None else explanation(explained),
         "_source" in body,
+        body.get("_version"),
+        body.get("_seq_no"),
+        body.get("_primary_term"),
     )
 
 

@@ -107,7 +107,7 @@ def test_a_scan_streams_one_moment(run: Run) -> None:
     async def work(db: AsyncDatabase) -> None:
         books = await db.create_index("books")
         await books.add_many({"_id": str(number), "n": number} for number in range(2500))
-        seen = []
+        seen: list[str] = []
         async for hit in books.scan({"range": {"n": {"lt": 2300}}}):
             if not seen:
                 await books.delete_by_query(None)
