@@ -30,7 +30,9 @@ RoleName = Annotated[str, typer.Argument(metavar="NAME", help="The name of the r
 Roles = Annotated[
     list[str],
     typer.Option(
-        "--role", metavar="ROLE", help="What it may do: admin, writer, reader, monitor, or a role of your own."
+        "--role",
+        metavar="ROLE",
+        help="What it may do: admin, writer, reader, monitor, or a role of your own.",
     ),
 ]
 Patterns = list[str] | None
@@ -154,7 +156,8 @@ def create_key(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What it is for; shown in lists and logs.")],
     role: Roles,
     expires: Annotated[
-        str, typer.Option("--expires", metavar="TIME", help="It ends after 12h, 30d, 8w or 1y; never without.")
+        str,
+        typer.Option("--expires", metavar="TIME", help="It ends after 12h, 30d, 8w or 1y; never without."),
     ] = "",
     as_json: AsJson = False,
 ) -> None:
@@ -202,7 +205,13 @@ def list_keys(directory: Directory, as_json: AsJson = False) -> None:
         )
         return
     rows = [
-        [id, key.name, ", ".join(key.roles), _day(key.created_ms), _day(key.expires_ms) if key.expires_ms else "never"]
+        [
+            id,
+            key.name,
+            ", ".join(key.roles),
+            _day(key.created_ms),
+            _day(key.expires_ms) if key.expires_ms else "never",
+        ]
         for id, key in found.items()
     ]
     _table(("id", "name", "roles", "created", "expires"), rows, f"{directory} has no keys")

@@ -11,7 +11,19 @@ from typer.core import TyperGroup
 
 from quidditch.version import __version__
 
-from . import accounts, admin, bench, demo, documents, indexing, render, safekeeping, searching, serving, torture
+from . import (
+    accounts,
+    admin,
+    bench,
+    demo,
+    documents,
+    indexing,
+    render,
+    safekeeping,
+    searching,
+    serving,
+    torture,
+)
 from .failures import EPILOG, INTERRUPTED, OUTPUT_CLOSED, Failure, describe
 from .opening import AS_JSON
 

@@ -34,11 +34,15 @@ def serve(
     ] = None,
     insecure: Annotated[
         bool,
-        typer.Option("--insecure", help="Listen beyond this machine without TLS: passwords can be read on the way."),
+        typer.Option(
+            "--insecure", help="Listen beyond this machine without TLS: passwords can be read on the way."
+        ),
     ] = False,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option("--allow-host", metavar="NAME", help="A further name by which clients reach the server."),
+        typer.Option(
+            "--allow-host", metavar="NAME", help="A further name by which clients reach the server."
+        ),
     ] = None,
     workers: Annotated[
         int,

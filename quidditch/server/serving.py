@@ -58,7 +58,9 @@ def serve(database: Database, serving: Serving | None = None) -> None:
         _run(database, state, serving, at)
 
 
-def serve_directory(directory: Path, serving: Serving, ready: Callable[[str], None] = lambda url: None) -> int:
+def serve_directory(
+    directory: Path, serving: Serving, ready: Callable[[str], None] = lambda url: None
+) -> int:
     """Answer requests over a directory until SIGTERM or SIGINT, in as many processes as wanted; the exit code.
 
     One process is this one. Several are its children, which it starts anew when they die: each opens the directory

@@ -19,7 +19,11 @@ class Server:
     """`server("GET", "/books/_doc/1")` is the response of one request."""
 
     def __init__(
-        self, database: Database, state: State | None = None, access: Access = OPEN, url: str = "http://127.0.0.1"
+        self,
+        database: Database,
+        state: State | None = None,
+        access: Access = OPEN,
+        url: str = "http://127.0.0.1",
     ) -> None:
         self.database = database
         self.app = create_app(database, state, access=access)

@@ -53,7 +53,9 @@ class Asker:
     headers: dict[str, str]
 
     def __call__(self, method: str, path: str, body: Any = None, **options: Any) -> httpx.Response:
-        return self.server(method, path, body, **{**options, "headers": {**options.get("headers", {}), **self.headers}})
+        return self.server(
+            method, path, body, **{**options, "headers": {**options.get("headers", {}), **self.headers}}
+        )
 
 
 class Secured(Server):

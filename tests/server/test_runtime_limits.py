@@ -37,7 +37,8 @@ def test_writes_that_queue_are_refused_past_a_limit_and_searches_go_on(tmp_path:
         client.put("/books/_doc/1", json={"text": "words"}).raise_for_status()
         with _another_writer(tmp_path / "data", "books"):
             waiting = [
-                pool.submit(client.put, f"/books/_doc/{number}", json={"text": "words"}) for number in range(2, 5)
+                pool.submit(client.put, f"/books/_doc/{number}", json={"text": "words"})
+                for number in range(2, 5)
             ]
             _until(lambda: served.metric("quidditch_http_queued")['{worker="0"}'] == 2)
             refused = client.put("/books/_doc/9", json={"text": "words"})
@@ -133,12 +134,16 @@ def test_a_body_that_stops_coming_is_answered_with_408(hasty: Served, path: str)
 
 def test_a_body_that_trickles_is_cut_off(hasty: Served) -> None:
     with _connection(hasty, f"POST /_bulk HTTP/1.1\r\n{HEAD}Content-Length: 100000\r\n\r\n") as connection:
-        began_s = time.monotonic()
         with pytest.raises(OSError, match=r"Broken pipe|reset"):
-            while time.monotonic() < began_s + 20:
-                connection.sendall(b" ")
-                time.sleep(0.05)
+            _trickle(connection, 20)
     assert hasty.metric("quidditch_http_rejected_total")['{reason="slow"}'] >= 1
+
+
+def _trickle(connection: socket.socket, seconds: float) -> None:
+    end_s = time.monotonic() + seconds
+    while time.monotonic() < end_s:
+        connection.sendall(b" ")
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("sent", ["", "GET / HT", "GET / HTTP/1.1\r\nHost: localhost\r\nX-Fill"])

@@ -47,7 +47,10 @@ def test_both_workers_write_and_read_under_load_without_an_error(two: Served) ->
     with two.client() as client:
         client.put("/books", json={"mappings": {"properties": {"text": {"type": "text"}}}}).raise_for_status()
     with ThreadPoolExecutor(6) as pool:
-        for done in [*(pool.submit(write, number) for number in range(4)), *(pool.submit(read) for _ in range(2))]:
+        for done in [
+            *(pool.submit(write, number) for number in range(4)),
+            *(pool.submit(read) for _ in range(2)),
+        ]:
             done.result()
     assert set(statuses) <= {200, 201}
     with two.client() as client:
@@ -67,9 +70,7 @@ def test_a_write_is_seen_by_the_next_request_whichever_worker_answers(two: Serve
 def test_points_in_time_are_found_by_every_worker(two: Served) -> None:
     with two.client() as client:
         client.put("/books/_doc/1", json={"text": "words"}).raise_for_status()
-        pits = [
-            client.post("/books/_search/point_in_time?keep_alive=1m").json()["pit_id"] for _ in range(16)
-        ]
+        pits = [client.post("/books/_search/point_in_time?keep_alive=1m").json()["pit_id"] for _ in range(16)]
         client.put("/books/_doc/2", json={"text": "words"}).raise_for_status()
         for pit in pits:
             for _ in range(4):
@@ -92,7 +93,9 @@ def test_a_scroll_goes_on_whichever_worker_answers(two: Served) -> None:
         found = []
         while page["hits"]["hits"]:
             found += [hit["_id"] for hit in page["hits"]["hits"]]
-            page = client.post("/_search/scroll", json={"scroll": "1m", "scroll_id": page["_scroll_id"]}).json()
+            page = client.post(
+                "/_search/scroll", json={"scroll": "1m", "scroll_id": page["_scroll_id"]}
+            ).json()
         assert sorted(found) == sorted(ids)
         freed = client.request("DELETE", "/_search/scroll", json={"scroll_id": [page["_scroll_id"]]})
         assert freed.json()["num_freed"] == 1
@@ -182,7 +185,9 @@ def test_counts_add_up_over_the_workers_and_their_lives(two: Served) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_sigterm_amid_bulks_loses_nothing_acknowledged_and_answers_no_5xx(tmp_path: Path, workers: int) -> None:
+def test_sigterm_amid_bulks_loses_nothing_acknowledged_and_answers_no_5xx(
+    tmp_path: Path, workers: int
+) -> None:
     served = Served(tmp_path / "data", workers=workers)
     acknowledged: list[str] = []
     statuses: list[int] = []

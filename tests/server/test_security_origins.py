@@ -29,10 +29,16 @@ def public() -> Iterator[Server]:
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:9200", "localhost.evil.example", "127.0.0.1.evil.example", "192.168.1.7"]
+    "host",
+    ["evil.example", "evil.example:9200", "localhost.evil.example", "127.0.0.1.evil.example", "192.168.1.7"],
 )
 def test_a_name_that_a_page_lets_point_here_is_refused(books: Server, host: str) -> None:
-    for method, path in (("GET", "/books/_search"), ("DELETE", "/books"), ("GET", "/"), ("GET", "/no/such/route")):
+    for method, path in (
+        ("GET", "/books/_search"),
+        ("DELETE", "/books"),
+        ("GET", "/"),
+        ("GET", "/no/such/route"),
+    ):
         refused = books(method, path, headers={"host": host})
         assert refused.status_code == 403
         assert "Dune" not in refused.text
@@ -40,12 +46,16 @@ def test_a_name_that_a_page_lets_point_here_is_refused(books: Server, host: str)
     assert "books" in books.database
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:9200", "localhost.", "127.0.0.1:9200", "127.8.8.8", "[::1]:9200"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:9200", "localhost.", "127.0.0.1:9200", "127.8.8.8", "[::1]:9200"]
+)
 def test_names_of_this_machine_are_answered(books: Server, host: str) -> None:
     assert books("GET", "/books/_doc/1", headers={"host": host}).status_code == 200
 
 
-@pytest.mark.parametrize("host", ["", "a b", "localhost:", "localhost:99999999", "user@localhost", "localhost/x", "[::1"])
+@pytest.mark.parametrize(
+    "host", ["", "a b", "localhost:", "localhost:99999999", "user@localhost", "localhost/x", "[::1"]
+)
 def test_a_host_that_is_none_is_refused(books: Server, host: str) -> None:
     assert books("GET", "/", headers={"host": host}).status_code == 400
 
@@ -58,7 +68,15 @@ def test_a_public_server_is_called_by_its_names_and_by_any_address(public: Serve
 
 @pytest.mark.parametrize(
     "origin",
-    ["https://evil.example", "null", "http://127.0.0.1:3000", "http://localhost", "", "file://", "http://127.0.0.1.evil.example"],
+    [
+        "https://evil.example",
+        "null",
+        "http://127.0.0.1:3000",
+        "http://localhost",
+        "",
+        "file://",
+        "http://127.0.0.1.evil.example",
+    ],
 )
 @pytest.mark.parametrize("method", ["GET", "PUT", "OPTIONS"])
 def test_a_page_of_another_origin_is_refused(books: Server, origin: str, method: str) -> None:
@@ -87,7 +105,9 @@ def test_a_request_without_an_origin_is_told_by_where_the_browser_was(books: Ser
         assert books("POST", "/books/_refresh", headers=link).status_code == 403
 
 
-@pytest.mark.parametrize("kind", ["text/plain", FORM, "multipart/form-data; boundary=x", "text/plain; a=application/json", None])
+@pytest.mark.parametrize(
+    "kind", ["text/plain", FORM, "multipart/form-data; boundary=x", "text/plain; a=application/json", None]
+)
 def test_a_write_that_a_form_could_send_is_refused(books: Server, kind: str | None) -> None:
     for path in ("/books/_doc", "/_bulk", "/_aliases", "/books/_delete_by_query"):
         data = b'{"index": {"_index": "books"}}\n{"title": "x"}\n'

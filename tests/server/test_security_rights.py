@@ -23,7 +23,7 @@ ROUTES = RouteTable(GROUPS).routes
 
 @pytest.fixture
 def secured(tmp_path: Path) -> Iterator[Secured]:
-    """Indices logs-1, logs-2 and secret with a document each; aliases: logs of the logs, all of everything, of-secret of secret."""
+    """Indices logs-1, logs-2 and secret, a document each; aliases logs, all, and of-secret."""
     add_user(tmp_path, "root", "admin")
     with quidditch.connect(":memory:") as database:
         for name in ("logs-1", "logs-2", "secret"):
@@ -114,7 +114,9 @@ def test_who_may_read_everything_changes_nothing(secured: Secured) -> None:
         if route.needs.level > Level.READ:
             answer = reader(route.method, path_of(route, "logs-1"), {"query": {"match_all": {}}})
             assert answer.status_code == 403, told(route)
-    changing = {route.template for route in ROUTES if route.method != "GET" and route.needs.level is Level.READ}
+    changing = {
+        route.template for route in ROUTES if route.method != "GET" and route.needs.level is Level.READ
+    }
     reading = {route.template for route in ROUTES if route.method == "GET"}
     assert changing - reading == {
         "/_reindex",
@@ -129,7 +131,7 @@ def test_every_route_refuses_an_index_of_others(secured: Secured) -> None:
     for route in ROUTES:
         if "{index}" not in route.template:
             continue
-        body = next((body for word, body in BODIES.items() if word in route.template), {})
+        body: Any = next((body for word, body in BODIES.items() if word in route.template), {})
         answers = set()
         for index in ("secret", "of-secret", "all", "none-such"):
             answer = owner(route.method, path_of(route, index), body)
@@ -139,7 +141,8 @@ def test_every_route_refuses_an_index_of_others(secured: Secured) -> None:
         assert "a spy" not in text
         assert status == 403 or "security_exception" in text, (told(route), status, text)
     secret = secured.database.index("secret")
-    assert len(secret) == 1 and secret.get("1").source == {"title": "a spy"}
+    assert len(secret) == 1
+    assert secret.get("1").source == {"title": "a spy"}
 
 
 def test_every_call_of_an_index_has_a_level() -> None:
@@ -153,7 +156,9 @@ def test_a_call_of_a_database_that_is_not_guarded_is_refused(secured: Secured) -
     from quidditch.server.failures import RestError
     from quidditch.server.security.grants import Caller
 
-    guarded: Any = GuardedDatabase(secured.database, Caller("x", Level.ADMIN, (("*", Level.ADMIN),)), Level.ADMIN)
+    guarded: Any = GuardedDatabase(
+        secured.database, Caller("x", Level.ADMIN, (("*", Level.ADMIN),)), Level.ADMIN
+    )
     for call in ("backup", "close", "compact", "restore", "check"):
         with pytest.raises(RestError) as caught:
             getattr(guarded, call)
@@ -167,26 +172,51 @@ def test_a_call_of_a_database_that_is_not_guarded_is_refused(secured: Secured) -
 
 def test_patterns_stand_for_what_may_be_seen(reader: Asker, root: Asker) -> None:
     assert shown(root("GET", "/_search")) == ["logs-1", "logs-2", "secret"]
-    for path in ("/_search", "/*/_search", "/_all/_search", "/logs-*,s*/_search", "/log*/_search", "/logs/_search"):
+    for path in (
+        "/_search",
+        "/*/_search",
+        "/_all/_search",
+        "/logs-*,s*/_search",
+        "/log*/_search",
+        "/logs/_search",
+    ):
         assert shown(reader("GET", path)) == ["logs-1", "logs-2"], path
     assert reader("GET", "/_count").json()["count"] == 2
     assert shown(reader("GET", "/*,-logs-2/_search")) == ["logs-1"]
     assert shown(reader("GET", "/sec*/_search")) == []
 
 
-@pytest.mark.parametrize("name", ["secret", "of-secret", "all", "none", "logs-1,secret", "logs-*,secret", "logs-1,all"])
+@pytest.mark.parametrize(
+    "name", ["secret", "of-secret", "all", "none", "logs-1,secret", "logs-*,secret", "logs-1,all"]
+)
 def test_names_of_others_are_refused(reader: Asker, name: str) -> None:
-    for path in (f"/{name}/_search", f"/{name}/_count", f"/{name}", f"/_cat/indices/{name}", f"/{name}/_mapping"):
+    for path in (
+        f"/{name}/_search",
+        f"/{name}/_count",
+        f"/{name}",
+        f"/_cat/indices/{name}",
+        f"/{name}/_mapping",
+    ):
         refused = reader("GET", path)
         assert refused.status_code == 403, path
         assert "no permissions for [read]" in refused.json()["error"]["reason"]
 
 
 def test_lists_hold_what_may_be_seen(reader: Asker, root: Asker) -> None:
-    paths = ("/_cat/indices", "/_cat/aliases", "/_cat/shards", "/_alias", "/_mapping", "/_settings", "/_stats")
+    paths = (
+        "/_cat/indices",
+        "/_cat/aliases",
+        "/_cat/shards",
+        "/_alias",
+        "/_mapping",
+        "/_settings",
+        "/_stats",
+    )
     for path in (*paths, "/_resolve/index/*", "/_field_caps?fields=*", "/*"):
         text = reader("GET", path).text
-        assert "logs-1" in text and "secret" not in text and '"all"' not in text, path
+        assert "logs-1" in text, path
+        assert "secret" not in text, path
+        assert '"all"' not in text, path
         assert "secret" in root("GET", path).text
     assert reader("GET", "/_alias").json()["logs-1"] == {"aliases": {"logs": {}}}
 
@@ -223,11 +253,16 @@ def test_bodies_that_name_indices_are_looked_at(reader: Asker) -> None:
 
 def test_a_bulk_is_looked_at_item_by_item(secured: Secured, writer: Asker) -> None:
     names = ("logs-1", "secret", "of-secret", "all", "none", "books-1", "logs-new")
-    sent = [part for name in names for part in ({"index": {"_index": name, "_id": "2"}}, {"x": 1})]
-    sent += [{"delete": {"_index": "secret", "_id": "1"}}, {"update": {"_index": "of-secret", "_id": "1"}}, {"doc": {"x": 1}}]
+    sent: list[Any] = [part for name in names for part in ({"index": {"_index": name, "_id": "2"}}, {"x": 1})]
+    sent += [
+        {"delete": {"_index": "secret", "_id": "1"}},
+        {"update": {"_index": "of-secret", "_id": "1"}},
+        {"doc": {"x": 1}},
+    ]
     answer = writer("POST", "/_bulk?refresh=true", sent).json()
     status = [next(iter(item.values()))["status"] for item in answer["items"]]
-    assert status == [201, 403, 403, 403, 403, 403, 201, 403, 403] and answer["errors"] is True
+    assert status == [201, 403, 403, 403, 403, 403, 201, 403, 403]
+    assert answer["errors"] is True
     assert {item["index"]["error"]["type"] for item in answer["items"][1:6]} == {"security_exception"}
     assert len(secured.database.index("secret")) == 1
     assert sorted(secured.database.indices()) == ["logs-1", "logs-2", "logs-new", "secret"]
@@ -246,7 +281,8 @@ def test_writing_makes_an_index_and_changes_none(secured: Secured, writer: Asker
     assert writer("PUT", "/logs-3/_mapping", {"properties": {"y": {"type": "keyword"}}}).status_code == 403
     assert writer("POST", "/logs-3/_forcemerge").status_code == 403
     assert writer("POST", "/logs-3/_close").status_code == 403
-    assert "logs-3" in secured.database and "logs-4" not in secured.database
+    assert "logs-3" in secured.database
+    assert "logs-4" not in secured.database
 
 
 def test_copying_needs_reading_here_and_writing_there(secured: Secured, writer: Asker) -> None:
@@ -263,7 +299,7 @@ def test_copying_needs_reading_here_and_writing_there(secured: Secured, writer: 
 
 
 def test_what_matches_is_changed_where_it_may_be(secured: Secured, writer: Asker) -> None:
-    everything = {"query": {"match_all": {}}}
+    everything: Any = {"query": {"match_all": {}}}
     assert writer("POST", "/secret/_delete_by_query", everything).status_code == 403
     assert writer("POST", "/all/_delete_by_query", everything).status_code == 403
     assert writer("POST", "/*/_delete_by_query", everything).json()["deleted"] == 2
@@ -292,7 +328,9 @@ def test_an_alias_is_given_by_who_administers_all_of_it(secured: Secured, owner:
     assert "logs-everything" not in secured.database.describe()["secret"].aliases
     # Leading what others write to an alias of theirs elsewhere.
     assert add("logs-1", "of-secret", is_write_index=True) == 403
-    secured.database.update_aliases([{"add": {"index": "secret", "alias": "logs-of-others", "is_write_index": True}}])
+    secured.database.update_aliases(
+        [{"add": {"index": "secret", "alias": "logs-of-others", "is_write_index": True}}]
+    )
     assert add("logs-1", "logs-of-others", is_write_index=True) == 403
     assert add("logs-1", "secret") == 403
     assert owner("PUT", "/logs-1/_alias/of-secret").status_code == 403
@@ -325,7 +363,9 @@ def test_nobody_goes_on_with_the_scroll_of_another(secured: Secured, reader: Ask
     assert other("POST", "/_search/scroll", {"scroll_id": id}).status_code == 404
     assert other("DELETE", "/_search/scroll", {"scroll_id": id}).status_code == 404
     assert other("DELETE", "/_search/scroll/_all").json()["num_freed"] == 0
-    assert len(reader("POST", "/_search/scroll", {"scroll_id": id, "scroll": "1m"}).json()["hits"]["hits"]) == 1
+    assert (
+        len(reader("POST", "/_search/scroll", {"scroll_id": id, "scroll": "1m"}).json()["hits"]["hits"]) == 1
+    )
     assert reader("DELETE", "/_search/scroll", {"scroll_id": id}).json()["num_freed"] == 1
 
 
@@ -347,13 +387,14 @@ def test_a_right_that_is_taken_away_ends_what_was_opened_with_it(secured: Secure
 
 
 def test_nobody_sees_the_tasks_of_another(secured: Secured, owner: Asker) -> None:
-    query = {"query": {"match_all": {}}}
+    query: Any = {"query": {"match_all": {}}}
     task = owner("POST", "/logs-*/_delete_by_query?wait_for_completion=false", query).json()["task"]
     other = secured.having({"*": "admin"}, "admin", name="other")
     assert other("GET", f"/_tasks/{task}").status_code == 404
     assert task not in other("GET", "/_tasks").text
     done = owner("GET", f"/_tasks/{task}?wait_for_completion=true&timeout=30s").json()
-    assert done["completed"] is True and done["response"]["deleted"] == 2
+    assert done["completed"] is True
+    assert done["response"]["deleted"] == 2
 
 
 def test_a_user_is_not_a_key_of_the_same_name(secured: Secured) -> None:

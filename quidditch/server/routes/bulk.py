@@ -12,8 +12,8 @@ from quidditch.errors import QuidditchError
 from quidditch.interface import BulkItem
 from quidditch.server import wire
 from quidditch.server.call import Call, Reply
-from quidditch.server.filtering import filter_body
 from quidditch.server.failures import RestError, cause_of, status_of, validation_failed
+from quidditch.server.filtering import filter_body
 from quidditch.server.rendering.writes import bulk_item
 from quidditch.server.resolving import written_index
 from quidditch.server.routes.documents import check_no_metadata, found_body
@@ -94,7 +94,9 @@ class _Bulk:
             if op == "update" and answer is None:
                 self._add_source(item[op], meta, document)
             items.append(item)
-        self._call.state.numbers.wrote(each.get("result", "failed") for item in items for each in item.values())
+        self._call.state.numbers.wrote(
+            each.get("result", "failed") for item in items for each in item.values()
+        )
         self._keep(items)
 
     def _keep(self, items: list[dict[str, Any]]) -> None:

@@ -202,7 +202,8 @@ def get_task(call: Call) -> Reply:
 @routes("GET", "/_tasks", takes="actions detailed group_by nodes parent_task_id timeout wait_for_completion")
 def list_tasks(call: Call) -> Reply:
     running = {
-        f"{call.state.node_id}:{task.number}": _task(call, task) for task in running_tasks(call.state, call.caller.name)
+        f"{call.state.node_id}:{task.number}": _task(call, task)
+        for task in running_tasks(call.state, call.caller.name)
     }
     return Reply({"nodes": {call.state.node_id: {"name": call.state.node_name, "tasks": running}}})
 

@@ -35,7 +35,9 @@ def answers(state: State, database: Database) -> Mapping[str, Callable[..., Any]
 
     return {
         "contexts.page": lambda caller, id, keep_alive_s: owned(caller).page(id, keep_alive_s),
-        "contexts.search": lambda caller, id, body, keep_alive_s: owned(caller).search(id, body, keep_alive_s),
+        "contexts.search": lambda caller, id, body, keep_alive_s: owned(caller).search(
+            id, body, keep_alive_s
+        ),
         "contexts.close": lambda caller, id: owned(caller).close(id),
         "contexts.listed": lambda caller, scrolls: owned(caller).listed(scrolls=scrolls),
         "tasks.get": state.tasks.get,
@@ -93,7 +95,9 @@ class ContextsAnywhere:
             return False
 
     def listed(self, *, scrolls: bool) -> list[Listed]:
-        return [each for some in self._peers.everyone("contexts.listed", self.caller, scrolls) for each in some]
+        return [
+            each for some in self._peers.everyone("contexts.listed", self.caller, scrolls) for each in some
+        ]
 
     def _ask(self, id: str, call: str, *arguments: Any) -> Any:
         worker = worker_of(id)

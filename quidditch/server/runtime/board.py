@@ -33,7 +33,11 @@ def _counters() -> Iterator[str]:
         yield f'quidditch_http_rejected_total{{reason="{reason}"}}'
     for result in RESULTS:
         yield f'quidditch_indexing_writes_total{{result="{result}"}}'
-    yield from ("quidditch_indexing_seconds_total", "quidditch_search_slow_total", "quidditch_indexing_slow_total")
+    yield from (
+        "quidditch_indexing_seconds_total",
+        "quidditch_search_slow_total",
+        "quidditch_indexing_slow_total",
+    )
     yield from ("quidditch_refresh_total", "quidditch_refresh_seconds_total")
     yield from ("quidditch_merge_total", "quidditch_merge_seconds_total")
 
@@ -120,7 +124,9 @@ class Numbers:
         first = _PLACES[f'quidditch_http_request_seconds_bucket{{kind="{kind}",le="{_text(BUCKETS_S[0])}"}}']
         within = sum(end_s < seconds for end_s in BUCKETS_S)
         with self._lock:
-            self._row[_PLACES[f'quidditch_http_requests_total{{kind="{kind}",status="{status // 100}xx"}}']] += 1
+            self._row[
+                _PLACES[f'quidditch_http_requests_total{{kind="{kind}",status="{status // 100}xx"}}']
+            ] += 1
             # Buckets hold what took up to their end, so those above count it, too; then the sum and the count.
             self._row[first + within : first + len(BUCKETS_S)] += 1
             self._row[first + len(BUCKETS_S)] += seconds

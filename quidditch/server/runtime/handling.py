@@ -69,4 +69,6 @@ class Handling:
     def _look(self, op: str, call: Call, seconds: float) -> None:
         data = {"path": call.path, "source": call.data[:SHOWN_BYTES].decode(errors="replace")}
         if self._slow.look(op, call.parts.get("index"), seconds, data):
-            self._numbers.add("quidditch_search_slow_total" if op == "search" else "quidditch_indexing_slow_total")
+            self._numbers.add(
+                "quidditch_search_slow_total" if op == "search" else "quidditch_indexing_slow_total"
+            )

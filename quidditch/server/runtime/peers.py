@@ -47,7 +47,9 @@ class Peers:
             path = self._path(self.own)
             path.unlink(missing_ok=True)
             self._listener = Listener(str(path), "AF_UNIX", backlog=64)
-            threading.Thread(target=self._accept, args=(self._listener,), name="quidditch-peers", daemon=True).start()
+            threading.Thread(
+                target=self._accept, args=(self._listener,), name="quidditch-peers", daemon=True
+            ).start()
 
     def close(self) -> None:
         if self._listener is not None:
@@ -92,7 +94,9 @@ class Peers:
                 connection = listener.accept()
             except OSError:
                 return  # closed
-            threading.Thread(target=self._answer, args=(connection,), name="quidditch-peer", daemon=True).start()
+            threading.Thread(
+                target=self._answer, args=(connection,), name="quidditch-peer", daemon=True
+            ).start()
 
     def _answer(self, connection: Connection) -> None:
         with connection, suppress(OSError, EOFError):
@@ -103,5 +107,8 @@ class Peers:
                 value, error = None, refused
             except Exception as unforeseen:
                 log.error("asked by another worker for %s: %s", call, unforeseen, exc_info=unforeseen)
-                value, error = None, QuidditchError(f"{type(unforeseen).__name__}; the server's log says more")
+                value, error = (
+                    None,
+                    QuidditchError(f"{type(unforeseen).__name__}; the server's log says more"),
+                )
             connection.send((value, error))

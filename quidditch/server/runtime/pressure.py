@@ -92,10 +92,15 @@ class Pressure:
         """raises: RestError   429: too much is held already, unless nothing is"""
         if not size_bytes:
             return
-        if size_bytes > 0 and self._held_bytes and self._held_bytes + size_bytes > self.limits.in_flight_bytes:
+        if (
+            size_bytes > 0
+            and self._held_bytes
+            and self._held_bytes + size_bytes > self.limits.in_flight_bytes
+        ):
             limit = self.limits.in_flight_bytes
             raise self._rejected(
-                "bytes", f"bodies in flight [{self._held_bytes}] and this one's [{size_bytes}] bytes, limit [{limit}]"
+                "bytes",
+                f"bodies in flight [{self._held_bytes}] and this one's [{size_bytes}] bytes, limit [{limit}]",
             )
         self._held_bytes += size_bytes
         self._numbers.set("quidditch_http_in_flight_bytes", self._held_bytes)

@@ -48,7 +48,9 @@ class Watch:
             return
         began_s = time.perf_counter()
         opaque = Headers(scope=scope).get("x-opaque-id", "")[:256]
-        request = {"request_id": f"{os.getpid()}-{next(self._number)}"} | ({"opaque_id": opaque} if opaque else {})
+        request = {"request_id": f"{os.getpid()}-{next(self._number)}"} | (
+            {"opaque_id": opaque} if opaque else {}
+        )
         status, sent_bytes = 0, 0
 
         async def sending(message: Message) -> None:

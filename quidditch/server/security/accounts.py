@@ -83,8 +83,10 @@ class Accounts(msgspec.Struct, forbid_unknown_fields=True):
                     raise RequestError(f"role [{name}]: level {', '.join(LEVELS)} expected, not [{word}]")
             for pattern in grants.indices:
                 check_pattern(pattern)
-        for name, account in (*self.users.items(), *self.keys.items()):
-            for role in account.roles:
+        having = {name: user.roles for name, user in self.users.items()}
+        having |= {id: key.roles for id, key in self.keys.items()}
+        for name, roles in having.items():
+            for role in roles:
                 try:
                     self.role(role)
                 except RequestError as error:
@@ -180,7 +182,7 @@ class LiveAccounts:
         self._accounts = read_accounts(directory)
 
     def now(self) -> Accounts | None:
-        """None as long as there never were any. A file that is damaged or gone changes nothing: nobody gets in by that.
+        """None as long as there never were any. A file that is damaged or gone changes nothing; nobody gets in by it.
 
         cost: one look at the file's entry
         """

@@ -52,8 +52,8 @@ def expose(
     if not loopback:
         if tls_cert is None and not insecure:
             raise RequestError(
-                f"serve: host [{host}] is reached from elsewhere: give --tls-cert and --tls-key, or --insecure to send "
-                "passwords and documents as they are"
+                f"serve: host [{host}] is reached from elsewhere: give --tls-cert and --tls-key, or --insecure to "
+                "send passwords and documents as they are"
             )
         found = accounts.now() if accounts else None
         if found is None or not (found.users or found.keys):
@@ -90,6 +90,6 @@ def _check_tls(cert: Path | None, key: Path | None) -> None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
     except OSError as error:
         raise RequestError(
-            f"serve: --tls-cert {cert}, --tls-key {key}: {error.strerror or error}; a certificate and its key in PEM, "
-            "without a password, expected"
+            f"serve: --tls-cert {cert}, --tls-key {key}: {error.strerror or error}; a certificate and its key "
+            "in PEM, without a password, expected"
         ) from error

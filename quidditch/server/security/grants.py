@@ -58,7 +58,7 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A level on the cluster, and levels on the indices whose names match patterns, in which `*` stands for anything."""
+    """A level on the cluster, and on the indices whose names match patterns, in which `*` stands for anything."""
 
     cluster: Level = Level.NOTHING
     indices: tuple[tuple[str, Level], ...] = ()
@@ -75,7 +75,7 @@ BUILT_IN = {
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sent a request. Names of indices are checked as they are: an alias is as allowed as all that it stands for."""
+    """Who sent a request. Patterns are of names of indices: an alias is as allowed as all that it stands for."""
 
     name: str
     cluster: Level = Level.NOTHING
@@ -103,10 +103,9 @@ class Caller:
 
     def check(self, need: Need) -> None:
         """raises: RestError   403 for a caller who has the level nowhere"""
-        if need.cluster:
-            held = self.cluster
-        else:
-            held = max((level for _, level in self.indices), default=Level.NOTHING)
+        held = (
+            self.cluster if need.cluster else max((level for _, level in self.indices), default=Level.NOTHING)
+        )
         if held < need.level:
             raise self.denied(str(need))
 
@@ -135,5 +134,7 @@ def matches(name: str, pattern: str) -> bool:
 def check_pattern(pattern: str) -> str:
     """raises: RequestError   a pattern that no name of an index can match"""
     if not pattern or pattern != pattern.lower() or re.search(r'[\\/?"<>| ,#:\[\]]|^_', pattern):
-        raise RequestError(f"pattern [{pattern}]: the name of an index expected, in which * stands for anything")
+        raise RequestError(
+            f"pattern [{pattern}]: the name of an index expected, in which * stands for anything"
+        )
     return pattern

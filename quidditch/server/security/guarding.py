@@ -196,5 +196,7 @@ def missing(database: Database, name: str) -> RestError:
 def _names(body: Any, one: str, many: str) -> list[str]:
     """The names that an action on aliases is about. A pattern among them is covered where all that it means is."""
     value = body.get(one, body.get(many))
-    parts = [part for each in ([value] if isinstance(value, str) else value or []) for part in each.split(",")]
+    parts = [
+        part for each in ([value] if isinstance(value, str) else value or []) for part in each.split(",")
+    ]
     return ["*" if part == "_all" else part for part in parts]
