@@ -17,7 +17,7 @@ import quidditch
 from quidditch.errors import RequestError
 from quidditch.server.runtime.limits import Limits
 
-from .processes import JSON, Served, bulk
+from .processes import JSON, Served, Start, bulk
 
 
 @contextmanager
@@ -31,8 +31,8 @@ def _another_writer(directory: Path, index: str) -> Iterator[None]:
         yield
 
 
-def test_writes_that_queue_are_refused_past_a_limit_and_searches_go_on(tmp_path: Path) -> None:
-    served = Served(tmp_path / "data", "--limit", "threads=1", "--limit", "queue=2")
+def test_writes_that_queue_are_refused_past_a_limit_and_searches_go_on(serve: Start, tmp_path: Path) -> None:
+    served = serve("--limit", "threads=1", "--limit", "queue=2")
     with served.client() as client, ThreadPoolExecutor(3) as pool:
         client.put("/books/_doc/1", json={"text": "words"}).raise_for_status()
         with _another_writer(tmp_path / "data", "books"):
@@ -54,8 +54,8 @@ def test_writes_that_queue_are_refused_past_a_limit_and_searches_go_on(tmp_path:
     assert served.stop() == 0
 
 
-def test_a_request_that_waits_for_too_long_is_refused(tmp_path: Path) -> None:
-    served = Served(tmp_path / "data", "--limit", "threads=1", "--limit", "wait_s=0.3")
+def test_a_request_that_waits_for_too_long_is_refused(serve: Start, tmp_path: Path) -> None:
+    served = serve("--limit", "threads=1", "--limit", "wait_s=0.3")
     with served.client() as client, ThreadPoolExecutor(1) as pool:
         client.put("/books/_doc/1", json={"text": "words"}).raise_for_status()
         with _another_writer(tmp_path / "data", "books"):
@@ -66,8 +66,8 @@ def test_a_request_that_waits_for_too_long_is_refused(tmp_path: Path) -> None:
     assert served.stop() == 0
 
 
-def test_bodies_in_flight_are_bounded_by_their_bytes(tmp_path: Path) -> None:
-    served = Served(tmp_path / "data", "--limit", "in_flight_bytes=1000000")
+def test_bodies_in_flight_are_bounded_by_their_bytes(serve: Start, tmp_path: Path) -> None:
+    served = serve("--limit", "in_flight_bytes=1000000")
     with served.client() as client, ThreadPoolExecutor(1) as pool:
         client.put("/books/_doc/1", json={"text": "words"}).raise_for_status()
         large = {"text": "words " * 100_000}
@@ -85,8 +85,8 @@ def test_bodies_in_flight_are_bounded_by_their_bytes(tmp_path: Path) -> None:
     assert served.stop() == 0
 
 
-def test_a_body_past_the_limit_is_refused_before_it_is_read(tmp_path: Path) -> None:
-    served = Served(tmp_path / "data", "--limit", "body_bytes=1000")
+def test_a_body_past_the_limit_is_refused_before_it_is_read(serve: Start) -> None:
+    served = serve("--limit", "body_bytes=1000")
     with served.client() as client:
         assert client.put("/books/_doc/1", json={"text": "w" * 2000}).status_code == 413
         many = bulk("books", [str(number) for number in range(100)])
@@ -178,8 +178,8 @@ def test_a_flood_of_headers_is_refused(hasty: Served) -> None:
         client.get("/").raise_for_status()
 
 
-def test_memory_stays_bounded_however_long_a_bulk_is(tmp_path: Path) -> None:
-    served = Served(tmp_path / "data")
+def test_memory_stays_bounded_however_long_a_bulk_is(serve: Start) -> None:
+    served = serve()
     mappings = {"dynamic": False}
     line = '{"index":{}}\n{"body":{"text":"%s"}}\n' % ("words " * 170)
     piece = line.encode() * 1_000

@@ -18,7 +18,7 @@ from quidditch.server.runtime.logs import threshold_of
 from quidditch.server.serving import Serving, serve_directory
 
 from .asking import Server
-from .processes import Served
+from .processes import Start
 
 
 def test_the_callers_id_is_echoed_and_every_request_has_its_own(server: Server) -> None:
@@ -37,8 +37,8 @@ def test_probes_answer(server: Server) -> None:
     assert server("GET", "/_ready").status_code == 503
 
 
-def test_requests_and_slow_searches_and_writes_are_lines_of_json(tmp_path: Path) -> None:
-    served = Served(tmp_path / "data", "--log-level", "info")
+def test_requests_and_slow_searches_and_writes_are_lines_of_json(serve: Start) -> None:
+    served = serve("--log-level", "info")
     settings = {
         "search.slowlog.threshold.query.warn": "0ms",
         "indexing.slowlog.threshold.index.info": "0ms",
@@ -117,15 +117,15 @@ def test_a_histogram_counts_each_request_in_every_bucket_that_holds_it() -> None
     assert board.total('quidditch_http_requests_total{kind="search",status="5xx"}') == 1
 
 
-def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
-    served = Served(tmp_path / "data")
+def test_a_port_that_is_taken_is_named(serve: Start, tmp_path: Path) -> None:
+    served = serve()
     with pytest.raises(RequestError, match=f"cannot listen at 127.0.0.1:{served.port}: "):
         serve_directory(tmp_path / "other", Serving(port=served.port))
     assert served.stop() == 0
 
 
-def test_a_second_signal_ends_a_server_that_drains(tmp_path: Path) -> None:
-    served = Served(tmp_path / "data", workers=2)
+def test_a_second_signal_ends_a_server_that_drains(serve: Start, tmp_path: Path) -> None:
+    served = serve(workers=2)
     with quidditch.connect(tmp_path / "data") as database:
         database.create_index("books")
     with socket.create_connection(("127.0.0.1", served.port)) as connection:
