@@ -8,6 +8,7 @@ A request passes these rooms, each of which imports only from those above it:
     parameters.py  the query string: typed readings; a name that is not declared is refused with the nearest
     routing.py     `Routes`: one small function a route; `RouteTable` finds the one of a path
     contexts.py    scrolls and points in time; tasks.py work that no request waits for
+    runtime/       processes and what they know of each other, limits, logs, numbers; see there
     state.py       what a server keeps between requests: those, who it is, settings of the cluster
     call.py        `Call`, what a handler gets, and `Reply`, what it gives
     search_bodies.py, source_filters.py   the query string of a search as its body
@@ -16,7 +17,7 @@ A request passes these rooms, each of which imports only from those above it:
     openapi/       the routes as an OpenAPI document
     routes/        the handlers, a module for each group of the API
     app.py         ASGI: reads the request, runs the handler in a bounded pool of threads, writes the reply
-    serving.py     a socket, signals
+    serving.py     a socket, signals, one process or several
 
 A handler is synchronous, as the engine is: `async` is only in app.py. To add a route:
 

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,10 @@ class Served:
     def lines(self) -> list[dict[str, Any]]:
         """What it has logged so far, apart from the words it greets with."""
         return [json.loads(line) for line in self.text().splitlines() if line.startswith("{")]
+
+
+Start = Callable[..., Served]
+"""What the fixture `serve` is."""
 
 
 def bulk(index: str, ids: list[str], text: str = "some words") -> bytes:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import quidditch
+from quidditch.errors import RequestError
 from quidditch.server.runtime.board import BUCKETS_S, Board
 from quidditch.server.runtime.logs import threshold_of
+from quidditch.server.serving import Serving, serve_directory
 
 from .asking import Server
-from .processes import Served
+from .processes import Start
 
 
 def test_the_callers_id_is_echoed_and_every_request_has_its_own(server: Server) -> None:
@@ -32,8 +37,8 @@ def test_probes_answer(server: Server) -> None:
     assert server("GET", "/_ready").status_code == 503
 
 
-def test_requests_and_slow_searches_and_writes_are_lines_of_json(tmp_path: Path) -> None:
-    served = Served(tmp_path / "data", "--log-level", "info")
+def test_requests_and_slow_searches_and_writes_are_lines_of_json(serve: Start) -> None:
+    served = serve("--log-level", "info")
     settings = {
         "search.slowlog.threshold.query.warn": "0ms",
         "indexing.slowlog.threshold.index.info": "0ms",
@@ -42,7 +47,7 @@ def test_requests_and_slow_searches_and_writes_are_lines_of_json(tmp_path: Path)
         client.put("/books", json={"settings": {"index": settings}}).raise_for_status()
         client.put("/papers").raise_for_status()
         client.put("/books/_doc/1", json={"text": "words"}).raise_for_status()
-        query = {"query": {"match_all": {}}}
+        query: dict[str, Any] = {"query": {"match_all": {}}}
         asked = client.post("/books/_search", json=query)
         client.post("/papers/_search", json=query)
         assert served.metric("quidditch_search_slow_total") == {"": 1}
@@ -112,31 +117,42 @@ def test_a_histogram_counts_each_request_in_every_bucket_that_holds_it() -> None
     assert board.total('quidditch_http_requests_total{kind="search",status="5xx"}') == 1
 
 
-def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
-    served = Served(tmp_path / "data")
-    from quidditch.errors import RequestError
-    from quidditch.server.serving import Serving, serve_directory
-
+def test_a_port_that_is_taken_is_named(serve: Start, tmp_path: Path) -> None:
+    served = serve()
     with pytest.raises(RequestError, match=f"cannot listen at 127.0.0.1:{served.port}: "):
         serve_directory(tmp_path / "other", Serving(port=served.port))
     assert served.stop() == 0
 
 
-def test_a_second_signal_ends_a_server_that_drains(tmp_path: Path) -> None:
-    served = Served(tmp_path / "data", workers=2)
+def test_a_second_signal_ends_a_server_that_drains(serve: Start, tmp_path: Path) -> None:
+    served = serve(workers=2)
     with quidditch.connect(tmp_path / "data") as database:
         database.create_index("books")
-    import socket
-
     with socket.create_connection(("127.0.0.1", served.port)) as connection:
         # It drains for as long as this body takes.
-        head = "POST /_bulk HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n"
-        connection.sendall(head.encode())
-        import time
-
+        head = "Host: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n"
+        connection.sendall(f"POST /_bulk HTTP/1.1\r\n{head}".encode())
         time.sleep(0.3)
         served.process.send_signal(signal.SIGTERM)
         time.sleep(0.5)
         assert served.process.poll() is None
         served.process.send_signal(signal.SIGTERM)
         assert served.process.wait(10) != 0
+
+
+@pytest.mark.parametrize("interval", ["1s", "-1", "30s"])
+@pytest.mark.parametrize("refresh", ["", "?refresh=true", "?refresh=wait_for", "?refresh=false"])
+def test_a_write_is_found_at_the_latest_when_opensearch_would_find_it(
+    server: Server, interval: str, refresh: str
+) -> None:
+    server("PUT", "/books", {"settings": {"refresh_interval": interval}})
+    written = server("PUT", f"/books/_doc/1{refresh}", {"text": "words"}).json()
+    assert written.get("forced_refresh", False) is (refresh == "?refresh=true")
+    assert server("GET", "/books/_count").json()["count"] == 1
+
+
+def test_a_refresh_interval_that_is_none_is_refused(server: Server) -> None:
+    refused = server("PUT", "/books", {"settings": {"index": {"refresh_interval": "often"}}})
+    assert refused.status_code == 400
+    assert "refresh_interval" in refused.json()["error"]["reason"]
+    assert server("PUT", "/books/_doc/1?refresh=perhaps", {"text": "words"}).status_code == 400

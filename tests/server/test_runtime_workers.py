@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,14 +14,12 @@ import pytest
 
 import quidditch
 
-from .processes import JSON, Served, bulk
+from .processes import JSON, Served, Start, bulk
 
 
 @pytest.fixture
-def two(tmp_path: Path) -> Iterator[Served]:
-    served = Served(tmp_path / "data", workers=2)
-    yield served
-    served.stop()
+def two(serve: Start) -> Served:
+    return serve(workers=2)
 
 
 def test_both_workers_write_and_read_under_load_without_an_error(two: Served) -> None:
@@ -188,7 +185,7 @@ def test_counts_add_up_over_the_workers_and_their_lives(two: Served) -> None:
 def test_sigterm_amid_bulks_loses_nothing_acknowledged_and_answers_no_5xx(
     tmp_path: Path, workers: int
 ) -> None:
-    served = Served(tmp_path / "data", workers=workers)
+    served = serve(workers=workers)
     acknowledged: list[str] = []
     statuses: list[int] = []
 
