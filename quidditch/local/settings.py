@@ -89,6 +89,12 @@ def check_settings(settings: dict[str, Json] | None) -> dict[str, Json]:
             raise RequestError(f'settings: durability: "request" or "async" expected, not {value!r}')
         if name == "sync_interval":
             seconds_of(value)
+        if name == "refresh_interval" and not re.fullmatch(
+            r"-1|\d+(\.\d+)?(nanos|micros|ms|s|m|h|d)|0", str(value)
+        ):
+            raise RequestError(
+                f'settings: refresh_interval: a time such as "1s", or -1, expected, not {value!r}'
+            )
         if name in BLOCKS and value not in (True, False, "true", "false"):
             raise RequestError(f"settings: {name}: true or false expected, not {value!r}")
     return flat

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
+import time
 from pathlib import Path
 
 import pytest
 
 import quidditch
+from quidditch.errors import RequestError
 from quidditch.server.runtime.board import BUCKETS_S, Board
 from quidditch.server.runtime.logs import threshold_of
+from quidditch.server.serving import Serving, serve_directory
 
 from .asking import Server
 from .processes import Served
@@ -114,9 +118,6 @@ def test_a_histogram_counts_each_request_in_every_bucket_that_holds_it() -> None
 
 def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     served = Served(tmp_path / "data")
-    from quidditch.errors import RequestError
-    from quidditch.server.serving import Serving, serve_directory
-
     with pytest.raises(RequestError, match=f"cannot listen at 127.0.0.1:{served.port}: "):
         serve_directory(tmp_path / "other", Serving(port=served.port))
     assert served.stop() == 0
@@ -126,14 +127,10 @@ def test_a_second_signal_ends_a_server_that_drains(tmp_path: Path) -> None:
     served = Served(tmp_path / "data", workers=2)
     with quidditch.connect(tmp_path / "data") as database:
         database.create_index("books")
-    import socket
-
     with socket.create_connection(("127.0.0.1", served.port)) as connection:
         # It drains for as long as this body takes.
-        head = "POST /_bulk HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n"
-        connection.sendall(head.encode())
-        import time
-
+        head = "Host: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n"
+        connection.sendall(f"POST /_bulk HTTP/1.1\r\n{head}".encode())
         time.sleep(0.3)
         served.process.send_signal(signal.SIGTERM)
         time.sleep(0.5)
