@@ -20,7 +20,7 @@ MEANINGS = {
     REFUSED: "refused: not found, or a request, query or file that is not right",
     USAGE: "the command line itself is wrong",
     IN_PART: "done in part: some documents were rejected and kept in the rejects file",
-    STORAGE: "the directory cannot be used: locked, full, damaged, no permission",
+    STORAGE: "the directory cannot be used: locked, full, damaged, no permission; or the server cannot be reached",
     FAULT: "a fault in Quidditch",
     INTERRUPTED: "interrupted",
     OUTPUT_CLOSED: "the reader of the output went away",

@@ -97,7 +97,7 @@ def restore(
             check_name(backed_up, source, index)
         names = backed_up.indices() if index is None else [name or index]
     _check_free(directory, names, replace)
-    with quidditch.connect(directory) as db:
+    with quidditch.connect(Path(directory)) as db:
         names = db.restore(source, index, name=name, replace=replace, progress=_on_terminal())
         counts = {one: len(db.index(one)) for one in names}
     if as_json:
@@ -144,4 +144,4 @@ def compact(directory: Directory, name: OneIndex = None, as_json: AsJson = False
 
 def _opened(directory: str, *, readonly: bool) -> LocalDatabase:
     check_directory(directory)
-    return quidditch.connect(directory, readonly=readonly, create=False)
+    return quidditch.connect(Path(directory), readonly=readonly, create=False)

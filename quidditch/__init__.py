@@ -12,7 +12,7 @@ for hit in books.search("dune"):
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from quidditch import query
 from quidditch.errors import (
@@ -36,6 +36,8 @@ from quidditch.errors import (
     StorageError,
     StoreFull,
     StoreLocked,
+    Unreachable,
+    Unsupported,
     VersionConflict,
 )
 from quidditch.interface import (
@@ -59,6 +61,7 @@ from quidditch.version import __version__
 
 if TYPE_CHECKING:
     from quidditch.local import LocalDatabase
+    from quidditch.remote import RemoteDatabase
 
 __all__ = [
     "BulkItem",
@@ -95,6 +98,8 @@ __all__ = [
     "StoreFull",
     "StoreLocked",
     "StructureSize",
+    "Unreachable",
+    "Unsupported",
     "VersionConflict",
     "WriteResult",
     "__version__",
@@ -102,6 +107,30 @@ __all__ = [
     "connect",
     "query",
 ]
+
+
+@overload
+def connect(
+    location: Path,
+    *,
+    readonly: bool = False,
+    create: bool = True,
+    write_timeout_s: float = 60.0,
+    verify: bool = False,
+    **options: Any,
+) -> LocalDatabase: ...
+
+
+@overload
+def connect(
+    location: str | Path,
+    *,
+    readonly: bool = False,
+    create: bool = True,
+    write_timeout_s: float = 60.0,
+    verify: bool = False,
+    **options: Any,
+) -> Database: ...
 
 
 def connect(
@@ -112,7 +141,7 @@ def connect(
     write_timeout_s: float = 60.0,
     verify: bool = False,
     **options: Any,
-) -> LocalDatabase:
+) -> Database:
     """A database in a directory, made if it is not there; `":memory:"` is one that vanishes on close.
 
     readonly:         writes nothing; works on read-only media, and on files owned by others: where LMDB's lock file
@@ -129,17 +158,31 @@ def connect(
     of the first.
     raises: RequestError, StorageError, CorruptIndex, FormatTooNew, FormatTooOld
     """
+    given: dict[str, Any] = {
+        "readonly": readonly,
+        "create": create,
+        "write_timeout_s": write_timeout_s,
+        "verify": verify,
+        **options,
+    }
+    if isinstance(location, str) and location.lower().startswith(("http://", "https://")):
+        return _connect_server(location, given)
     # The engine is loaded by the first connection, so that whoever imports a query or an error alone pays for that.
     from quidditch.local import connect as open_directory
 
-    return open_directory(
-        location,
-        readonly=readonly,
-        create=create,
-        write_timeout_s=write_timeout_s,
-        verify=verify,
-        **options,
-    )
+    return open_directory(location, **given)
+
+
+def _connect_server(url: str, given: dict[str, Any]) -> RemoteDatabase:
+    try:
+        from quidditch.remote import connect as open_server
+    except ImportError as error:
+        if error.name not in ("httpx", "anyio"):
+            raise
+        raise MissingLibrary(
+            "a server is reached by httpx, which is not installed: pip install 'quidditch[client]'"
+        ) from error
+    return open_server(url, **given)
 
 
 def check(

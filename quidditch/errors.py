@@ -16,12 +16,14 @@ The branches say who can act:
         LimitExceeded
         SnapshotExpired
         MissingLibrary         also an ImportError
+        Unsupported
       StorageError        5xx  the operator
         StoreFull
         StoreLocked            also a TimeoutError
         CorruptIndex
         FormatTooOld
         FormatTooNew
+        Unreachable            also a ConnectionError
       InternalError       500  us: a broken invariant
 
 `status` and `type` are what the REST API answers, so rendering an error needs no table.
@@ -125,6 +127,12 @@ class MissingLibrary(RequestError, ImportError):
     """What was asked for needs a library that is not installed; the message names the command that installs it."""
 
 
+class Unsupported(RequestError):
+    """What was asked for works on a directory in this process, and not where this database lives."""
+
+    type = "unsupported_operation_exception"
+
+
 class StorageError(QuidditchError):
     """The directory cannot be used as it is; the operator can act.
 
@@ -165,6 +173,13 @@ class FormatTooNew(StorageError):
     """The directory was written by a newer release."""
 
     type = "index_format_too_new_exception"
+
+
+class Unreachable(StorageError, ConnectionError):
+    """The server could not be reached, or gave no answer; the message says if a write may have been carried out."""
+
+    status = 503
+    type = "server_unreachable_exception"
 
 
 class InternalError(QuidditchError):

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self, TypeAlias, runtime_checkable
+from typing import Any, Literal, NoReturn, Protocol, Self, TypeAlias, runtime_checkable
 
 import msgspec
 
@@ -425,6 +425,15 @@ class View(Protocol):
 
     def close(self) -> None: ...
 
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
 
 class Index(Protocol):
     """One index, wherever it lives."""
@@ -554,6 +563,8 @@ class Index(Protocol):
 
     def __getitem__(self, id: str) -> Document: ...
 
+    def __iter__(self) -> NoReturn: ...
+
     def __contains__(self, id: object) -> bool: ...
 
     def __len__(self) -> int: ...
@@ -569,6 +580,8 @@ class Database(Protocol):
     def index(self, name: str) -> Index: ...
 
     def __getitem__(self, name: str) -> Index: ...
+
+    def __iter__(self) -> Iterator[str]: ...
 
     def __contains__(self, name: object) -> bool: ...
 

@@ -1,18 +1,21 @@
-"""Records as the tables of other libraries, imported when they are asked for, and as HTML for a notebook."""
+"""Records as the tables of other libraries, imported when they are asked for, and back; as HTML for a notebook."""
 
 from __future__ import annotations
 
 import html
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from quidditch.errors import MissingLibrary
+from quidditch.errors import MissingLibrary, RequestError
 
 Record: TypeAlias = dict[str, Any]
 
 MAX_CELL_CHARS = 200
 """Characters of a value that a notebook shows."""
+
+PANDAS_ROWS = 1_000
+"""Rows of a frame turned into documents at once."""
 
 
 def arrow_table(records: Sequence[Record]) -> Any:
@@ -68,3 +71,35 @@ def _cell(value: Any) -> str:
         return f"{value:.4g}"
     text = str(value)
     return html.escape(text if len(text) <= MAX_CELL_CHARS else text[: MAX_CELL_CHARS - 1] + "…")
+
+
+def records(docs: Any) -> Iterator[Any]:
+    """One dict a document from any iterable of dicts, a pyarrow table or reader, a Polars or pandas frame."""
+    if hasattr(docs, "to_batches"):
+        docs = docs.to_batches()
+    if hasattr(docs, "iter_rows"):
+        return (_present(row) for row in docs.iter_rows(named=True))
+    if hasattr(docs, "itertuples") and hasattr(docs, "to_dict"):
+        return _pandas_rows(docs)
+    if isinstance(docs, str | bytes | Mapping) or not isinstance(docs, Iterable):
+        raise RequestError(f"add_many: an iterable of documents expected, not {type(docs).__name__}")
+    return _flattened(docs)
+
+
+def _flattened(docs: Iterable[Any]) -> Iterator[Any]:
+    for item in docs:
+        if hasattr(item, "to_pylist"):
+            yield from (_present(row) for row in item.to_pylist())
+        else:
+            yield item
+
+
+def _pandas_rows(frame: Any) -> Iterator[dict[str, Any]]:
+    for start in range(0, len(frame), PANDAS_ROWS):
+        for row in frame.iloc[start : start + PANDAS_ROWS].to_dict("records"):
+            # A frame has no other word for an absent number than NaN, and that is not equal to itself.
+            yield {str(key): value for key, value in row.items() if value is not None and value == value}
+
+
+def _present(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if value is not None}

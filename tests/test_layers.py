@@ -13,13 +13,13 @@ ROOT = Path(__file__).parent.parent
 # From left to right; rooms of one column are strangers to each other.
 COLUMNS = (
     {"errors", "version"},
-    {"types", "tables"},
+    {"types", "tables", "progress"},
     {"schema", "analysis"},
     {"index", "query", "expressions"},
     {"interface", "bulk"},
     {"search"},
     {"local", "remote"},
-    {"torture"},
+    {"torture", "aio"},
     {"server"},
     {"cluster"},
     {"__init__"},

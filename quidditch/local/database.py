@@ -28,9 +28,9 @@ from quidditch.local.generations import backup, restore
 from quidditch.local.index import LocalIndex
 from quidditch.local.location import local_path
 from quidditch.local.options import Options, check_options
-from quidditch.local.progress import watched, watched_bytes
 from quidditch.local.settings import check_settings
 from quidditch.local.verifying import check_catalogue, check_closed, raise_if_damaged, verify_directory
+from quidditch.progress import watched, watched_bytes
 from quidditch.schema.mapping import Mapping, nearest
 from quidditch.search.phases import combine
 from quidditch.search.request import SearchRequest

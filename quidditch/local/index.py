@@ -46,15 +46,16 @@ from quidditch.local.by_query import Conflicts, by_query
 from quidditch.local.generations import backup, compact
 from quidditch.local.location import local_path
 from quidditch.local.point_in_time import PointInTime
-from quidditch.local.progress import watched, watched_bytes, watched_stream
 from quidditch.local.searches import Searches
 from quidditch.local.settings import changed_settings
 from quidditch.local.shard import LocalShard
 from quidditch.local.sizes import structure_sizes
 from quidditch.local.verifying import check_index
-from quidditch.local.writing import CurrentWriter, records, update_operation
+from quidditch.local.writing import CurrentWriter, update_operation
+from quidditch.progress import watched, watched_bytes, watched_stream
 from quidditch.schema.fields import TextField, spell
 from quidditch.schema.mapping import Mapping, nearest
+from quidditch.tables import records
 from quidditch.types import Json
 
 if TYPE_CHECKING:

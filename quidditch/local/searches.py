@@ -153,4 +153,4 @@ def _resolve(query: QueryLike, mapping: Mapping, path: str = "query") -> tuple[P
     if isinstance(query, str):
         return rewrite_plain(query, context)
     parsed = query if isinstance(query, Query) else parse(query, path)
-    return rewrite(parsed, context), []
+    return rewrite(parsed, context), context.notes

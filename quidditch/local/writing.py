@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Mapping as Dict
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -17,9 +17,6 @@ from quidditch.local.directory import Directory
 from quidditch.local.generations import compact
 from quidditch.local.settings import block_of
 from quidditch.local.shard import LocalShard
-
-PANDAS_ROWS = 1_000
-"""Rows of a frame turned into documents at once."""
 
 _UPDATE_KEYS = ("doc", "upsert", "doc_as_upsert", "detect_noop")
 
@@ -115,35 +112,3 @@ def update_operation(
         bool(body.get("doc_as_upsert", False)),
         bool(body.get("detect_noop", True)),
     )
-
-
-def records(docs: Any) -> Iterator[Any]:
-    """One dict a document from any iterable of dicts, a pyarrow table or reader, a Polars or pandas frame."""
-    if hasattr(docs, "to_batches"):
-        docs = docs.to_batches()
-    if hasattr(docs, "iter_rows"):
-        return (_present(row) for row in docs.iter_rows(named=True))
-    if hasattr(docs, "itertuples") and hasattr(docs, "to_dict"):
-        return _pandas_rows(docs)
-    if isinstance(docs, str | bytes | Dict) or not isinstance(docs, Iterable):
-        raise RequestError(f"add_many: an iterable of documents expected, not {type(docs).__name__}")
-    return _flattened(docs)
-
-
-def _flattened(docs: Iterable[Any]) -> Iterator[Any]:
-    for item in docs:
-        if hasattr(item, "to_pylist"):
-            yield from (_present(row) for row in item.to_pylist())
-        else:
-            yield item
-
-
-def _pandas_rows(frame: Any) -> Iterator[dict[str, Any]]:
-    for start in range(0, len(frame), PANDAS_ROWS):
-        for row in frame.iloc[start : start + PANDAS_ROWS].to_dict("records"):
-            # A frame has no other word for an absent number than NaN, and that is not equal to itself.
-            yield {str(key): value for key, value in row.items() if value is not None and value == value}
-
-
-def _present(row: Dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if value is not None}

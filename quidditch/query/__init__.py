@@ -9,6 +9,7 @@ from __future__ import annotations
 from quidditch.query.compound import Bool, ConstantScore, DisMax, MatchAll, MatchNone
 from quidditch.query.dsl import Query, parse
 from quidditch.query.fulltext import Match, MultiMatch, Phrase
+from quidditch.query.plain_clause import Plain
 from quidditch.query.term import Exists, Ids, Prefix, Range, Term, Terms
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "MatchNone",
     "MultiMatch",
     "Phrase",
+    "Plain",
     "Prefix",
     "Query",
     "Range",

@@ -9,6 +9,7 @@ from quidditch.errors import QueryError
 from quidditch.query.compound import Bool, ConstantScore, DisMax, MatchAll, MatchNone
 from quidditch.query.dsl import Query, count_should_match
 from quidditch.query.fulltext import Match, MultiMatch, Phrase
+from quidditch.query.plain_clause import Plain
 from quidditch.query.primitive import Boolean, Constant, Everything, Nothing, Primitive
 from quidditch.query.rewrite_fulltext import rewrite_match, rewrite_multi_match, rewrite_phrase
 from quidditch.query.rewrite_term import (
@@ -57,6 +58,16 @@ def _rewrite_constant(query: ConstantScore, boost: float, run: Rewriting) -> Pri
     if isinstance(child, Nothing):
         return child
     return Everything(boost) if isinstance(child, Everything) else Constant(child, boost)
+
+
+def _rewrite_plain(query: Plain, boost: float, run: Rewriting) -> Primitive:
+    """A string that people type never fails, so its clauses, which it limits itself, count apart from the others."""
+    # plain.py reads strings as clauses, and resolves those by this module.
+    from quidditch.query.plain import parse_plain
+
+    meant, notes = parse_plain(query.text, run.context.mapping, analyzer=run.context.analyzer)
+    run.context.notes.extend(notes)
+    return _rewrite(meant, boost, Rewriting(run.context))
 
 
 def _rewrite_dis_max(query: DisMax, boost: float, run: Rewriting) -> Primitive:
@@ -115,6 +126,7 @@ def _join(
 _RULES: dict[type[Query], Callable[[Any, float, Rewriting], Primitive]] = {
     MatchAll: _rewrite_all,
     MatchNone: _rewrite_none,
+    Plain: _rewrite_plain,
     ConstantScore: _rewrite_constant,
     DisMax: _rewrite_dis_max,
     Bool: _rewrite_bool,

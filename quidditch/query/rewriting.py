@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from quidditch.analysis.analyzer import Analyzer, Token
 from quidditch.analysis.registry import get_analyzer
@@ -28,12 +28,17 @@ ID_FIELD = "_id"
 
 @dataclass(frozen=True, slots=True)
 class RewriteContext:
-    """What a query is resolved against. `now_ms`: milliseconds since the epoch, the `now` of date math."""
+    """What a query is resolved against.
+
+    now_ms:  milliseconds since the epoch, the `now` of date math
+    notes:   what plain strings were cut by, gathered while it is resolved
+    """
 
     mapping: Mapping
     now_ms: int
     analyzer: Callable[[str], Analyzer] = get_analyzer
     clause_limit: int = CLAUSE_LIMIT
+    notes: list[str] = field(default_factory=list)
 
 
 class Rewriting:

@@ -198,7 +198,7 @@ def written_index(call: Call, name: str, create: bool = True) -> Index:
             404,
             "index_not_found_exception",
         )
-    if not create:
+    if not create or not call.parameters.flag("create_index", True):
         raise missing(call.database, name)
     return _made(call, name)
 

@@ -225,7 +225,8 @@ def test_a_file_where_the_directory_should_be(run: Run) -> None:
 
 
 def test_a_server_that_is_not_there_is_one_sentence(run: Run) -> None:
-    done = run("search", "http://127.0.0.1:1", "books", "x", code=1)
+    done = run("search", "http://127.0.0.1:1", "books", "x", code=4)
+    assert "127.0.0.1:1" in done.err
     assert len(done.err.splitlines()) == 1
 
 

@@ -68,7 +68,7 @@ def main(folder: str, seconds: float, samples: int) -> None:
     chance = random.Random(11)
     started = time.monotonic()
     taken = number = 0
-    with quidditch.connect(folder) as database:
+    with quidditch.connect(Path(folder)) as database:
         index = database.create_index("churn")
         while taken < samples:
             turn(index, chance, number)

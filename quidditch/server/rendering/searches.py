@@ -14,4 +14,7 @@ def search_answer(result: SearchResult, parameters: Parameters) -> dict[str, Any
     if parameters.flag("rest_total_hits_as_int"):
         hits["total"] = -1 if result.total is None else result.total
         body["hits"] = {"total": hits.pop("total"), **hits}
+    if result.notes:
+        # Only of a plain string, which OpenSearch has no clause for.
+        body["quidditch_notes"] = list(result.notes)
     return body

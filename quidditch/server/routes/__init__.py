@@ -14,6 +14,7 @@ from quidditch.server.routes import (
     info,
     mappings,
     metrics,
+    native,
     search,
 )
 from quidditch.server.routing import Routes
@@ -31,4 +32,5 @@ GROUPS: tuple[Routes, ...] = (
     cat.routes,
     console.routes,
     metrics.routes,
+    native.routes,
 )

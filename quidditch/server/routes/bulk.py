@@ -39,7 +39,7 @@ _PASSED = ("_index", "_id", "if_seq_no", "if_primary_term")
     "POST PUT",
     "/_bulk",
     "/{index}/_bulk",
-    takes=f"refresh routing timeout wait_for_active_shards pipeline require_alias {NAMES}",
+    takes=f"create_index refresh routing timeout wait_for_active_shards pipeline require_alias {NAMES}",
     streamed=True,
 )
 def bulk(call: Call) -> Reply:

@@ -16,9 +16,9 @@ from quidditch.server.source_filters import NAMES, filtered, source_of
 routes = Routes(changes="write")
 
 _CONDITION = "if_seq_no if_primary_term version version_type"
-_WRITE = f"refresh routing timeout wait_for_active_shards require_alias pipeline {_CONDITION}"
+_WRITE = f"create_index refresh routing timeout wait_for_active_shards require_alias pipeline {_CONDITION}"
 _READ = f"realtime preference refresh routing version version_type stored_fields {NAMES}"
-_UPDATE = f"refresh routing timeout wait_for_active_shards require_alias retry_on_conflict lang {NAMES}"
+_UPDATE = f"create_index refresh routing timeout wait_for_active_shards require_alias retry_on_conflict lang {NAMES}"
 _UPDATE_KEYS = ("doc", "upsert", "doc_as_upsert", "detect_noop", "script", "scripted_upsert", "_source")
 
 

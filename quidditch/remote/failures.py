@@ -1,0 +1,65 @@
+"""What a server refused, as the exception that the same call raises in process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from quidditch import errors
+from quidditch.errors import InternalError, QueryError, QuidditchError, RequestError, StorageError
+from quidditch.remote.exchange import Answer
+
+_OTHER_NAMES: dict[str, type[QuidditchError]] = {
+    "parse_exception": QueryError,
+    "x_content_parse_exception": QueryError,
+    "query_shard_exception": QueryError,
+    "content_too_long_exception": errors.LimitExceeded,
+    "rejected_execution_exception": errors.LimitExceeded,
+    "mapper_parsing_exception": errors.DocumentError,
+    "quidditch_exception": InternalError,
+}
+"""Types that the REST layer has beside those of the tree, and those that two classes share."""
+
+
+def _by_type() -> dict[str, type[QuidditchError]]:
+    tree = [
+        each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, QuidditchError)
+    ]
+    return {each.type: each for each in reversed(tree)} | _OTHER_NAMES
+
+
+_CLASSES = _by_type()
+
+ABOUT_THE_INDEX = (errors.IndexNotFound, errors.IndexClosed, errors.IndexBlocked)
+"""Refusals that every further document would meet, too."""
+
+
+def named_error(kind: str | None, reason: str, status: int = 400) -> QuidditchError:
+    """The exception of a type on the wire; of one that is not known, by its status."""
+    known = _CLASSES.get(kind or "")
+    if known is None:
+        known = RequestError if status < 500 else StorageError if status in (502, 503, 504) else InternalError
+        reason = f"{reason} ({kind}, status {status})" if kind else reason
+    return known(reason)
+
+
+def error_of(answer: Answer, misfit: type[RequestError] = errors.DocumentError) -> QuidditchError:
+    """The exception that an answer of 400 or more stands for; `misfit` as in `Request`."""
+    kind, reason = _told(answer)
+    error = misfit(reason) if kind == misfit.type else named_error(kind, reason, answer.status)
+    if answer.repeated:
+        error.add_note("an earlier attempt of this request got no answer, and may have been carried out")
+    return error
+
+
+def _told(answer: Answer) -> tuple[str | None, str]:
+    """Type and reason of an error; from something in between that speaks no JSON, what it said."""
+    try:
+        said: Any = msgspec.json.decode(answer.content)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None, f"the server answered {answer.status}: {answer.content[:200].decode(errors='replace')}"
+    cause = said.get("error") if isinstance(said, dict) else None
+    if isinstance(cause, dict):
+        return cause.get("type"), str(cause.get("reason"))
+    return None, f"the server answered {answer.status}: {cause or said}"[:500]
