@@ -11,6 +11,8 @@ from quidditch.index.single_writes import Durability
 from quidditch.schema.mapping import nearest
 from quidditch.types import Json
 
+_SLOW = ("warn", "info", "debug", "trace")
+
 KEPT = (
     "analyze.max_token_count",
     "max_docvalue_fields_search",
@@ -33,6 +35,8 @@ KEPT = (
     "store.type",
     "unassigned.node_left.delayed_timeout",
     "write.wait_for_active_shards",
+    *(f"search.slowlog.threshold.{phase}.{level}" for phase in ("query", "fetch") for level in _SLOW),
+    *(f"indexing.slowlog.threshold.index.{level}" for level in _SLOW),
 )
 """Settings of OpenSearch that tune what a directory does not have: they are kept, and shown by a server."""
 
@@ -85,6 +89,12 @@ def check_settings(settings: dict[str, Json] | None) -> dict[str, Json]:
             raise RequestError(f'settings: durability: "request" or "async" expected, not {value!r}')
         if name == "sync_interval":
             seconds_of(value)
+        if name == "refresh_interval" and not re.fullmatch(
+            r"-1|\d+(\.\d+)?(nanos|micros|ms|s|m|h|d)|0", str(value)
+        ):
+            raise RequestError(
+                f'settings: refresh_interval: a time such as "1s", or -1, expected, not {value!r}'
+            )
         if name in BLOCKS and value not in (True, False, "true", "false"):
             raise RequestError(f"settings: {name}: true or false expected, not {value!r}")
     return flat

@@ -95,7 +95,6 @@ def worker_state(state: State, worker: int, folder: Path) -> State:
     own = replace(
         state, peers=Peers(worker, workers, folder), contexts=Contexts(worker), tasks=Tasks(worker, workers)
     )
-    own.numbers.begin(os.getpid())
     for other in range(workers):
         # One that takes a dead one's place is told what has been set since the server began.
         if other != worker:
@@ -131,6 +130,7 @@ def address(at: socket.socket) -> str:
 
 def _run(database: Database, state: State, serving: Serving, at: socket.socket) -> None:
     exposure = serving.exposure
+    state.numbers.begin(os.getpid())
     config = uvicorn.Config(
         create_app(database, state, access=exposure.access),
         ssl_certfile=exposure.tls_cert,

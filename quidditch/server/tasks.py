@@ -32,7 +32,7 @@ class Task:
 
 
 class Tasks:
-    """The tasks of a worker by number. With several workers each numbers its own in steps, so that no two share one."""
+    """The tasks of a worker by number. Workers number theirs in steps: no two share one."""
 
     def __init__(self, worker: int = 0, workers: int = 1) -> None:
         self._lock = threading.Lock()

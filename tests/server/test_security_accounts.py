@@ -18,7 +18,14 @@ from quidditch.server.app import create_app
 from quidditch.server.security import secrets
 from quidditch.server.security.accounts import FILE, LiveAccounts, User, changing, read_accounts
 from quidditch.server.security.gate import Access, Gate
-from quidditch.server.security.throttle import FREE_ATTEMPTS, LONGEST_DELAY_S, Throttle
+from quidditch.server.security.logins import Logins
+from quidditch.server.security.throttle import (
+    FIRST_DELAY_S,
+    FORGOTTEN_AFTER_S,
+    FREE_ATTEMPTS,
+    LONGEST_DELAY_S,
+    Throttle,
+)
 
 from .asking import Server
 from .securing import HASH, PASSWORD, SECRET, Secured, add_key, add_role, add_user, api_key, basic
@@ -76,7 +83,7 @@ def test_users_and_keys_come_in(secured: Secured) -> None:
         basic("ADA"),
         basic("nobody"),
         basic("", ""),
-        basic("ada", "x" * 100_000),
+        basic("ada", "x" * 10_000),
         api_key("k1", "wrong"),
         api_key("k1", ""),
         api_key("nobody"),
@@ -191,48 +198,67 @@ def gate(tmp_path: Path, clock: Clock) -> Iterator[Gate]:
     add_user(tmp_path, "bob", "reader")
     add_key(tmp_path, "k1", "reader")
     with quidditch.connect(":memory:") as database:
-        yield Gate(
-            create_app(database), Access(LiveAccounts(tmp_path)), throttle=Throttle(clock), sleep=clock.sleep
-        )
+        yield Gate(create_app(database), Access(LiveAccounts(tmp_path)), Logins(Throttle(clock), clock.sleep))
+
+
+def guess(gate: Gate, times: int = 1) -> None:
+    for number in range(times):
+        assert asked(gate, basic("ada", f"guess {number}")) == 401
 
 
 def test_guessing_takes_longer_and_longer(gate: Gate, clock: Clock) -> None:
-    for _ in range(FREE_ATTEMPTS):
-        assert asked(gate, basic("ada", "guessed wrong")) == 401
+    guess(gate, FREE_ATTEMPTS)
     assert clock.now_s == 0.0
     waits = []
     for _ in range(8):
         before_s = clock.now_s
-        assert asked(gate, basic("ada", "guessed wrong")) == 401
+        guess(gate)
         waits.append(clock.now_s - before_s)
     assert waits == sorted(waits)
     assert waits[0] > 0
     assert waits[-1] == LONGEST_DELAY_S
-    # Whoever else comes from there does not wait, and who knows the password gets in.
+
+
+def test_others_do_not_wait_for_who_guesses(gate: Gate, clock: Clock) -> None:
+    guess(gate, FREE_ATTEMPTS + 3)
     before_s = clock.now_s
     assert asked(gate, basic("bob")) == 200
+    assert asked(gate, api_key("k1")) == 200
     assert clock.now_s == before_s
+
+
+def test_a_right_guess_is_not_told_by_its_time(gate: Gate, clock: Clock) -> None:
+    """A password that is known from before, and could be answered at once, waits as a wrong one would."""
     assert asked(gate, basic("ada")) == 200
+    guess(gate, FREE_ATTEMPTS + 4)
+    before_s = clock.now_s
+    assert asked(gate, basic("ada")) == 200
+    assert clock.now_s - before_s >= 1.0
+    # With nobody guessing any more, it is answered at once.
+    before_s = clock.now_s
+    for _ in range(10):
+        assert asked(gate, basic("ada")) == 200
+    assert clock.now_s == before_s
 
 
-def test_the_right_password_forgets_the_wrong_ones(gate: Gate, clock: Clock) -> None:
-    for _ in range(3):
-        for _ in range(FREE_ATTEMPTS - 1):
-            assert asked(gate, basic("ada", "guessed wrong")) == 401
-        with changed(gate):
-            assert asked(gate, basic("ada")) == 200
-    assert clock.now_s == 0.0
+def test_a_success_gives_no_new_guesses(gate: Gate, clock: Clock) -> None:
+    """Somebody who guesses at the address of a user who logs in all the time gains nothing by that."""
+    for _ in range(FREE_ATTEMPTS + 5):
+        guess(gate)
+        assert asked(gate, basic("ada")) == 200
+    before_s = clock.now_s
+    guess(gate)
+    guess(gate)
+    assert clock.now_s - before_s >= FIRST_DELAY_S * 2**5
 
 
-class changed:
-    """Within it no password is known from before."""
-
-    def __init__(self, gate: Gate) -> None:
-        gate._passwords._known.clear()
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...
+def test_mistakes_are_forgotten(gate: Gate, clock: Clock) -> None:
+    guess(gate, FREE_ATTEMPTS + 3)
+    clock.now_s += FORGOTTEN_AFTER_S + LONGEST_DELAY_S + 1
+    before_s = clock.now_s
+    guess(gate, FREE_ATTEMPTS)
+    assert asked(gate, basic("ada")) == 200
+    assert clock.now_s - before_s <= FIRST_DELAY_S
 
 
 def test_wrong_keys_wait_and_right_ones_never(gate: Gate, clock: Clock) -> None:
@@ -276,7 +302,7 @@ def test_too_many_attempts_are_told_when_to_come_again(tmp_path: Path) -> None:
 
     with quidditch.connect(":memory:") as database:
         answers = asyncio.run(
-            sending(Gate(create_app(database), Access(LiveAccounts(tmp_path)), sleep=at_once))
+            sending(Gate(create_app(database), Access(LiveAccounts(tmp_path)), Logins(sleep=at_once)))
         )
     refused = [answer for answer in answers if answer.status_code == 429]
     assert {answer.status_code for answer in answers} == {401, 429}
@@ -299,7 +325,7 @@ def test_one_password_at_the_same_time_is_one_attempt(tmp_path: Path) -> None:
 
     with quidditch.connect(":memory:") as database:
         assert asyncio.run(
-            sending(Gate(create_app(database), Access(LiveAccounts(tmp_path)), sleep=never))
+            sending(Gate(create_app(database), Access(LiveAccounts(tmp_path)), Logins(sleep=never)))
         ) == {200}
 
 

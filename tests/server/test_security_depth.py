@@ -1,4 +1,4 @@
-"""Bodies nested so deeply that reading them, or what is read, would bring the server down."""
+"""Requests that are too much: bodies nested too deeply, heads that are too large."""
 
 from __future__ import annotations
 
@@ -58,3 +58,23 @@ def test_the_deepest_that_is_taken() -> None:
     assert wire.decode(nested(wire.MAX_DEPTH)) is not None
     flat = b"[" + b"[]," * 500_000 + b"[]]"
     assert len(wire.decode(flat)) == 500_001
+
+
+def test_a_head_that_is_too_large_is_told_so(server: Server) -> None:
+    assert server("GET", "/", headers={f"x-{number}": "y" for number in range(200)}).status_code == 431
+    assert server("GET", "/", headers={"x": "y" * 70_000}).status_code == 431
+    assert server("GET", "/books/_search?q=" + "x" * 20_000).status_code == 414
+    assert server("GET", "/" + "x" * 20_000).status_code == 414
+    many = server("GET", "/_search?" + "&".join(f"{number}=1" for number in range(300)))
+    assert many.status_code == 400
+    assert "parameters" in many.json()["error"]["reason"]
+
+
+def test_a_head_of_a_common_size_is_none(server: Server) -> None:
+    name = "n" * 200
+    for index in range(3):
+        server("PUT", f"/{name}{index}/_doc/1", {"title": "Dune"})
+    path = "/" + ",".join(f"{name}{index}" for index in range(3)) + "/_search?" + "&".join(["size=9"] * 50)
+    answer = server("GET", path, headers={"cookie": "x" * 8_000})
+    assert answer.status_code == 200
+    assert answer.json()["hits"]["total"]["value"] == 3

@@ -6,11 +6,14 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import msgspec
+
 from quidditch.errors import QuidditchError
 from quidditch.interface import BulkItem
 from quidditch.server import wire
 from quidditch.server.call import Call, Reply
 from quidditch.server.failures import RestError, cause_of, status_of, validation_failed
+from quidditch.server.filtering import filter_body
 from quidditch.server.rendering.writes import bulk_item
 from quidditch.server.resolving import written_index
 from quidditch.server.routes.documents import check_no_metadata, found_body
@@ -49,22 +52,24 @@ def bulk(call: Call) -> Reply:
     run = _Bulk(call, refreshed=asked in ("", "true"))
     for piece in _pieces(_actions(_lines(call.chunks))):
         run.carry_out(piece)
-    if not run.items:
+    if not run.any:
         raise validation_failed("no requests added")
     for name in run.written if run.refreshed else ():
         call.database.index(name).refresh()
     took_ms = round((time.monotonic() - started) * 1000)
-    return Reply({"took": took_ms, "errors": run.errors, "items": run.items})
+    return Reply({"took": took_ms, "errors": run.errors, "items": run.items()})
 
 
 class _Bulk:
-    """What has become of the actions so far."""
+    """What has become of the actions so far, as bytes of the answer: a body has a million of them."""
 
     def __init__(self, call: Call, refreshed: bool) -> None:
         self._call = call
         self._targets: dict[tuple[str, bool], str | QuidditchError] = {}
         self.refreshed = refreshed
-        self.items: list[dict[str, Any]] = []
+        self._shown = call.parameters.text("filter_path")
+        self._items: list[bytes] = []
+        self.any = False
         self.errors = False
         self.written: set[str] = set()
 
@@ -82,15 +87,30 @@ class _Bulk:
             if op == "update" and isinstance(document, dict):
                 document = {key: value for key, value in document.items() if key != "_source"}
             given += [{op: line}] if op == "delete" else [{op: line}, document]
+        items: list[dict[str, Any]] = []
         results = iter(self._call.database.bulk(given).items if given else ())
         for (op, meta, document), answer in zip(piece, answers, strict=True):
             item = self._item(next(results)) if answer is None else answer
             if op == "update" and answer is None:
                 self._add_source(item[op], meta, document)
-            self.items.append(item)
+            items.append(item)
         self._call.state.numbers.wrote(
-            item[op].get("result", "failed") for item in self.items[-len(piece) :] for op in item
+            each.get("result", "failed") for item in items for each in item.values()
         )
+        self._keep(items)
+
+    def _keep(self, items: list[dict[str, Any]]) -> None:
+        """What the answer is to show of them."""
+        self.any = True
+        if self._shown:
+            items = (filter_body({"items": items}, self._shown) or {}).get("items", [])
+        if items:
+            self._items.append(wire.encode(items)[1:-1])
+
+    def items(self) -> Any:
+        """All items as a value that is JSON already, or is filtered like any."""
+        encoded = b"[" + b",".join(self._items) + b"]"
+        return msgspec.json.decode(encoded) if self._shown else msgspec.Raw(encoded)
 
     def _add_source(self, item: dict[str, Any], meta: dict[str, Any], document: Any) -> None:
         """What an update left of the document, if it was asked for."""

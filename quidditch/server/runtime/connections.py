@@ -15,7 +15,11 @@ class HeadTooLarge(Exception):
 
 
 class BoundedConnection(HttpToolsProtocol):
-    """Closes a connection whose request's head takes too long, and refuses one that is too large with 431."""
+    """Closes a connection whose request's head takes too long, and refuses one that is too large with 431.
+
+    The parser keeps the beginning of a header until it has its end, and the same of what stands between the pieces of
+    a body, and says nothing meanwhile. So bytes are counted, too, that lead to nothing.
+    """
 
     limits = Limits()
 
@@ -23,6 +27,7 @@ class BoundedConnection(HttpToolsProtocol):
         super().__init__(*arguments, **options)
         self._deadline: asyncio.TimerHandle | None = None
         self._head_bytes = 0
+        self._unused_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -31,6 +36,21 @@ class BoundedConnection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._had_head()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._unused_bytes += len(data)
+        super().data_received(data)
+        if self._unused_bytes > self.limits.head_bytes and not self.transport.is_closing():
+            self._head_bytes = self._unused_bytes
+            self.send_400_response("")
+
+    def on_body(self, body: bytes) -> None:
+        self._unused_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._unused_bytes = 0
+        super().on_message_complete()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -47,6 +67,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._had_head()
+        self._unused_bytes = 0
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:

@@ -5,6 +5,8 @@
     accounts.py  `security.json` beside the data: users, keys and roles, read and written as a whole
     throttle.py  how long somebody who fails has to wait
     origins.py   `Host` and `Origin`: requests that a page of the web made are refused
+    heads.py     how long a path, how many headers and parameters a request may have
+    logins.py    from the header of a request to its `Caller`
     gate.py      ASGI, around the application: from a request to its `Caller`, or 401 or 403
     exposure.py  where a server may be reached: beyond this machine only with accounts, and TLS or `--insecure`
     guarding.py  `GuardedDatabase`: the indices that a caller may use, as a `Database` that has no others

@@ -16,6 +16,8 @@ MOST_REMEMBERED = 10_000
 
 @dataclass(slots=True)
 class _Record:
+    """next_s: when the next attempt is looked at; last_s: when the last began"""
+
     failures: int = 0
     next_s: float = 0.0
     last_s: float = 0.0
@@ -25,7 +27,8 @@ class Throttle:
     """Delays of attempts, by who makes them (an address and a name).
 
     An attempt counts as failed from its beginning until it succeeds, so that a thousand at once are no better than
-    one after another: each gets a place in time of its own, and they lie further and further apart.
+    one after another: each gets a place in time of its own, and they lie further and further apart. A success takes
+    back its own count alone: somebody else at the address may be guessing meanwhile.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -48,8 +51,19 @@ class Throttle:
             self._records.popitem(last=False)
         return wait_s
 
+    def pending(self, who: tuple[str, str]) -> float:
+        """Seconds that an attempt would have to wait, which is none."""
+        record = self._records.get(who)
+        return 0.0 if record is None else max(0.0, record.next_s - self._clock())
+
     def succeeded(self, who: tuple[str, str]) -> None:
-        self._records.pop(who, None)
+        """An attempt that began was a right one."""
+        record = self._records.get(who)
+        if record is None or record.failures <= 1:
+            self._records.pop(who, None)
+            return
+        record.next_s -= _gap(record.failures)
+        record.failures -= 1
 
 
 def _gap(failures: int) -> float:
