@@ -133,9 +133,9 @@ def test_a_body_that_stops_coming_is_answered_with_408(hasty: Served, path: str)
 
 
 def test_a_body_that_trickles_is_cut_off(hasty: Served) -> None:
-    with _connection(hasty, f"POST /_bulk HTTP/1.1\r\n{HEAD}Content-Length: 100000\r\n\r\n") as connection:
-        with pytest.raises(OSError, match=r"Broken pipe|reset"):
-            _trickle(connection, 20)
+    head = f"POST /_bulk HTTP/1.1\r\n{HEAD}Content-Length: 100000\r\n\r\n"
+    with _connection(hasty, head) as connection, pytest.raises(OSError, match=r"Broken pipe|reset"):
+        _trickle(connection, 20)
     assert hasty.metric("quidditch_http_rejected_total")['{reason="slow"}'] >= 1
 
 

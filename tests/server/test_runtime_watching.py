@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ def test_requests_and_slow_searches_and_writes_are_lines_of_json(tmp_path: Path)
         client.put("/books", json={"settings": {"index": settings}}).raise_for_status()
         client.put("/papers").raise_for_status()
         client.put("/books/_doc/1", json={"text": "words"}).raise_for_status()
-        query = {"query": {"match_all": {}}}
+        query: dict[str, Any] = {"query": {"match_all": {}}}
         asked = client.post("/books/_search", json=query)
         client.post("/papers/_search", json=query)
         assert served.metric("quidditch_search_slow_total") == {"": 1}
@@ -137,3 +138,21 @@ def test_a_second_signal_ends_a_server_that_drains(tmp_path: Path) -> None:
         assert served.process.poll() is None
         served.process.send_signal(signal.SIGTERM)
         assert served.process.wait(10) != 0
+
+
+@pytest.mark.parametrize("interval", ["1s", "-1", "30s"])
+@pytest.mark.parametrize("refresh", ["", "?refresh=true", "?refresh=wait_for", "?refresh=false"])
+def test_a_write_is_found_at_the_latest_when_opensearch_would_find_it(
+    server: Server, interval: str, refresh: str
+) -> None:
+    server("PUT", "/books", {"settings": {"refresh_interval": interval}})
+    written = server("PUT", f"/books/_doc/1{refresh}", {"text": "words"}).json()
+    assert written.get("forced_refresh", False) is (refresh == "?refresh=true")
+    assert server("GET", "/books/_count").json()["count"] == 1
+
+
+def test_a_refresh_interval_that_is_none_is_refused(server: Server) -> None:
+    refused = server("PUT", "/books", {"settings": {"index": {"refresh_interval": "often"}}})
+    assert refused.status_code == 400
+    assert "refresh_interval" in refused.json()["error"]["reason"]
+    assert server("PUT", "/books/_doc/1?refresh=perhaps", {"text": "words"}).status_code == 400

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from quidditch.errors import RequestError
 
@@ -53,5 +54,6 @@ class Limits:
                 number = 0
             if not 0 < number < 1e15:
                 raise RequestError(f"limit [{name}]: a number above 0 expected, not {text!r}")
-            limits = replace(limits, **{name: number})
+            given: dict[str, Any] = {name: number}
+            limits = replace(limits, **given)
         return limits

@@ -76,8 +76,8 @@ _UNITS_S = {"nanos": 1e-9, "micros": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h":
 class SlowLog:
     """Lines for searches and writes that took longer than the settings of an index allow.
 
-    `index.search.slowlog.threshold.query.warn` and `index.indexing.slowlog.threshold.index.warn`, also `info`, `debug`
-    and `trace`; the level only says how the line is marked. A change of settings holds after a second.
+    `index.search.slowlog.threshold.query.warn` and `index.indexing.slowlog.threshold.index.warn`, also `info`,
+    `debug` and `trace`; the level only says how the line is marked. A change of settings holds after a second.
     """
 
     LOOK_EVERY_S = 1.0
