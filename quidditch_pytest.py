@@ -77,7 +77,14 @@ class Server:
 
     def close(self) -> None:
         """End the server and remove its directory; nothing if that has been done."""
-        self._process.communicate()
+        import subprocess
+
+        try:
+            # Its input is closed by this, which ends it.
+            self._process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
 
     def __enter__(self) -> Server:
         return self

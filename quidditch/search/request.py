@@ -110,10 +110,7 @@ class SearchRequest:
 
     @classmethod
     def from_body(cls, body: dict[str, Json] | None, mapping: Mapping) -> tuple[QueryLike, SearchRequest]:
-        """The query of an OpenSearch request body as it stands, and everything around it, checked.
-
-        The query may also be a plain string, as people type it into a search box.
-        """
+        """The query of an OpenSearch request body as it stands, and everything around it, checked."""
         if body is None:
             body = {}
         if not isinstance(body, dict):
@@ -122,7 +119,7 @@ class SearchRequest:
             if key not in _BODY_KEYS:
                 raise QueryError(f"request body: unknown key [{key}]{nearest(key, _BODY_KEYS)}")
         query = body.get("query")
-        if query is not None and not isinstance(query, dict | str):
+        if query is not None and not isinstance(query, dict):
             raise QueryError(f"query: an object with one clause expected, not {spell(query)}")
         request = _checked(
             mapping,

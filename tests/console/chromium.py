@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -83,11 +84,7 @@ class Browser:
         self, method: str, parameters: dict[str, Any] | None = None, session: str | None = None
     ) -> dict[str, Any]:
         """The result of a command. Events that come meanwhile go to their pages."""
-        self._number += 1
-        message = {"id": self._number, "method": method, "params": parameters or {}}
-        if session is not None:
-            message["sessionId"] = session
-        os.write(self._write, json.dumps(message).encode() + b"\0")
+        self._send(method, parameters, session)
         while True:
             got = self._receive()
             if got.get("id") == self._number:
@@ -96,6 +93,15 @@ class Browser:
                 return result
             if (page := self._pages.get(got.get("sessionId", ""))) is not None:
                 page.take(got["method"], got["params"])
+
+    def _send(
+        self, method: str, parameters: dict[str, Any] | None = None, session: str | None = None
+    ) -> None:
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": parameters or {}}
+        if session is not None:
+            message["sessionId"] = session
+        os.write(self._write, json.dumps(message).encode() + b"\0")
 
     def _receive(self) -> dict[str, Any]:
         while b"\0" not in self._received:
@@ -108,9 +114,14 @@ class Browser:
         return value
 
     def close(self) -> None:
-        if self._process.poll() is None:
-            self.command("Browser.close")
+        # It may end before it answers, so nobody waits for the answer.
+        with suppress(BrokenPipeError):
+            self._send("Browser.close")
+        try:
             self._process.wait(TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
         os.close(self._write)
         os.close(self._read)
         shutil.rmtree(self._profile, ignore_errors=True)

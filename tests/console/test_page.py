@@ -207,13 +207,11 @@ def test_what_happens_at_the_moment_is_counted(page: Page, url: str) -> None:
         return f"[...document.querySelectorAll('.tile')].find(tile => tile.innerText.startsWith({name!r}))"
 
     page.go(f"{url}/_console#/indices")
-    page.wait(f"{tile('Searches')} && {tile('Documents written')}")
+    page.wait(f"{tile('Searches')} && {tile('Writes')}")
     for number in range(100):
         load(url, "busy", {str(number): {"n": number}})
         assert httpx.get(f"{url}/busy/_search", trust_env=False).status_code == 200
-        if page.run(
-            f"[{tile('Searches')}, {tile('Documents written')}].every(each => /\\n[1-9]/.test(each.innerText))"
-        ):
+        if page.run(f"[{tile('Searches')}, {tile('Writes')}].every(each => /\\n[1-9]/.test(each.innerText))"):
             break
         time.sleep(0.1)
     else:

@@ -11,7 +11,7 @@ const WRITES = /^quidditch_indexing_writes_total\{result="(created|updated|delet
 // The name of a tile, its total in the stats and counters, whether its change a second is shown, and how.
 const TILES = [
   ["Searches a second", (stats, counted) => sum(counted, SEARCHES) ?? stats.search?.query_total, true, oneDigit],
-  ["Documents written a second", (stats, counted) => sum(counted, WRITES) ?? stats.indexing?.index_total, true, oneDigit],
+  ["Writes a second", (stats, counted) => sum(counted, WRITES) ?? stats.indexing?.index_total, true, oneDigit],
   ["Documents", (stats) => stats.docs.count, false, whole],
   ["Bytes on disk", (stats) => stats.store.size_in_bytes, false, size],
 ];

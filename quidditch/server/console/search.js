@@ -101,14 +101,15 @@ function request(text, from) {
   const tags = { pre_tags: [OPEN], post_tags: [CLOSE] };
   const highlight = { ...tags, fragment_size: 160, number_of_fragments: 2, fields: { "*": {} } };
   return text
-    ? { query: text, from, size: PAGE, highlight, track_total_hits: true }
+    ? { query: { quidditch_plain: { query: text } }, from, size: PAGE, highlight, track_total_hits: true }
     : { query: { match_all: {} }, from, size: PAGE, track_total_hits: true };
 }
 
-function draw({ took, hits }, from) {
+function draw({ took, hits, quidditch_notes: notes = [] }, from) {
   tell(byId("search-problem"), null);
   const many = hits.total.value;
   byId("search-status").textContent = `${whole(many)} ${many === 1 ? "document" : "documents"} · ${took} ms`;
+  if (notes.length) byId("search-status").append(` · ${notes.join("; ")}`);
   const items = hits.hits.map(hitItem);
   if (from) list.append(...items);
   else list.replaceChildren(...items);
