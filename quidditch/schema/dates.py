@@ -331,7 +331,7 @@ def _number(text: str | None) -> int | None:
 
 
 def _month(text: str) -> int:
-    if text.isdigit():
+    if text.isdecimal():
         return int(text)
     return [name[:3] for name in _MONTHS].index(text[:3].capitalize()) + 1
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from quidditch.errors import QueryError
+from quidditch.errors import LimitExceeded, QueryError
 from quidditch.interface import SortKey
 from quidditch.schema.fields import Field, plain_value, spell
 from quidditch.schema.mapping import Mapping, nearest
@@ -17,17 +17,23 @@ _OPTIONS = ("order", "missing", "mode", "unmapped_type", "format")
 _REFUSED = ("nested", "nested_path", "nested_filter", "numeric_type")
 _ORDERS = ("asc", "desc")
 
+MAX_LEVELS = 100
+"""Of one sort: each orders all hits once more."""
+
 
 def parse_sort(spec: Json, mapping: Mapping, where: str = "sort") -> tuple[SortKey, ...]:
     """Sort keys for "year", "year:desc", {"year": "desc"}, {"year": {"order": "desc", ...}}, or a list of
     these.
 
-    Raises QueryError for a field that is unknown (unless it names an `unmapped_type`) or has no column.
+    Raises QueryError for a field that is unknown (unless it names an `unmapped_type`) or has no column,
+    LimitExceeded for more than MAX_LEVELS.
     """
     if spec is None:
         return ()
     if not isinstance(spec, list | tuple):
         return _level(spec, mapping, where)
+    if len(spec) > MAX_LEVELS:
+        raise LimitExceeded(f"{where}: {len(spec)} levels; {MAX_LEVELS} at most")
     return tuple(key for place, each in enumerate(spec) for key in _level(each, mapping, f"{where}[{place}]"))
 
 

@@ -52,6 +52,8 @@ def validation_failed(*reasons: str) -> RestError:
 def status_of(error: Exception) -> int:
     if isinstance(error, RestError):
         return error.answer_status
+    if isinstance(error, RecursionError):
+        return 400
     return error.status if isinstance(error, QuidditchError) else 500
 
 
@@ -61,6 +63,8 @@ def cause_of(error: Exception) -> dict[str, Json]:
         return {"type": error.answer_type, "reason": str(error), **error.detail}
     if isinstance(error, QuidditchError):
         return {"type": error.type, "reason": str(error)}
+    if isinstance(error, RecursionError):
+        return {"type": "parsing_exception", "reason": "request: nested too deeply"}
     # What nobody foresaw is told to the log; its words may hold anything.
     return {"type": "internal_error", "reason": f"{type(error).__name__}; the server's log says more"}
 

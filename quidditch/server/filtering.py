@@ -6,7 +6,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from quidditch.server.failures import RestError
+
 Pattern = tuple[str, ...]
+
+LONGEST = 4096
+"""Characters of an expression: what it costs grows with them, for each key of a body."""
 
 
 def filter_body(body: Any, expression: str) -> Any:
@@ -16,7 +21,11 @@ def filter_body(body: Any, expression: str) -> Any:
     {'hits': {'hits': [{'_id': 'a'}]}}
     >>> filter_body({"took": 1, "hits": {"total": 2}}, "-hits.total,-took")
     {}
+
+    raises: RestError   for more than LONGEST characters
     """
+    if len(expression) > LONGEST:
+        raise RestError(f"[filter_path]: {len(expression)} characters; {LONGEST} at most")
     parts = [part.strip() for part in expression.split(",") if part.strip()]
     included = [_pattern(part) for part in parts if not part.startswith("-")]
     excluded = [_pattern(part[1:]) for part in parts if part.startswith("-")]
@@ -28,7 +37,11 @@ def filter_body(body: Any, expression: str) -> Any:
 
 
 def _pattern(path: str) -> Pattern:
-    return tuple(part.replace("\\.", ".") for part in re.split(r"(?<!\\)\.", path))
+    parts = [part.replace("\\.", ".") for part in re.split(r"(?<!\\)\.", path)]
+    # `**.**` says no more than `**`.
+    return tuple(
+        part for place, part in enumerate(parts) if part != "**" or parts[place - 1 : place] != ["**"]
+    )
 
 
 def _step(patterns: Sequence[Pattern], key: str) -> tuple[bool, list[Pattern]]:
@@ -45,13 +58,25 @@ def _step(patterns: Sequence[Pattern], key: str) -> tuple[bool, list[Pattern]]:
         elif _matches(pattern[0], key):
             ended |= len(pattern) == 1
             left += [pattern[1:]] if len(pattern) > 1 else []
-    return ended, left
+    # Each once: two ways to the same rest are one, or they would double at every key.
+    return ended, list(dict.fromkeys(left))
 
 
 def _matches(pattern: str, key: str) -> bool:
     if "*" not in pattern:
         return pattern == key
-    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), key, re.DOTALL) is not None
+    first, *between = pattern.split("*")
+    last = between.pop()
+    if not (key.startswith(first) and key.endswith(last)):
+        return False
+    # The earliest place of each piece leaves most for the next: no way has to be tried twice.
+    place, end = len(first), len(key) - len(last)
+    for piece in between:
+        place = key.find(piece, place, end)
+        if place < 0:
+            return False
+        place += len(piece)
+    return place <= end
 
 
 def _only(value: Any, patterns: Sequence[Pattern]) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote
 
+from quidditch.server.failures import RestError
 from quidditch.server.security.grants import Need
 
 if TYPE_CHECKING:
@@ -98,8 +99,11 @@ class RouteTable:
         node.routes[route.method] = route
 
     def find(self, method: str, path: str) -> Found:
-        """`path` as it was sent: its steps are decoded after they are split."""
-        steps = [unquote(step) for step in _steps(path)]
+        """`path` as it was sent: its steps are decoded after they are split.
+
+        raises: RestError   for a step that is no UTF-8
+        """
+        steps = [_decoded(step) for step in _steps(path)]
         allowed: set[str] = set()
         for node in _walk(self._root, steps):
             route = node.routes.get(method)
@@ -120,6 +124,13 @@ def _walk(node: _Node, steps: Sequence[str]) -> Iterator[_Node]:
         yield from _walk(literal, steps[1:])
     if node.any is not None:
         yield from _walk(node.any, steps[1:])
+
+
+def _decoded(step: str) -> str:
+    try:
+        return unquote(step, errors="strict")
+    except UnicodeDecodeError:
+        raise RestError(f"path: [{step[:100]}] is not UTF-8") from None
 
 
 def _steps(path: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from quidditch.server.failures import RestError
@@ -71,7 +72,9 @@ def _totals(parameters: Parameters, body: dict[str, Any]) -> Any:
     if "track_total_hits" in parameters:
         text = parameters.text("track_total_hits")
         asked = (
-            parameters.integer("track_total_hits") if text.isdigit() else parameters.flag("track_total_hits")
+            parameters.integer("track_total_hits")
+            if re.fullmatch(r"[0-9]+", text)
+            else parameters.flag("track_total_hits")
         )
     if asked is None:
         asked = TOTALS_CAP

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
 from quidditch.interface import ByQueryResult, Hit
+from quidditch.server.body_values import count_of, expression_of
 from quidditch.server.call import Call, Reply
 from quidditch.server.failures import RestError, validation_failed
 from quidditch.server.resolving import OPTIONS, resolve, written_index
@@ -49,7 +51,7 @@ def _by_query(call: Call, op: str, query: Any) -> Reply:
         if key not in ("query", "max_docs", "conflicts", "size"):
             raise RestError(f"request does not support [{key}]", 400, "parsing_exception")
     conflicts: Any = call.parameters.text("conflicts") or body.get("conflicts", "abort")
-    max_docs = call.parameters.integer("max_docs") or body.get("max_docs")
+    max_docs = count_of(call.parameters.integer("max_docs") or body.get("max_docs"), "max_docs")
     names = resolve(call).indices
 
     def work() -> dict[str, Any]:
@@ -117,12 +119,12 @@ def reindex(call: Call) -> Reply:
         raise validation_failed("index is missing")
     if dest.get("op_type", "index") not in ("index", "create"):
         raise RestError("reindex: op_type: [index] or [create] expected")
-    expression = ",".join(source["index"]) if isinstance(source["index"], list) else str(source["index"])
+    expression = expression_of(source["index"], "source.index")
     names = resolve(call, expression, allow_no_indices=False).indices
     if dest["index"] in names:
         reason = f"reindex cannot write into an index its reading from [{dest['index']}]"
         raise validation_failed(reason)
-    most = call.parameters.integer("max_docs") or body.get("max_docs")
+    most = count_of(call.parameters.integer("max_docs") or body.get("max_docs"), "max_docs")
 
     def work() -> dict[str, Any]:
         return _copied(call, names, source, dest, most, abort=body.get("conflicts") != "proceed")
@@ -179,7 +181,7 @@ def _now_or_later(call: Call, action: str, description: str, work: Callable[[], 
 def get_task(call: Call) -> Reply:
     id = call.parts["task_id"]
     node, _, number = id.rpartition(":")
-    if not number.isdigit() or not node:
+    if re.fullmatch(r"[0-9]{1,18}", number) is None or not node:
         raise RestError(f"malformed task id {id}")
     task = task_of(call.state, int(number), call.caller.name) if node == call.state.node_id else None
     if task is None:

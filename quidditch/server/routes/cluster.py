@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -72,7 +73,7 @@ def health(call: Call) -> Reply:
     shards = call.parameters.text("wait_for_active_shards")
     late = wanted in _ORDER and _ORDER.index(body["status"]) > _ORDER.index(wanted)
     late = late or (shards == "all" and body["unassigned_shards"] > 0)
-    late = late or (shards.isdigit() and int(shards) > body["active_shards"])
+    late = late or (re.fullmatch(r"[0-9]{1,9}", shards) is not None and int(shards) > body["active_shards"])
     late = late or not _enough_nodes(call.parameters.text("wait_for_nodes"))
     body["timed_out"] = late
     return Reply(body, 408 if late else 200)
@@ -90,7 +91,7 @@ def _enough_nodes(wanted: str) -> bool:
 
 
 def _number(text: str) -> int:
-    if not text.isdigit():
+    if re.fullmatch(r"[0-9]{1,9}", text) is None:
         raise RestError(f"wait_for_nodes: a number expected, not [{text}]")
     return int(text)
 

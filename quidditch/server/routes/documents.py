@@ -6,6 +6,7 @@ from typing import Any
 
 from quidditch.errors import DocumentNotFound, IndexNotFound, VersionConflict
 from quidditch.interface import Document, Index
+from quidditch.server.body_values import list_of
 from quidditch.server.call import Call, Reply
 from quidditch.server.failures import RestError, cause_of, no_such_index, validation_failed
 from quidditch.server.rendering.writes import STATUS, write_body
@@ -233,8 +234,10 @@ def mget(call: Call) -> Reply:
             raise RestError(
                 f"unknown key [{key}] for a START_ARRAY, expected [docs] or [ids]", 400, "parsing_exception"
             )
-    items = [_item(call, item, place) for place, item in enumerate(body.get("docs", []))]
-    items += [{"_id": str(id), "_index": call.parts.get("index")} for id in body.get("ids", [])]
+    items = [_item(call, item, place) for place, item in enumerate(list_of(body.get("docs", []), "docs"))]
+    items += [
+        {"_id": str(id), "_index": call.parts.get("index")} for id in list_of(body.get("ids", []), "ids")
+    ]
     if not items:
         raise validation_failed("no documents to get")
     lacking = [f"index is missing for doc {place}" for place, item in enumerate(items) if not item["_index"]]
@@ -261,7 +264,10 @@ def _item(call: Call, item: Any, place: int) -> dict[str, Any]:
             )
     if "_id" not in item:
         raise validation_failed(f"id is missing for doc {place}")
-    return {**item, "_id": str(item["_id"]), "_index": item.get("_index") or call.parts.get("index")}
+    index = item.get("_index") or call.parts.get("index")
+    if not isinstance(index, str | None):
+        raise RestError(f"[_index]: a name expected for doc {place}, not {str(index)[:100]}")
+    return {**item, "_id": str(item["_id"]), "_index": index}
 
 
 def _mget(call: Call, name: str, items: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from quidditch.errors import IndexBlocked, IndexExists
+from quidditch.server.body_values import object_of
 from quidditch.server.call import ACKNOWLEDGED, Call, Reply
 from quidditch.server.failures import RestError, validation_failed
 from quidditch.server.rendering.aliases import aliases_body
@@ -26,14 +27,15 @@ def create_index(call: Call) -> Reply:
     for key in body:
         if key not in _BODY:
             raise RestError(f"unknown key [{key}] for create index", 400, "parse_exception")
-    if "_doc" in (body.get("mappings") or {}):
+    mappings = object_of(body.get("mappings") or {}, "mappings")
+    if "_doc" in mappings:
         raise RestError(
             "The mapping definition cannot be nested under a type [_doc] unless include_type_name "
             "is set to true."
         )
     settings = for_engine(body.get("settings") or {})
     try:
-        call.database.create_index(name, body.get("mappings") or None, settings)
+        call.database.create_index(name, mappings or None, settings)
     except IndexExists:
         raise _already_there(call, name) from None
     if body.get("aliases"):

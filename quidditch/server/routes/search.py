@@ -13,6 +13,7 @@ from quidditch.analysis.registry import analyzed
 from quidditch.errors import DocumentNotFound, QuidditchError
 from quidditch.interface import SearchResult, Shards, View
 from quidditch.server import wire
+from quidditch.server.body_values import expression_of, names_of
 from quidditch.server.call import Call, Reply
 from quidditch.server.contexts import Pages
 from quidditch.server.failures import RestError, error_body, status_of, validation_failed
@@ -282,12 +283,12 @@ def _one_of_many(call: Call, header: dict[str, Any], body: dict[str, Any]) -> di
 def _own_call(call: Call, header: dict[str, Any]) -> Call:
     """The call as one search of it goes: its own indices, and its own options before those of all."""
     given = header.get("index", header.get("indices", call.parts.get("index", "_all")))
-    expression = ",".join(given) if isinstance(given, list) else str(given)
+    expression = expression_of(given, "index")
     options = {name: call.parameters.text(name) for name in OPTIONS.split() if name in call.parameters}
     for name in OPTIONS.split():
         if name in header:
             value = header[name]
-            options[name] = ",".join(value) if isinstance(value, list) else str(value).lower()
+            options[name] = expression_of(value, name) if isinstance(value, list) else str(value).lower()
     return replace(call, parts={"index": expression}, parameters=Parameters(options))
 
 
@@ -376,24 +377,46 @@ def analyze(call: Call) -> Reply:
     texts = [texts] if isinstance(texts, str) else texts
     if not isinstance(texts, list) or not texts:
         raise validation_failed("text is missing")
+    if not all(isinstance(each, str) for each in (*texts, body.get("analyzer", ""), body.get("field", ""))):
+        raise RestError("analyze: [text], [analyzer] and [field] are text", 400, "parsing_exception")
     if any(key in body for key in ("tokenizer", "filter", "char_filter", "normalizer")):
         raise RestError(
             "analyze: a named [analyzer] or a [field] expected; custom ones are not in this release"
         )
     analysed = _analyzer(call, body)
-    tokens = _positioned([analysed(text) for text in texts])
     limit = _most_tokens(call)
+    tokens = _positioned(_analysed(texts, analysed, limit))
     if len(tokens) > limit:
         raise RestError(
             "The number of tokens produced by calling _analyze has exceeded the allowed maximum of "
             f"[{limit}]. This limit can be set by changing the [index.analyze.max_token_count] index level setting.",
-            500,
+            400,
             "illegal_state_exception",
         )
     if body.get("explain"):
         name = body.get("analyzer") or "standard"
         return Reply({"detail": {"custom_analyzer": False, "analyzer": {"name": name, "tokens": tokens}}})
     return Reply({"tokens": tokens})
+
+
+MAX_TEXT = 1_000_000
+"""Characters of one request to analyze: tokens of one take some microseconds each."""
+
+
+def _analysed(
+    texts: list[str], analysed: Callable[[str], list[dict[str, Any]]], limit: int
+) -> list[list[dict[str, Any]]]:
+    """The tokens of each text, or of a part of them that has more than the limit already."""
+    if sum(map(len, texts)) > MAX_TEXT:
+        raise RestError(f"analyze: more than {MAX_TEXT} characters of [text]")
+    found: list[list[dict[str, Any]]] = []
+    for text in texts:
+        start = analysed(text[: 4 * limit])
+        whole = len(text) <= 4 * limit or len(start) > limit
+        found.append(start if whole else analysed(text))
+        if sum(map(len, found)) > limit:
+            break
+    return found
 
 
 def _most_tokens(call: Call) -> int:
@@ -448,8 +471,7 @@ def _moved(token: dict[str, Any], places: int, characters: int) -> dict[str, Any
 @routes("GET POST", "/_field_caps", "/{index}/_field_caps", takes=f"fields include_unmapped {OPTIONS}")
 def field_caps(call: Call) -> Reply:
     body = call.object()
-    patterns = call.parameters.names("fields") or body.get("fields") or []
-    patterns = [patterns] if isinstance(patterns, str) else patterns
+    patterns = call.parameters.names("fields") or names_of(body.get("fields") or [], "fields")
     if not patterns:
         raise validation_failed("no fields specified")
     found = resolve(call)
