@@ -45,7 +45,7 @@ CHOICES = {
 
 _BY_NAME: dict[str, Schema] = {
     **dict.fromkeys(FLAGS.split(), _FLAG),
-    **dict.fromkeys(INTEGERS.split(), {"type": "integer", "format": "int64"}),
+    **{name: {"type": "integer", "format": "int64"} for name in INTEGERS.split()},
     **dict.fromkeys(TIMES.split(), _TIME),
     **{name: {"enum": words.split()} for name, words in CHOICES.items()},
     "min_score": {"type": "number"},
