@@ -60,19 +60,24 @@ class Lists(NamedTuple):
 class JoinedPostings:
     """The lists of one term, end to end. Arrays are shared: do not write."""
 
-    def __init__(self, parts: Sequence[Postings], lists: Lists) -> None:
-        self._parts = parts
-        self._lists = lists
+    def __init__(self, lists: Lists, read: Callable[[], Sequence[Postings]]) -> None:
+        """`read` gives the segments' own lists, which positions alone are read with."""
+        self.lists = lists
+        self._read = read
         self.doc_freq = len(lists.docs)
 
+    @cached_property
+    def _parts(self) -> Sequence[Postings]:
+        return self._read()
+
     def docs(self) -> U32s:
-        return self._lists.docs
+        return self.lists.docs
 
     def freqs(self) -> U32s | None:
-        return self._lists.freqs
+        return self.lists.freqs
 
     def bitmap(self) -> BitMap:
-        return self._lists.bitmap
+        return self.lists.bitmap
 
     def positions(self) -> tuple[U32s, U32s] | None:
         return _joined_positions([part.positions() for part in self._parts])
@@ -115,14 +120,22 @@ class JoinedSegments:
 
     def postings(self, field: str, term: bytes) -> JoinedPostings | None:
         parts, starts = self._parts(segment.postings(field, term) for segment in self._segments)
-        return JoinedPostings(parts, _joined(parts, starts)) if parts else None
+        return JoinedPostings(_joined(parts, starts), lambda: parts) if parts else None
 
     def shared_postings(self, field: str, term: bytes) -> JoinedPostings | None:
-        parts, starts = self._parts(segment.shared_postings(field, term) for segment in self._segments)
-        if not parts:
-            return None
-        lists: Lists = self._once(("lists", field, term), lambda: _joined(parts, starts))
-        return JoinedPostings(parts, lists)
+        """As `postings`, kept for the next search; the segments' own lists are kept only where positions are asked
+        for again, or memory would hold each list twice."""
+        key = ("lists", field, term)
+        lists: Lists | None = self.recall(key)
+        if lists is not None:
+            return JoinedPostings(lists, lambda: self._shared_parts(field, term))
+        found = self.postings(field, term)
+        if found is not None:
+            self.keep(key, found.lists, found.lists.nbytes + _COST_BYTES)
+        return found
+
+    def _shared_parts(self, field: str, term: bytes) -> list[Postings]:
+        return self._parts(segment.shared_postings(field, term) for segment in self._segments)[0]
 
     def _parts(self, lists: Iterable[Postings | None]) -> tuple[list[Postings], list[int]]:
         """The lists of the segments that have the term, and where these begin."""

@@ -9,6 +9,8 @@ import pytest
 from memory_shard import SCHEMA, MemoryShard
 from pyroaring import BitMap
 
+from quidditch.index.postings import Postings
+from quidditch.index.reader import SegmentReader
 from quidditch.interface import CollectionStats, QueryRequest, ShardHit
 from quidditch.query.primitive import HasId, NumberInterval, Primitive, ScoredPhrase, ScoredTerm, TermSet
 from quidditch.search import joined
@@ -110,3 +112,32 @@ def test_lists_lengths_and_deletes_lie_end_to_end() -> None:
     )
     reader.keep(("bitmap", "title", b"snow"), reader.postings("title", b"snow").bitmap(), 1)  # type: ignore[union-attr]
     assert reader.doc_freq("title", b"snow") == 6
+
+
+def test_a_list_is_kept_once_and_the_segments_own_where_positions_are_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with shard_of(5, 7, 3).snapshot() as searcher:
+        segments = searcher._snapshot.segments
+    asked: list[SegmentReader] = []
+    own = SegmentReader.shared_postings
+
+    def shared(segment: SegmentReader, field: str, term: bytes) -> Postings | None:
+        asked.append(segment)
+        return own(segment, field, term)
+
+    monkeypatch.setattr(SegmentReader, "shared_postings", shared)
+    reader = JoinedSegments(segments)
+    first = reader.shared_postings("title", b"snow")
+    again = reader.shared_postings("title", b"snow")
+    assert first is not None
+    assert again is not None
+    assert again.docs() is first.docs()
+    expected = first.positions()
+    assert expected is not None
+    assert asked == []
+    found = again.positions()
+    assert asked == list(segments)
+    assert found is not None
+    assert [each.tolist() for each in found] == [each.tolist() for each in expected]
+    assert reader.shared_postings("title", b"nobody") is None
