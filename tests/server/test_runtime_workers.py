@@ -183,7 +183,7 @@ def test_counts_add_up_over_the_workers_and_their_lives(two: Served) -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_sigterm_amid_bulks_loses_nothing_acknowledged_and_answers_no_5xx(
-    tmp_path: Path, workers: int
+    serve: Start, tmp_path: Path, workers: int
 ) -> None:
     served = serve(workers=workers)
     acknowledged: list[str] = []
