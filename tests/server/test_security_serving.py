@@ -12,12 +12,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
+import opensearchpy
 import pytest
 import trustme
 
-from .securing import add_user, basic
+from .securing import PASSWORD, add_key, add_user, api_key, basic
 
 COMMAND = [sys.executable, "-m", "quidditch_cli.main"]
 
@@ -37,9 +39,9 @@ def serving(
             end_s = time.monotonic() + 30
             while True:
                 try:
-                    socket.create_connection(("127.0.0.1", port)).close()
+                    client.get("/")
                     break
-                except ConnectionRefusedError:
+                except httpx.TransportError:
                     assert process.poll() is None, "the server does not answer"
                     assert time.monotonic() < end_s, "the server does not answer"
                     time.sleep(0.02)
@@ -68,6 +70,8 @@ class Certificate:
         for number, blob in enumerate(issued.cert_chain_pems):
             blob.write_to_path(str(self.cert), append=number > 0)
         issued.private_key_pem.write_to_path(str(self.key))
+        self.authority = directory / "authority.pem"
+        authority.cert_pem.write_to_path(str(self.authority))
         self.trust = ssl.create_default_context()
         authority.configure_trust(self.trust)
         self.options = ("--tls-cert", str(self.cert), "--tls-key", str(self.key))
@@ -113,6 +117,42 @@ def test_tls(data: Path, certificate: Certificate) -> None:
             old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
             with old.wrap_socket(raw) as wrapped:
                 assert wrapped.version() in ("TLSv1.2", "TLSv1.3")
+
+
+def test_the_client_of_opensearch_logs_in(data: Path, certificate: Certificate) -> None:
+    with serving(data, *certificate.options, scheme="https", verify=certificate.trust) as server:
+        options: dict[str, Any] = {"ca_certs": str(certificate.authority), "use_ssl": True, "verify_certs": True}
+        with opensearchpy.OpenSearch(str(server.base_url), http_auth=("ada", PASSWORD), **options) as client:
+            client.index(index="books", body={"title": "Dune"}, id="1", params={"refresh": "true"})
+            assert client.search(index="books", body={})["hits"]["total"]["value"] == 1
+        with (
+            opensearchpy.OpenSearch(str(server.base_url), http_auth=("ada", "wrong"), **options) as client,
+            pytest.raises(opensearchpy.AuthenticationException),
+        ):
+            client.search(index="books", body={})
+        add_user(data, "eve", "monitor")
+        with opensearchpy.OpenSearch(str(server.base_url), http_auth=("eve", PASSWORD), **options) as client:
+            with pytest.raises(opensearchpy.AuthorizationException) as refused:
+                client.search(index="books", body={})
+            assert refused.value.error == "security_exception"
+            assert client.cluster.health()["active_shards"] == 0
+
+
+def test_several_workers_know_the_same_accounts(data: Path) -> None:
+    with serving(data, "--workers", "2") as client:
+        for _ in range(20):
+            assert client.get("/", headers={"connection": "close"}).status_code == 401
+            assert client.get("/", headers={"connection": "close", **basic("ada")}).status_code == 200
+        add_key(data, "k1", "reader")
+        for _ in range(20):
+            assert client.get("/", headers={"connection": "close", **api_key("k1")}).status_code == 200
+        ada = {"connection": "close", **basic("ada")}
+        client.put("/books/_doc/1", json={"title": "Dune"}, headers=ada)
+        opened = client.post("/books/_search/point_in_time?keep_alive=1m", headers=ada).json()["pit_id"]
+        other = {"connection": "close", **api_key("k1")}
+        for _ in range(10):
+            assert client.post("/_search", json={"pit": {"id": opened}}, headers=other).status_code == 404
+            assert client.post("/_search", json={"pit": {"id": opened}}, headers=ada).status_code == 200
 
 
 def test_without_tls_when_told_so(data: Path) -> None:
