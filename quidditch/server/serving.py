@@ -14,9 +14,9 @@ from types import FrameType
 
 import uvicorn
 
-import quidditch
 from quidditch.errors import RequestError
 from quidditch.interface import Database
+from quidditch.local.database import connect
 from quidditch.server.app import create_app
 from quidditch.server.contexts import Contexts
 from quidditch.server.runtime.board import Board
@@ -71,18 +71,18 @@ def serve_directory(
     with listening(serving) as at:
         url = f"{serving.exposure.scheme}://{address(at)}"
         if serving.workers == 1:
-            with quidditch.connect(directory) as database:
+            with connect(directory) as database:
                 ready(url)
                 _run(database, State(http_address=address(at), limits=serving.limits), serving, at)
             return 0
         # Whatever is wrong with the directory is said here, once, and not by every worker. It is closed again before
         # there are any: nothing of it can be shared with them.
-        quidditch.connect(directory).close()
+        connect(directory).close()
         state = State(http_address=address(at), limits=serving.limits, board=Board(serving.workers))
 
         def work(worker: int, folder: Path) -> None:
             own = worker_state(state, worker, folder)
-            with quidditch.connect(directory) as database:
+            with connect(directory) as database:
                 _run(database, own, serving, at)
 
         ready(url)
