@@ -7,7 +7,6 @@ import socket
 import sys
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -106,10 +105,8 @@ def test_a_reader_that_reads_nothing_is_let_go(server: Listening) -> None:
     asked = b"GET /_openapi.json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 2000
     with server.raw() as connection:
         connection.settimeout(2.0)
-        try:
+        with suppress(TimeoutError):  # It reads no further than it can answer.
             connection.sendall(asked)
-        except TimeoutError:
-            pass  # It reads no further than it can answer.
         assert server.answers()
         assert server.memory_bytes() - before < SLACK_BYTES
 
