@@ -7,6 +7,7 @@ import socket
 import sys
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 
 import httpx
 import pytest
