@@ -12,7 +12,8 @@ CORE = """
     ping info index create get get_source exists delete update bulk mget count msearch scroll range indices.create
     indices.delete indices.exists indices.get indices.get_mapping indices.put_mapping indices.get_settings
     indices.put_settings indices.refresh indices.analyze indices.put_alias indices.get_alias indices.exists_alias
-    indices.delete_alias indices.update_aliases indices.validate_query cluster.health cat.indices cat.count cat.aliases
+    indices.delete_alias indices.update_aliases indices.validate_query cluster.health cat.indices cat.count
+    cat.aliases
 """
 """Groups of calls that every client needs."""
 
