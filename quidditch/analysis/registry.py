@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 
 from quidditch.analysis import tokenizers
-from quidditch.analysis.analyzer import Analyzer
+from quidditch.analysis.analyzer import Analyzer, Token
 from quidditch.analysis.filters import (
     Elision,
     Filter,
@@ -76,6 +76,11 @@ def analyzed(text: str, analyzer: str | None = None) -> list[dict[str, Json]]:
 
     raises: MappingError   an unknown analyzer
     """
+    return shown(get_analyzer(analyzer or "standard").analyze(text))
+
+
+def shown(tokens: list[Token]) -> list[dict[str, Json]]:
+    """Tokens as `_analyze` shows them."""
     return [
         {
             "token": token.term,
@@ -84,7 +89,7 @@ def analyzed(text: str, analyzer: str | None = None) -> list[dict[str, Json]]:
             "type": token.type,
             "position": token.position,
         }
-        for token in get_analyzer(analyzer or "standard").analyze(text)
+        for token in tokens
     ]
 
 

@@ -73,6 +73,9 @@ def error_body(error: Exception, trace: bool = False) -> dict[str, Any]:
     """The whole body of an answer that says what went wrong."""
     cause = cause_of(error)
     inner: dict[str, Json] = {"root_cause": [dict(cause)], **cause}
+    if cause["type"] == "mapper_parsing_exception":
+        # What a client looks at for the argument that was wrong.
+        inner["caused_by"] = {"type": "illegal_argument_exception", "reason": cause["reason"]}
     if trace:
         inner["stack_trace"] = "".join(traceback.format_exception(error))
     return {"error": inner, "status": status_of(error)}

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -29,11 +29,9 @@ class Listening:
     def exchange(self, *pieces: bytes) -> bytes:
         """What is answered to these bytes until the connection ends, or nothing comes for a second."""
         with self.raw() as connection:
-            try:
+            with suppress(OSError):  # The server may have had enough, and have said so.
                 for piece in pieces:
                     connection.sendall(piece)
-            except OSError:
-                pass  # The server has had enough, and may have said so.
             return received(connection)
 
     def answers(self) -> bool:
@@ -47,11 +45,9 @@ class Listening:
 def received(connection: socket.socket, silence_s: float = 1.0) -> bytes:
     connection.settimeout(silence_s)
     found = b""
-    try:
+    with suppress(OSError):
         while piece := connection.recv(1 << 16):
             found += piece
-    except OSError:
-        pass
     return found
 
 

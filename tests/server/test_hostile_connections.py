@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import socket
 import sys
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -106,8 +106,7 @@ def test_a_reader_that_reads_nothing_is_let_go(server: Listening) -> None:
     asked = b"GET /_openapi.json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 2000
     with server.raw() as connection:
         connection.settimeout(2.0)
-        # It reads no further than it can answer.
-        with contextlib.suppress(TimeoutError):
+        with suppress(TimeoutError):  # It reads no further than it can answer.
             connection.sendall(asked)
         assert server.answers()
         assert server.memory_bytes() - before < SLACK_BYTES

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 Schema: TypeAlias = dict[str, Any]
 
 _FLAG: Schema = {"enum": ["true", "false", ""]}
+_INTEGER: Schema = {"type": "integer", "format": "int64"}
 _TIME: Schema = {"type": "string", "pattern": r"^[0-9]{1,9}(nanos|micros|ms|s|m|h|d)$", "examples": ["30s"]}
 
 FLAGS = """
@@ -45,7 +46,7 @@ CHOICES = {
 
 _BY_NAME: dict[str, Schema] = {
     **dict.fromkeys(FLAGS.split(), _FLAG),
-    **{name: {"type": "integer", "format": "int64"} for name in INTEGERS.split()},
+    **dict.fromkeys(INTEGERS.split(), _INTEGER),
     **dict.fromkeys(TIMES.split(), _TIME),
     **{name: {"enum": words.split()} for name, words in CHOICES.items()},
     "min_score": {"type": "number"},

@@ -9,10 +9,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from quidditch.analysis.registry import analyzed
+from quidditch.analysis.analyzer import Analyzer
+from quidditch.analysis.registry import analyzed, shown
 from quidditch.errors import DocumentNotFound, QuidditchError
 from quidditch.interface import SearchResult, Shards, View
 from quidditch.server import wire
+from quidditch.server.analyzing import PARTS, chain_of
 from quidditch.server.body_values import expression_of, names_of
 from quidditch.server.call import Call, Reply
 from quidditch.server.contexts import Pages
@@ -379,20 +381,12 @@ def analyze(call: Call) -> Reply:
         raise validation_failed("text is missing")
     if not all(isinstance(each, str) for each in (*texts, body.get("analyzer", ""), body.get("field", ""))):
         raise RestError("analyze: [text], [analyzer] and [field] are text", 400, "parsing_exception")
-    if any(key in body for key in ("tokenizer", "filter", "char_filter", "normalizer")):
-        raise RestError(
-            "analyze: a named [analyzer] or a [field] expected; custom ones are not in this release"
-        )
-    analysed = _analyzer(call, body)
     limit = _most_tokens(call)
+    chain = chain_of(body) if any(key in body for key in PARTS) else []
+    if chain and body.get("explain"):
+        return Reply({"detail": _steps(chain, texts, limit)})
+    analysed = partial(_put_together, chain[-1][1]) if chain else _analyzer(call, body)
     tokens = _positioned(_analysed(texts, analysed, limit))
-    if len(tokens) > limit:
-        raise RestError(
-            "The number of tokens produced by calling _analyze has exceeded the allowed maximum of "
-            f"[{limit}]. This limit can be set by changing the [index.analyze.max_token_count] index level setting.",
-            400,
-            "illegal_state_exception",
-        )
     if body.get("explain"):
         name = body.get("analyzer") or "standard"
         return Reply({"detail": {"custom_analyzer": False, "analyzer": {"name": name, "tokens": tokens}}})
@@ -406,7 +400,10 @@ MAX_TEXT = 1_000_000
 def _analysed(
     texts: list[str], analysed: Callable[[str], list[dict[str, Any]]], limit: int
 ) -> list[list[dict[str, Any]]]:
-    """The tokens of each text, or of a part of them that has more than the limit already."""
+    """The tokens of each text, looked at in part first.
+
+    raises: RestError   more than the limit
+    """
     if sum(map(len, texts)) > MAX_TEXT:
         raise RestError(f"analyze: more than {MAX_TEXT} characters of [text]")
     found: list[list[dict[str, Any]]] = []
@@ -415,8 +412,27 @@ def _analysed(
         whole = len(text) <= 4 * limit or len(start) > limit
         found.append(start if whole else analysed(text))
         if sum(map(len, found)) > limit:
-            break
+            raise RestError(
+                "The number of tokens produced by calling _analyze has exceeded the allowed maximum of "
+                f"[{limit}]. This limit can be set by changing the [index.analyze.max_token_count] index level "
+                "setting.",
+                400,
+                "illegal_state_exception",
+            )
     return found
+
+
+def _put_together(analyzer: Analyzer, text: str) -> list[dict[str, Any]]:
+    return shown(analyzer.analyze(text))
+
+
+def _steps(chain: list[tuple[str, Analyzer]], texts: list[str], limit: int) -> dict[str, Any]:
+    """What the tokenizer makes of the texts, and what each filter leaves of that."""
+    steps = [
+        {"name": name, "tokens": _positioned(_analysed(texts, partial(_put_together, analyzer), limit))}
+        for name, analyzer in chain
+    ]
+    return {"custom_analyzer": True, "charfilters": [], "tokenizer": steps[0], "tokenfilters": steps[1:]}
 
 
 def _most_tokens(call: Call) -> int:
