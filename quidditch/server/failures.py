@@ -13,7 +13,8 @@ from quidditch.types import Json
 class RestError(RequestError):
     """A request refused by the REST layer, with the status and type that OpenSearch gives it.
 
-    detail:  further keys of the error's object, such as `index` and `resource.id`
+    detail:       further keys of the error's object, such as `index` and `resource.id`
+    root_causes:  what lies below it, where it is not its own cause
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class RestError(RequestError):
         self.answer_status = status
         self.answer_type = type
         self.detail = dict(detail or {})
+        self.root_causes: list[dict[str, Json]] = []
 
 
 def no_such_index(name: str) -> RestError:
@@ -65,7 +67,8 @@ def cause_of(error: Exception) -> dict[str, Json]:
 def error_body(error: Exception, trace: bool = False) -> dict[str, Any]:
     """The whole body of an answer that says what went wrong."""
     cause = cause_of(error)
-    inner: dict[str, Json] = {"root_cause": [dict(cause)], **cause}
+    roots = error.root_causes if isinstance(error, RestError) else []
+    inner: dict[str, Json] = {"root_cause": roots or [dict(cause)], **cause}
     if trace:
         inner["stack_trace"] = "".join(traceback.format_exception(error))
     return {"error": inner, "status": status_of(error)}

@@ -12,6 +12,8 @@ from quidditch.server.routes import (
     indices,
     info,
     mappings,
+    points_in_time,
+    scrolling,
     search,
 )
 from quidditch.server.routing import Routes
@@ -25,6 +27,8 @@ GROUPS: tuple[Routes, ...] = (
     mappings.routes,
     aliases.routes,
     search.routes,
+    scrolling.routes,
+    points_in_time.routes,
     cluster.routes,
     cat.routes,
 )
