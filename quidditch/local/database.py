@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -240,6 +240,16 @@ class LocalDatabase:
             return {name: msgspec.structs.replace(entries[name], closed=closed)}
 
         self.writable().catalog.change(alter)
+
+    def templates(self) -> dict[str, dict[str, Any]]:
+        """What a server makes new indices after, by kind and name (`index/logs`)."""
+        return self.directory.catalog.templates()
+
+    def change_templates(
+        self, alter: Callable[[dict[str, dict[str, Any]]], dict[str, dict[str, Any] | None]]
+    ) -> None:
+        """Keep the templates that `alter` makes of all there are, all at once; None forgets one."""
+        self.writable().catalog.change_templates(alter)
 
     # --------------------------------------------------------------------------------------- bulk and search
 

@@ -15,6 +15,7 @@ from quidditch.server.routes import (
     points_in_time,
     scrolling,
     search,
+    templates,
 )
 from quidditch.server.routing import Routes
 
@@ -26,6 +27,7 @@ GROUPS: tuple[Routes, ...] = (
     indices.routes,
     mappings.routes,
     aliases.routes,
+    templates.routes,
     search.routes,
     scrolling.routes,
     points_in_time.routes,

@@ -7,8 +7,9 @@ from typing import Any
 from quidditch.errors import IndexBlocked, IndexExists
 from quidditch.server.call import ACKNOWLEDGED, Call, Reply
 from quidditch.server.failures import RestError, validation_failed
+from quidditch.server.making import make_index
 from quidditch.server.rendering.aliases import aliases_body
-from quidditch.server.rendering.settings import for_engine, settings_body, uuid_of
+from quidditch.server.rendering.settings import settings_body, uuid_of
 from quidditch.server.resolving import OPTIONS, Resolved, check_index_name, resolve
 from quidditch.server.routing import Routes
 
@@ -31,25 +32,11 @@ def create_index(call: Call) -> Reply:
             "The mapping definition cannot be nested under a type [_doc] unless include_type_name "
             "is set to true."
         )
-    settings = for_engine(body.get("settings") or {})
     try:
-        call.database.create_index(name, body.get("mappings") or None, settings)
+        make_index(call.database, name, body)
     except IndexExists:
         raise _already_there(call, name) from None
-    if body.get("aliases"):
-        try:
-            call.database.update_aliases(alias_actions(name, body["aliases"]))
-        except BaseException:
-            call.database.delete_index(name)
-            raise
     return Reply({"acknowledged": True, "shards_acknowledged": True, "index": name})
-
-
-def alias_actions(name: str, aliases: Any) -> list[Any]:
-    """An `add` for each of the aliases that a new index is to have."""
-    if not isinstance(aliases, dict) or not all(isinstance(each, dict | None) for each in aliases.values()):
-        raise RestError("aliases: an object of objects expected", 400, "parse_exception")
-    return [{"add": {"index": name, "alias": alias, **(options or {})}} for alias, options in aliases.items()]
 
 
 def _already_there(call: Call, name: str) -> RestError:

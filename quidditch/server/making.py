@@ -1,0 +1,34 @@
+"""New indices: after a request, and the template that fits their name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from quidditch.interface import Database, Index
+from quidditch.server.failures import RestError
+from quidditch.server.rendering.settings import for_engine
+from quidditch.server.templates import plan_for
+
+
+def make_index(database: Database, name: str, body: Mapping[str, Any]) -> Index:
+    """An index with the `settings`, `mappings` and `aliases` of a body. All of it, or nothing: an alias that cannot
+    be given takes the index back.
+
+    raises: IndexExists, MappingError, RequestError
+    """
+    aliases = body.get("aliases") or {}
+    if not isinstance(aliases, dict) or not all(isinstance(each, dict | None) for each in aliases.values()):
+        raise RestError("aliases: an object of objects expected", 400, "parse_exception")
+    plan = plan_for(database, name, body)
+    index = database.create_index(name, plan.mappings or None, for_engine(plan.settings))
+    if plan.aliases:
+        actions = [
+            {"add": {"index": name, "alias": alias, **(of or {})}} for alias, of in plan.aliases.items()
+        ]
+        try:
+            database.update_aliases(actions)
+        except BaseException:
+            database.delete_index(name)
+            raise
+    return index
