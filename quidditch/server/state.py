@@ -8,6 +8,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
+from quidditch.server.activity import Activity
 from quidditch.server.contexts import Contexts
 from quidditch.server.tasks import Tasks
 
@@ -26,4 +27,5 @@ class State:
     transient: dict[str, Any] = field(default_factory=dict)
     contexts: Contexts = field(default_factory=Contexts)
     tasks: Tasks = field(default_factory=Tasks)
+    activity: Activity = field(default_factory=Activity)
     lock: threading.Lock = field(default_factory=threading.Lock)

@@ -15,6 +15,7 @@ from quidditch.server.routes import (
     points_in_time,
     scrolling,
     search,
+    stats,
     templates,
 )
 from quidditch.server.routing import Routes
@@ -31,6 +32,7 @@ GROUPS: tuple[Routes, ...] = (
     search.routes,
     scrolling.routes,
     points_in_time.routes,
+    stats.routes,
     cluster.routes,
     cat.routes,
 )

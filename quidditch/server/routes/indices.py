@@ -72,6 +72,7 @@ def delete_index(call: Call) -> Reply:
             raise IndexBlocked(f"index [{name}] blocked by: [FORBIDDEN/5/index read-only (api)];")
     for name in found.indices:
         call.database.delete_index(name)
+        call.state.activity.forget(name)
     return ACKNOWLEDGED
 
 
@@ -136,6 +137,7 @@ def refresh(call: Call) -> Reply:
     found = resolve(call)
     for name in found.indices:
         call.database.index(name).refresh()
+        call.state.activity.add([name], refresh=1)
     return Reply({"_shards": broadcast(found)})
 
 
@@ -146,6 +148,7 @@ def flush(call: Call) -> Reply:
     found = resolve(call)
     for name in found.indices:
         call.database.index(name).flush()
+        call.state.activity.add([name], flush=1)
     return Reply({"_shards": broadcast(found)})
 
 

@@ -42,6 +42,7 @@ def first_page(call: Call, body: dict[str, Any]) -> Reply:
     except BaseException:
         call.state.contexts.close(id)
         raise
+    call.state.activity.add(views, query=1, query_ms=page.took_ms, scroll=1)
     return Reply({"_scroll_id": id, **search_answer(page, call.parameters)})
 
 

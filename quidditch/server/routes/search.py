@@ -61,7 +61,9 @@ def _searched(call: Call, body: dict[str, Any]) -> dict[str, Any]:
     if not found.names:
         return search_answer(SearchResult((), 0, shards=Shards(0, 0)), call.parameters, body)
     check_limits(asked, [found.infos[name] for name in found.indices], call.state.node_id)
-    return search_answer(call.database.search(found.expression, asked), call.parameters, body)
+    result = call.database.search(found.expression, asked)
+    call.state.activity.add(found.indices, query=1, query_ms=result.took_ms)
+    return search_answer(result, call.parameters, body)
 
 
 # ------------------------------------------------------------------------------------------- count, msearch
