@@ -12,6 +12,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from collections.abc import Mapping as Dict
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -293,16 +294,24 @@ class Catalog:
                 transaction.put(Table.INDICES, name.encode(), msgspec.json.encode(changed))
         return new
 
-    def change(self, alter: Callable[[dict[str, IndexEntry]], dict[str, IndexEntry]]) -> None:
+    def change(
+        self, alter: Callable[[dict[str, IndexEntry]], Dict[str, IndexEntry | None]]
+    ) -> list[IndexEntry]:
         """Put the entries that `alter` makes of all of them in the place of those of the same names, all at once.
 
+        None forgets an index; what is returned are the entries of those, whose folders are the caller's to remove.
         raises: whatever `alter` raises; nothing was changed then
         """
+        forgotten = []
         with self.environment.write() as transaction:
             before = {key.decode(): _decode(key, value) for key, value in transaction.rows(Table.INDICES)}
             for name, entry in alter(before).items():
-                if entry != before[name]:
+                if entry is None:
+                    transaction.delete(Table.INDICES, name.encode())
+                    forgotten.append(before[name])
+                elif entry != before[name]:
                     transaction.put(Table.INDICES, name.encode(), msgspec.json.encode(entry))
+        return forgotten
 
     def delete(self, name: str) -> IndexEntry:
         """Forget an index; its folder is the caller's to remove.

@@ -6,7 +6,7 @@ from quidditch.server.routes import (
     aliases,
     bulk,
     by_query,
-    cat,
+    cat_more,
     cluster,
     documents,
     indices,
@@ -34,5 +34,5 @@ GROUPS: tuple[Routes, ...] = (
     points_in_time.routes,
     stats.routes,
     cluster.routes,
-    cat.routes,
+    cat_more.routes,
 )
