@@ -35,6 +35,9 @@ def test_what_was_asked_of_an_index_is_counted(busy: Server) -> None:
     assert busy("GET", "/quiet/_stats").json()["_all"]["primaries"]["indexing"]["index_total"] == 0
     node = next(iter(busy("GET", "/_nodes/stats").json()["nodes"].values()))
     assert node["indices"]["indexing"] == own["indexing"]
+    chosen = next(iter(busy("GET", "/_nodes/stats/indices/get,store").json()["nodes"].values()))
+    assert set(chosen["indices"]) == {"get", "store"}
+    assert busy("GET", "/_nodes/stats/indices/nonsense").status_code == 400
 
 
 def test_an_index_made_anew_begins_at_nothing(busy: Server) -> None:

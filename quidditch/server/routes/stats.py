@@ -114,10 +114,19 @@ def index_stats(call: Call) -> Reply:
 
 
 @routes(
-    "GET", "/_nodes/stats", "/_nodes/stats/{metric}", "/_nodes/{node_id}/stats", takes="level timeout types"
+    "GET",
+    "/_nodes/stats",
+    "/_nodes/stats/{metric}",
+    "/_nodes/stats/{metric}/{index_metric}",
+    "/_nodes/{node_id}/stats",
+    takes="level timeout types",
 )
 def nodes_stats(call: Call) -> Reply:
-    """Of the only node: the sums over all open indices."""
+    """Of the only node: the sums over all open indices, and nothing else so far."""
+    metrics = call.parts.get("index_metric", "_all").split(",")
+    for metric in metrics:
+        if metric not in ("_all", *KNOWN, *_OTHERS):
+            raise RestError(f"request [{call.path}] contains unrecognized index metric: [{metric}]")
     infos = call.database.describe()
     parts = [
         stats_of(call.database.index(name).stats(), call.state.activity.of(name))
@@ -131,7 +140,7 @@ def nodes_stats(call: Call) -> Reply:
         "ip": host,
         "transport_address": call.state.http_address,
         "roles": ["data", "cluster_manager"],
-        "indices": summed(parts, ["_all"]),
+        "indices": summed(parts, metrics),
     }
     return Reply(
         {
