@@ -9,7 +9,7 @@ What a page holds a thousand times is a msgspec struct: made in a tenth of a dat
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, KeysView, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, KeysView, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -623,6 +623,17 @@ class Database(Protocol):
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
+    ) -> None: ...
+
+
+@runtime_checkable
+class KeepsTemplates(Protocol):
+    """A database that keeps what a server makes new indices after."""
+
+    def templates(self) -> dict[str, dict[str, Any]]: ...
+
+    def change_templates(
+        self, alter: Callable[[dict[str, dict[str, Any]]], dict[str, dict[str, Any] | None]]
     ) -> None: ...
 
 

@@ -12,6 +12,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from collections.abc import Mapping as Dict
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -42,6 +43,9 @@ FORMER_KEPT = 16
 
 ORPHANS_WAIT_S = 0.2
 """How long connecting waits for the catalogue's lock to remove what nobody needs."""
+
+TEMPLATE_PREFIX = b"template/"
+"""Of the keys of templates, beside the format's in `meta`: releases before them read past what they do not know."""
 
 CATALOG_TABLES = (Table.META, Table.INDICES)
 MAX_NAME_BYTES = 255
@@ -217,9 +221,44 @@ class Catalog:
         with self.environment.write() as transaction:
             yield transaction
 
-    def fill(self, entries: dict[str, IndexEntry]) -> None:
+    # -------------------------------------------------------------------------------------------- templates
+
+    def templates(self) -> dict[str, dict[str, Any]]:
+        """What new indices are made after, by kind and name (`index/logs`)."""
+        with self.environment.read() as transaction:
+            return {
+                key[len(TEMPLATE_PREFIX) :].decode(): _decode_template(key, value)
+                for key, value in transaction.rows(Table.META)
+                if key.startswith(TEMPLATE_PREFIX)
+            }
+
+    def change_templates(
+        self, alter: Callable[[dict[str, dict[str, Any]]], dict[str, dict[str, Any] | None]]
+    ) -> None:
+        """Keep the templates that `alter` makes of all of them, all at once; None forgets one.
+
+        raises: whatever `alter` raises; nothing was changed then
+        """
+        with self.environment.write() as transaction:
+            before = {
+                key[len(TEMPLATE_PREFIX) :].decode(): _decode_template(key, value)
+                for key, value in transaction.rows(Table.META)
+                if key.startswith(TEMPLATE_PREFIX)
+            }
+            for name, body in alter(before).items():
+                key = TEMPLATE_PREFIX + name.encode()
+                if body is not None:
+                    transaction.put(Table.META, key, msgspec.json.encode(body))
+                elif name in before:
+                    transaction.delete(Table.META, key)
+
+    def fill(
+        self, entries: dict[str, IndexEntry], templates: dict[str, dict[str, Any]] | None = None
+    ) -> None:
         """Enter indices whose folders are there, all at once, into a catalogue that is being made."""
         with self._renamed() as transaction:
+            for name, body in (templates or {}).items():
+                transaction.put(Table.META, TEMPLATE_PREFIX + name.encode(), msgspec.json.encode(body))
             for name, entry in entries.items():
                 transaction.put(Table.INDICES, name.encode(), msgspec.json.encode(entry))
 
@@ -255,16 +294,24 @@ class Catalog:
                 transaction.put(Table.INDICES, name.encode(), msgspec.json.encode(changed))
         return new
 
-    def change(self, alter: Callable[[dict[str, IndexEntry]], dict[str, IndexEntry]]) -> None:
+    def change(
+        self, alter: Callable[[dict[str, IndexEntry]], Dict[str, IndexEntry | None]]
+    ) -> list[IndexEntry]:
         """Put the entries that `alter` makes of all of them in the place of those of the same names, all at once.
 
+        None forgets an index; what is returned are the entries of those, whose folders are the caller's to remove.
         raises: whatever `alter` raises; nothing was changed then
         """
+        forgotten = []
         with self.environment.write() as transaction:
             before = {key.decode(): _decode(key, value) for key, value in transaction.rows(Table.INDICES)}
             for name, entry in alter(before).items():
-                if entry != before[name]:
+                if entry is None:
+                    transaction.delete(Table.INDICES, name.encode())
+                    forgotten.append(before[name])
+                elif entry != before[name]:
                     transaction.put(Table.INDICES, name.encode(), msgspec.json.encode(entry))
+        return forgotten
 
     def delete(self, name: str) -> IndexEntry:
         """Forget an index; its folder is the caller's to remove.
@@ -331,3 +378,11 @@ def _decode(name: bytes, value: bytes | memoryview) -> IndexEntry:
         return msgspec.json.decode(value, type=IndexEntry)
     except msgspec.MsgspecError as error:
         raise CorruptIndex(f"catalogue: the entry of index {name!r} is unreadable: {error}") from error
+
+
+@decodes("template of the catalogue")
+def _decode_template(name: bytes, value: bytes | memoryview) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(value, type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise CorruptIndex(f"catalogue: the template {name!r} is unreadable: {error}") from error

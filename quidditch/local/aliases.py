@@ -15,6 +15,7 @@ from quidditch.schema.mapping import nearest
 from quidditch.types import Json
 
 OPTIONS = ("filter", "routing", "index_routing", "search_routing", "is_write_index", "is_hidden")
+_ACTIONS = ("add", "remove", "remove_index")
 _KEYS = ("index", "indices", "alias", "aliases", "must_exist", *OPTIONS)
 
 
@@ -43,30 +44,44 @@ def check_alias(name: str, options: Mapping[str, Json], indices: Iterable[str]) 
     return {key: str(value) if key.endswith("routing") else value for key, value in kept.items()}
 
 
-def alter_aliases(entries: dict[str, IndexEntry], actions: Iterable[Json]) -> dict[str, IndexEntry]:
+def alter_aliases(entries: dict[str, IndexEntry], actions: Iterable[Json]) -> Mapping[str, IndexEntry | None]:
     """The entries after a list of `{"add": {...}}` and `{"remove": {...}}`, carried out in order.
 
-    Each names an `index` or `indices`, which may hold `*`, and an `alias` or `aliases`.
+    Each names an `index` or `indices`, which may hold `*`, and an `alias` or `aliases`. A `{"remove_index": {...}}`
+    goes before them all, wherever it stands; None is the entry of an index that it names.
     raises: IndexNotFound    no index of that name
             RequestError     an action that is malformed, or an alias to remove that is not there
     """
-    after = dict(entries)
-    for action in actions:
-        if not isinstance(action, dict) or len(action) != 1 or next(iter(action)) not in ("add", "remove"):
-            raise RequestError(f'aliases: {{"add": ...}} or {{"remove": ...}} expected, not {action!r:.80}')
-        op, body = next(iter(action.items()))
-        if not isinstance(body, dict):
-            raise RequestError(f"aliases: an object expected in [{op}], not {body!r:.80}")
-        for key in body:
-            if key not in _KEYS:
-                raise RequestError(f"aliases: unknown key [{key}] in [{op}]{nearest(key, _KEYS)}")
-        names = _indices(_list(body, "index", "indices", op), entries)
+    parts = [_checked(action) for action in actions]
+    doomed: list[str] = []
+    for op, body in parts:
+        if op == "remove_index":
+            doomed += _indices(_list(body, "index", "indices", op), entries)
+    after = {name: entry for name, entry in entries.items() if name not in doomed}
+    for op, body in parts:
+        if op == "remove_index":
+            continue
+        names = _indices(_list(body, "index", "indices", op), after)
         aliases = _list(body, "alias", "aliases", op)
         if op == "add":
             _add(after, names, aliases, {key: body[key] for key in OPTIONS if key in body})
         else:
             _remove(after, names, aliases, bool(body.get("must_exist", True)))
-    return after
+    return {**after, **dict.fromkeys(doomed)}
+
+
+def _checked(action: Json) -> tuple[str, dict[str, Json]]:
+    """The name of an action and what it is about."""
+    if not isinstance(action, dict) or len(action) != 1 or next(iter(action)) not in _ACTIONS:
+        raise RequestError(f'aliases: {{"add": ...}} or {{"remove": ...}} expected, not {action!r:.80}')
+    op, body = next(iter(action.items()))
+    if not isinstance(body, dict):
+        raise RequestError(f"aliases: an object expected in [{op}], not {body!r:.80}")
+    known = ("index", "indices", "must_exist") if op == "remove_index" else _KEYS
+    for key in body:
+        if key not in known:
+            raise RequestError(f"aliases: unknown key [{key}] in [{op}]{nearest(key, known)}")
+    return op, body
 
 
 def _list(body: dict[str, Json], one: str, many: str, op: str) -> list[str]:

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -210,12 +210,15 @@ class LocalDatabase:
         """Give indices further names, or take them away: all of the actions at once, or none.
 
         actions:  `{"add": {"index": "logs-1", "alias": "logs"}}`, `{"remove": {...}}`; `add` may hold a `filter`,
-                  `routing` and `is_write_index`, and both may hold `indices`, `aliases` and patterns
+                  `routing` and `is_write_index`, and both may hold `indices`, `aliases` and patterns;
+                  `{"remove_index": {"index": "old"}}` deletes an index, whose name an alias of the same call may take
         raises: IndexNotFound, RequestError   naming the action that cannot be carried out
         """
         if isinstance(actions, str | bytes | dict) or not isinstance(actions, Iterable):
             raise RequestError(f"update_aliases: a list of actions expected, not {type(actions).__name__}")
-        self.writable().catalog.change(lambda entries: alter_aliases(entries, actions))
+        directory, listed = self.writable(), list(actions)
+        for entry in directory.catalog.change(lambda entries: alter_aliases(entries, listed)):
+            directory.discard(entry)
 
     def close_index(self, name: str) -> None:
         """Refuse reads and writes of an index until `open_index`; those that run end as they would have.
@@ -240,6 +243,16 @@ class LocalDatabase:
             return {name: msgspec.structs.replace(entries[name], closed=closed)}
 
         self.writable().catalog.change(alter)
+
+    def templates(self) -> dict[str, dict[str, Any]]:
+        """What a server makes new indices after, by kind and name (`index/logs`)."""
+        return self.directory.catalog.templates()
+
+    def change_templates(
+        self, alter: Callable[[dict[str, dict[str, Any]]], dict[str, dict[str, Any] | None]]
+    ) -> None:
+        """Keep the templates that `alter` makes of all there are, all at once; None forgets one."""
+        self.writable().catalog.change_templates(alter)
 
     # --------------------------------------------------------------------------------------- bulk and search
 

@@ -163,7 +163,10 @@ class Directory:
 
     def delete(self, name: str) -> None:
         """raises: IndexNotFound"""
-        entry = self.catalog.delete(name)
+        self.discard(self.catalog.delete(name))
+
+    def discard(self, entry: IndexEntry) -> None:
+        """Remove the files of an index that the catalogue has forgotten."""
         self.retire(entry.generation)
         self.catalog.remove_folder(entry.generation)
 

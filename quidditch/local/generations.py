@@ -94,7 +94,7 @@ def _copy_all(directory: Directory, names: Sequence[str], path: Path, progress: 
     making = path / "catalog.making"
     environment = Environment(making, CATALOG_TABLES)
     try:
-        Catalog(environment, path).fill(entries)
+        Catalog(environment, path).fill(entries, directory.catalog.templates())
         environment.close()
         # Only with its last step is it a directory that opens: a catalogue without entries would pass for a backup.
         with environment.translated():

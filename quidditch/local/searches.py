@@ -96,6 +96,8 @@ class Searches:
             narrowing, more = _resolve_filter(filter, mapping)
             resolved = Boolean(must=(resolved,), filter=narrowing)
             notes += more
+        if request.slice is not None:
+            resolved = Boolean(must=(resolved,), filter=(request.slice,))
         with self._shards() as shards:
             return phases.search(shards, request, resolved, mapping, index=self.name, notes=notes)
 

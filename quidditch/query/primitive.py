@@ -120,6 +120,15 @@ class HasId:
 
 
 @dataclass(frozen=True, slots=True)
+class IdSlice:
+    """The documents of slice `number` of `count`: those whose id has this hash, modulo the count."""
+
+    number: int
+    count: int
+    boost: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Constant:
     """Documents that match `child`, each with the score `boost`."""
 
@@ -162,6 +171,7 @@ Primitive: TypeAlias = (
     | NumberSet
     | HasValue
     | HasId
+    | IdSlice
     | Constant
     | Boolean
     | BestOf

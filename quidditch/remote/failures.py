@@ -53,6 +53,14 @@ def error_of(answer: Answer, misfit: type[RequestError] = errors.DocumentError) 
     return error
 
 
+def told_cause(error: dict[str, Any]) -> tuple[str | None, str]:
+    """Type and reason of an error's object: those of its first cause, where it only says that shards failed."""
+    roots = error.get("root_cause")
+    if error.get("type") == "search_phase_execution_exception" and isinstance(roots, list) and roots:
+        error = roots[0]
+    return error.get("type"), str(error.get("reason"))
+
+
 def _told(answer: Answer) -> tuple[str | None, str]:
     """Type and reason of an error; from something in between that speaks no JSON, what it said."""
     try:
@@ -61,5 +69,5 @@ def _told(answer: Answer) -> tuple[str | None, str]:
         return None, f"the server answered {answer.status}: {answer.content[:200].decode(errors='replace')}"
     cause = said.get("error") if isinstance(said, dict) else None
     if isinstance(cause, dict):
-        return cause.get("type"), str(cause.get("reason"))
+        return told_cause(cause)
     return None, f"the server answered {answer.status}: {cause or said}"[:500]

@@ -19,7 +19,7 @@ from quidditch.interface import (
     StructureSize,
     WriteResult,
 )
-from quidditch.remote.failures import named_error
+from quidditch.remote.failures import named_error, told_cause
 from quidditch.types import OpName
 
 
@@ -38,7 +38,7 @@ def documents(body: dict[str, Any]) -> list[Document | None]:
     """
     for each in body["docs"]:
         if "error" in each:
-            raise named_error(each["error"].get("type"), str(each["error"].get("reason")))
+            raise named_error(*told_cause(each["error"]))
     return [document(each) if each["found"] else None for each in body["docs"]]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from quidditch.errors import LimitExceeded, QueryError, RequestError
 from quidditch.interface import QueryLike, ShownField, SortKey
+from quidditch.query.primitive import IdSlice
 from quidditch.schema.fields import spell
 from quidditch.schema.mapping import Mapping, nearest
 from quidditch.search.fetch import parse_source
@@ -21,6 +22,8 @@ from quidditch.types import Json
 MAX_WINDOW = 1_000_000
 """Hits of one page, offset included. Every hit is an object with its source; `scan` streams more than
 that."""
+
+MAX_SLICES = 65_536
 
 _BODY_KEYS = (
     "query",
@@ -40,6 +43,7 @@ _BODY_KEYS = (
     "seq_no_primary_term",
     "fields",
     "docvalue_fields",
+    "slice",
 )
 _TIME = re.compile(r"(\d+(?:\.\d+)?)(nanos|micros|ms|s|m|h|d)")
 _SECONDS = {"nanos": 1e-9, "micros": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -66,6 +70,7 @@ class SearchRequest:
     version: bool = False
     seq_no: bool = False
     fields: tuple[ShownField, ...] = ()
+    slice: IdSlice | None = None
 
     def from_the_start(self) -> SearchRequest:
         """What one of several indices is asked: the page and everything before it, full totals, and sort values
@@ -144,6 +149,7 @@ class SearchRequest:
                 *parse_shown(body.get("fields"), mapping, "fields"),
                 *parse_shown(body.get("docvalue_fields"), mapping, "docvalue_fields"),
             ),
+            slice=_slice(body.get("slice")),
         )
 
 
@@ -200,6 +206,25 @@ def _flag(value: Json, name: str) -> bool:
     if value is not None and not isinstance(value, bool):
         raise QueryError(f"{name}: true or false expected, not {spell(value)}")
     return bool(value)
+
+
+def _slice(value: Json) -> IdSlice | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict) or value.keys() - {"field"} != {"id", "max"}:
+        raise QueryError(f"slice: an object with [id] and [max] expected, not {spell(value)}")
+    if value.get("field", "_id") != "_id":
+        raise QueryError(f"slice.field: [_id] expected, not {spell(value['field'])}")
+    number, count = _count(value["id"], "slice.id"), _count(value["max"], "slice.max")
+    if count < 2:
+        raise QueryError(f"slice: max must be greater than 1, not {count}")
+    if number >= count:
+        raise QueryError(f"slice: max must be greater than id, not {count} for the id {number}")
+    if count > MAX_SLICES:
+        raise LimitExceeded(
+            f"The number of slices [{count}] is too large. It must be less than or equal to [{MAX_SLICES}]."
+        )
+    return IdSlice(number, count)
 
 
 def _totals(value: Any) -> bool | int:

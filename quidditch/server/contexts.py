@@ -182,7 +182,8 @@ class Pages:
         }
         if self._total is None:
             self._total = sum(result.total or 0 for result in results.values())
-        page = merged(list(results.values()), self.size, self._body["sort"])
+        compared = self._body["sort"] if self._by_doc else self._body["sort"][:-1]
+        page = merged(list(results.values()), self.size, compared)
         for hit in page:
             self._after[hit.index] = hit.sort
         self._ended |= {name for name, result in results.items() if not result.hits}
@@ -201,7 +202,7 @@ class Pages:
 
 
 def merged(results: Sequence[SearchResult], size: int, sort: list[Any]) -> list[Hit]:
-    """The best of pages that are each in order, by the values they were sorted by."""
+    """The best of pages that are each in order, by the values they were sorted by; equal ones by their page."""
     if len(results) == 1:
         return list(results[0].hits[:size])
     descending = [_descends(level) for level in sort]
@@ -209,6 +210,33 @@ def merged(results: Sequence[SearchResult], size: int, sort: list[Any]) -> list[
     return sorted(hits, key=lambda hit: [_Place(v, d) for v, d in zip(hit.sort, descending, strict=False)])[
         :size
     ]
+
+
+def search_views(views: dict[str, tuple[View, Any]], body: dict[str, Any]) -> SearchResult:
+    """One page of a search over several views, as of several indices."""
+    if len(views) == 1:
+        ((view, narrowing),) = views.values()
+        return view.search_body(body, filter=narrowing)
+    started = time.monotonic()
+    start, size = body.get("from", 0), body.get("size", 10)
+    sort = body.get("sort")
+    levels = [] if sort is None else sort if isinstance(sort, list) else [sort]
+    asked = {**body, "from": 0, "size": start + size, "sort": levels or ["_score"], "track_total_hits": True}
+    results = [view.search_body(asked, filter=narrowing) for view, narrowing in views.values()]
+    page = merged(results, start + size, levels or ["_score"])[start:]
+    cap = body.get("track_total_hits", True)
+    total = sum(result.total or 0 for result in results)
+    capped = cap is not True and cap is not False and total > cap
+    scores = [result.max_score for result in results if result.max_score is not None]
+    return SearchResult(
+        hits=page if levels else [msgspec.structs.replace(hit, sort=()) for hit in page],
+        total=None if cap is False else min(total, cap) if capped else total,
+        total_relation="gte" if capped else "eq",
+        max_score=max(scores, default=None),
+        took_ms=round((time.monotonic() - started) * 1000),
+        timed_out=any(result.timed_out for result in results),
+        shards=Shards(len(views), len(views)),
+    )
 
 
 def _descends(level: Any) -> bool:

@@ -13,8 +13,9 @@ from quidditch.types import Json
 class RestError(RequestError):
     """A request refused by the REST layer, with the status and type that OpenSearch gives it.
 
-    detail:   further keys of the error's object, such as `index` and `resource.id`
-    headers:  further headers of the answer
+    detail:       further keys of the error's object, such as `index` and `resource.id`
+    headers:      further headers of the answer
+    root_causes:  what lies below it, where it is not its own cause
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class RestError(RequestError):
         self.answer_type = type
         self.detail = dict(detail or {})
         self.headers = dict(headers or {})
+        self.root_causes: list[dict[str, Json]] = []
 
 
 def no_such_index(name: str) -> RestError:
@@ -72,7 +74,8 @@ def cause_of(error: Exception) -> dict[str, Json]:
 def error_body(error: Exception, trace: bool = False) -> dict[str, Any]:
     """The whole body of an answer that says what went wrong."""
     cause = cause_of(error)
-    inner: dict[str, Json] = {"root_cause": [dict(cause)], **cause}
+    roots = error.root_causes if isinstance(error, RestError) else []
+    inner: dict[str, Json] = {"root_cause": roots or [dict(cause)], **cause}
     if cause["type"] == "mapper_parsing_exception":
         # What a client looks at for the argument that was wrong.
         inner["caused_by"] = {"type": "illegal_argument_exception", "reason": cause["reason"]}

@@ -58,6 +58,14 @@ class Parameters:
             raise RestError(f"Failed to parse int parameter [{name}] with value [{value}]")
         return int(value)
 
+    def number(self, name: str) -> float | None:
+        value = self._values.get(name)
+        if value is None:
+            return None
+        if re.fullmatch(r"[+-]?(\d{1,30}\.?\d{0,30}|\.\d{1,30})([eE][+-]?\d{1,2})?", value, re.ASCII) is None:
+            raise RestError(f"Failed to parse float parameter [{name}] with value [{value}]")
+        return float(value)
+
     def names(self, name: str) -> list[str] | None:
         """A list with commas."""
         value = self._values.get(name)

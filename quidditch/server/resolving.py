@@ -11,6 +11,7 @@ from quidditch.errors import IndexClosed, IndexExists
 from quidditch.interface import Database, Index, IndexInfo
 from quidditch.server.call import Call
 from quidditch.server.failures import RestError, no_such_index
+from quidditch.server.making import make_index
 from quidditch.server.security.guarding import missing
 
 OPTIONS = "ignore_unavailable allow_no_indices expand_wildcards"
@@ -207,7 +208,7 @@ def _made(call: Call, name: str) -> Index:
     """A new index of this name, or the one that another request has made meanwhile."""
     check_index_name(name)
     try:
-        return call.database.create_index(name)
+        return make_index(call.database, name, {})
     except IndexExists:
         return call.database.index(name)
 

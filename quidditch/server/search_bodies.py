@@ -21,7 +21,28 @@ PARAMETERS = f"""
     ignore_throttled cancel_after_time_interval scroll
 """
 
-_WITHOUT_EFFECT = ("track_scores", "stats", "terminate_after", "ext", "profile_shards", "indices_boost")
+SEARCH_TYPES = ("query_then_fetch", "dfs_query_then_fetch")
+"""Both mean the same here: scores are always those of the whole index."""
+
+_WITHOUT_EFFECT = (
+    "track_scores",
+    "stats",
+    "terminate_after",
+    "ext",
+    "profile_shards",
+    "include_named_queries_score",
+)
+
+_REFUSED = ("collapse", "rescore", "suggest", "script_fields", "indices_boost", "profile", "runtime_mappings")
+"""Keys of a body that change the answer, and that are not built."""
+
+_FLAGS = ("explain", "version", "seq_no_primary_term")
+_LOWEST = {
+    "batched_reduce_size": ("batchedReduceSize", 2),
+    "pre_filter_shard_size": ("preFilterShardSize", 1),
+    "max_concurrent_shard_requests": ("maxConcurrentShardRequests", 1),
+    "max_concurrent_searches": ("maxConcurrentSearchRequests", 1),
+}
 
 
 def search_body(parameters: Parameters, body: dict[str, Any]) -> dict[str, Any]:
@@ -29,7 +50,11 @@ def search_body(parameters: Parameters, body: dict[str, Any]) -> dict[str, Any]:
 
     raises: RestError   for what cannot be asked at once
     """
-    merged = {key: value for key, value in body.items() if key not in _WITHOUT_EFFECT}
+    for key in _REFUSED:
+        if body.get(key):
+            raise RestError(f"[{key}] is not in this release")
+    merged = {key: value for key, value in body.items() if key not in (*_WITHOUT_EFFECT, *_REFUSED)}
+    terminate_after(parameters, body)
     if (query := query_of(parameters)) is not None:
         merged["query"] = query
     for name in ("from", "size"):
@@ -37,16 +62,48 @@ def search_body(parameters: Parameters, body: dict[str, Any]) -> dict[str, Any]:
             merged[name] = value
         if merged.get(name, 0) == -1 and name == "size":
             del merged[name]
+        if isinstance(number := merged.get(name), int) and number < 0:
+            raise RestError(f"[{name}] parameter cannot be negative, found [{number}]")
     if (sort := parameters.names("sort")) is not None:
         merged["sort"] = [_sort_level(level) for level in sort]
-    if "explain" in parameters:
-        merged["explain"] = parameters.flag("explain")
+    for name in _FLAGS:
+        if name in parameters:
+            merged[name] = parameters.flag(name)
+    if (fields := parameters.names("docvalue_fields")) is not None:
+        merged["docvalue_fields"] = fields
+    if (stored := parameters.names("stored_fields")) is not None:
+        merged["stored_fields"] = stored
     if "timeout" in parameters:
         merged["timeout"] = parameters.text("timeout")
     merged["_source"] = source_of(parameters, _body_source(merged))
     _narrow(merged)
     merged["track_total_hits"] = _totals(parameters, merged)
     return merged
+
+
+def check_dispatch(parameters: Parameters) -> None:
+    """How a search is spread over shards: checked, and without effect on one.
+
+    raises: RestError
+    """
+    wanted = parameters.text("search_type", SEARCH_TYPES[0])
+    if wanted not in SEARCH_TYPES:
+        raise RestError(f"No search type for [{wanted}]")
+    for name, (spelled, lowest) in _LOWEST.items():
+        value = parameters.integer(name)
+        if value is not None and value < lowest:
+            raise RestError(f"{spelled} must be >= {lowest}")
+
+
+def terminate_after(parameters: Parameters, body: dict[str, Any]) -> int | None:
+    """Of how many documents each shard tells at most; None for all."""
+    asked = parameters.integer("terminate_after")
+    asked = body.get("terminate_after") if asked is None else asked
+    if asked is None:
+        return None
+    if isinstance(asked, bool) or not isinstance(asked, int) or asked < 0:
+        raise RestError(f"terminateAfter must be > 0, not [{asked}]")
+    return asked or None
 
 
 def _body_source(body: dict[str, Any]) -> Any:
@@ -71,13 +128,14 @@ def _totals(parameters: Parameters, body: dict[str, Any]) -> Any:
     asked = body.get("track_total_hits", TOTALS_CAP)
     if "track_total_hits" in parameters:
         text = parameters.text("track_total_hits")
-        asked = (
-            parameters.integer("track_total_hits")
-            if re.fullmatch(r"[0-9]+", text)
-            else parameters.flag("track_total_hits")
-        )
+        number = re.fullmatch(r"-?[0-9]+", text) is not None
+        asked = parameters.integer("track_total_hits") if number else parameters.flag("track_total_hits")
     if asked is None:
         asked = TOTALS_CAP
+    if isinstance(asked, int) and not isinstance(asked, bool) and asked < 0:
+        if asked != -1:
+            raise RestError(f"[track_total_hits] parameter must be positive or equals to -1, got {asked}")
+        asked = False
     if parameters.flag("rest_total_hits_as_int"):
         if "track_total_hits" in body or "track_total_hits" in parameters:
             if not isinstance(asked, bool):

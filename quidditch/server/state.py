@@ -8,6 +8,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
+from quidditch.server.activity import Activity
 from quidditch.server.contexts import LONGEST_S, Contexts
 from quidditch.server.parameters import seconds_of
 from quidditch.server.runtime.board import Board, Numbers
@@ -36,6 +37,7 @@ class State:
     transient: dict[str, Any] = field(default_factory=dict)
     contexts: Contexts = field(default_factory=Contexts)
     tasks: Tasks = field(default_factory=Tasks)
+    activity: Activity = field(default_factory=Activity)
     lock: threading.Lock = field(default_factory=threading.Lock)
     peers: Peers = field(default_factory=Peers)
     board: Board = field(default_factory=Board)

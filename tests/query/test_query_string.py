@@ -112,25 +112,12 @@ def test_a_value_that_a_field_cannot_hold(books: Index) -> None:
     assert books.count(q.QueryString("year:abc OR title:dune", lenient=True)) == 1
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "(dune",
-        "dune)",
-        "AND dune",
-        "dune AND",
-        "title:",
-        "dune OR OR gone",
-        '"dune',
-        "[1 TO",
-        "+-dune",
-        "dune~",
-        "d*ne",
-        "d?ne",
-        "/dune/",
-        "title:AND",
-    ],
+BROKEN = (
+    '(dune|dune)|AND dune|dune AND|title:|dune OR OR gone|"dune|[1 TO|+-dune|dune~|d*ne|d?ne|/dune/|title:AND'
 )
+
+
+@pytest.mark.parametrize("line", BROKEN.split("|"))
 def test_what_is_no_query_is_refused(books: Index, line: str) -> None:
     with pytest.raises(QueryError, match="query_string"):
         books.search(q.QueryString(line))

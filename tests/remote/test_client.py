@@ -130,6 +130,13 @@ def test_a_mapping_that_does_not_fit_is_told_from_a_document() -> None:
         books(Script(refusal)).add({"n": 1}, id="1")
 
 
+def test_a_search_that_all_shards_refused_is_told_by_its_cause() -> None:
+    cause = {"type": "index_closed_exception", "reason": "closed index [books]"}
+    body = {"type": "search_phase_execution_exception", "reason": "all shards failed", "root_cause": [cause]}
+    with pytest.raises(errors.IndexClosed, match=r"closed index \[books\]"):
+        books(Script(answer({"error": body, "status": 400}, 400))).search()
+
+
 @pytest.mark.parametrize(
     ("status", "kind"),
     [

@@ -112,7 +112,8 @@ def test_versions_and_sequence_numbers_are_those_of_the_last_write(database: Dat
 
 
 def test_a_point_in_time_shows_the_versions_of_then(database: Database) -> None:
-    with database["books"].point_in_time() as view:
-        database["books"].add({"sizes": 1}, "dune")
-        hit = view.search_body({"version": True, "fields": ["sizes"]})[0]
+    view = database["books"].point_in_time()
+    database["books"].add({"sizes": 1}, "dune")
+    hit = view.search_body({"version": True, "fields": ["sizes"]})[0]
+    view.close()
     assert (hit.version, hit.fields) == (1, {"sizes": [30, 4, 30]})

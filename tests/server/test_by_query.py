@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from .asking import Server
@@ -57,3 +59,14 @@ def test_a_task_keeps_its_answer(numbers: Server) -> None:
     assert done["response"]["deleted"] == 30
     assert numbers("GET", "/_tasks/nobody:1").status_code == 404
     assert numbers("GET", "/_tasks").status_code == 200
+
+
+def test_a_task_that_does_not_run_cannot_be_cancelled(server: Server) -> None:
+    server("PUT", "/books/_doc/1", {"n": 1})
+    everything: dict[str, Any] = {"query": {"match_all": {}}}
+    path = "/books/_delete_by_query?wait_for_completion=false"
+    task = server("POST", path, everything).json()["task"]
+    assert server("GET", f"/_tasks/{task}?wait_for_completion=true").json()["completed"] is True
+    gone = server("POST", f"/_tasks/{task}/_cancel")
+    assert (gone.status_code, gone.json()["error"]["type"]) == (404, "resource_not_found_exception")
+    assert server("POST", "/_tasks/nonsense/_cancel").status_code == 400

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from .asking import Server
 
 
@@ -59,3 +61,32 @@ def test_cluster_settings_and_state(server: Server) -> None:
     state = server("GET", "/_cluster/state/metadata/books").json()
     assert state["metadata"]["indices"]["books"]["aliases"] == ["library"]
     assert server("GET", "/_cluster/stats").json()["indices"]["docs"]["count"] == 1
+
+
+def test_what_lies_below_indices(server: Server) -> None:
+    server("PUT", "/books/_doc/1", {"a": 1})
+    server("PUT", "/other")
+    (row, _) = server("GET", "/_cat/segments?format=json").json()
+    assert (row["index"], row["docs.count"], row["docs.deleted"]) == ("books", "1", "0")
+    assert [row["index"] for row in server("GET", "/_cat/segments/oth*?format=json").json()] == ["other"]
+    assert server("GET", "/_cat/segments/none").status_code == 404
+    (node,) = server("GET", "/_cat/allocation?format=json&bytes=b").json()
+    assert node["shards"] == "2"
+    assert int(node["disk.indices"]) > 0
+    assert server("GET", "/_cat/allocation/elsewhere?format=json").json() == []
+
+
+def test_templates_as_a_table(server: Server) -> None:
+    server("PUT", "/_component_template/base", {"template": {}})
+    body = {"index_patterns": ["l-*", "m-*"], "priority": 3, "composed_of": ["base"]}
+    assert server("PUT", "/_index_template/logs", body).status_code == 200
+    assert server("GET", "/_cat/templates").text.split() == ["logs", "[l-*,", "m-*]", "3", "[base]"]
+    assert server("GET", "/_cat/templates/x*").text == ""
+
+
+@pytest.mark.parametrize("name", ["plugins", "pending_tasks", "nodeattrs", "recovery"])
+def test_a_directory_has_none_of_these(server: Server, name: str) -> None:
+    assert server("GET", f"/_cat/{name}").text == ""
+    assert server("GET", f"/_cat/{name}?format=json").json() == []
+    assert len(server("GET", f"/_cat/{name}?help").text.splitlines()) >= 3
+    assert f"/_cat/{name}" in server("GET", "/_cat").text

@@ -166,3 +166,18 @@ def test_a_blocked_index_is_named_and_refuses(books: Server) -> None:
     assert "5" in books("GET", "/_cluster/state/blocks").json()["blocks"]["indices"]["books"]
     books("PUT", "/books/_settings", {"index.blocks.read_only": False})
     assert books("PUT", "/books/_doc/1", {"title": "Dune"}).status_code == 201
+
+
+def test_an_alias_takes_the_name_of_an_index_that_goes_with_the_same_request(server: Server) -> None:
+    server("PUT", "/old/_doc/1", {"a": 1})
+    server("PUT", "/new/_doc/2", {"a": 2})
+    swap = [{"add": {"index": "new", "alias": "old"}}, {"remove_index": {"index": "old"}}]
+    broken = [*swap, {"remove": {"index": "new", "alias": "none", "must_exist": True}}]
+    assert server("POST", "/_aliases", {"actions": broken}).status_code == 404
+    assert server("GET", "/old/_doc/1").status_code == 200
+    assert server("POST", "/_aliases", {"actions": swap}).json() == {"acknowledged": True}
+    assert server.database.indices() == ["new"]
+    assert server("GET", "/old/_doc/2").json()["_index"] == "new"
+    missing = {"actions": [{"remove_index": {"index": "none"}}]}
+    assert server("POST", "/_aliases", missing).status_code == 404
+    assert server.database.check().ok

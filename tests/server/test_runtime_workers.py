@@ -111,6 +111,22 @@ def test_a_task_is_found_by_every_worker(two: Served) -> None:
         assert client.get(f"/_tasks/{task[:-1]}9999999").status_code == 404
 
 
+def test_what_is_asked_of_an_index_is_counted_over_all_workers(two: Served) -> None:
+    for number in range(20):
+        with two.client() as client:
+            client.put(f"/books/_doc/{number}", json={"text": "words"}).raise_for_status()
+    with two.client() as client:
+        for _ in range(4):
+            told = client.get("/books/_stats/indexing").json()["_all"]["total"]["indexing"]
+            assert told["index_total"] == 20
+        client.delete("/books").raise_for_status()
+        client.put("/books").raise_for_status()
+    for _ in range(8):
+        with two.client() as client:
+            told = client.get("/books/_stats/indexing").json()["_all"]["total"]["indexing"]
+            assert told["index_total"] == 0
+
+
 def test_settings_of_the_cluster_hold_for_every_worker(two: Served) -> None:
     with two.client() as client:
         changed = client.put("/_cluster/settings", json={"transient": {"search.max_keep_alive": "5s"}})

@@ -66,7 +66,7 @@ def shown(response: Any) -> list[str]:
 
 def path_of(route: Route, index: str) -> str:
     parts = {"index": index, "id": "1", "name": "x", "metric": "_all", "fields": "*", "scroll_id": "x"}
-    parts |= {"node_id": "x", "task_id": "x:1"}
+    parts |= {"node_id": "x", "task_id": "x:1", "index_metric": "_all"}
     path = route.template + ("?keep_alive=1m" if "point_in_time" in route.template else "")
     for name, value in parts.items():
         path = path.replace(f"{{{name}}}", value)
@@ -119,6 +119,9 @@ def test_who_may_read_everything_changes_nothing(secured: Secured) -> None:
     }
     reading = {route.template for route in ROUTES if route.method == "GET"}
     assert changing - reading == {
+        "/_index_template/_simulate",
+        "/_index_template/_simulate/{name}",
+        "/_index_template/_simulate_index/{name}",
         "/_reindex",
         "/{index}/_search/point_in_time",
         "/_search/point_in_time",
@@ -347,6 +350,26 @@ def test_indices_of_others_are_not_removed_with_an_alias(secured: Secured, owner
     assert "of-secret" in secured.database.describe()["secret"].aliases
 
 
+def test_templates_are_the_clusters_and_hold_for_whoever_makes_an_index(
+    secured: Secured, root: Asker, owner: Asker, writer: Asker
+) -> None:
+    template = {"settings": {"refresh_interval": "7s"}, "aliases": {"of-everyone": {}}}
+    body = {"index_patterns": ["logs-*"], "template": template}
+    assert owner("PUT", "/_index_template/logs", body).status_code == 403
+    assert owner("GET", "/_index_template").status_code == 403
+    assert root("PUT", "/_index_template/logs", body).status_code == 200
+    assert owner("DELETE", "/_index_template/logs").status_code == 403
+    # Neither could give this alias by himself.
+    assert writer("PUT", "/logs-3/_doc/1", {"x": 1}).status_code == 201
+    assert owner("PUT", "/logs-4").status_code == 200
+    assert owner("PUT", "/logs-5", {"aliases": {"mine": {}}}).status_code == 403
+    infos = secured.database.describe()
+    assert "logs-5" not in infos
+    for name in ("logs-3", "logs-4"):
+        assert set(infos[name].aliases) == {"of-everyone"}
+        assert infos[name].settings["refresh_interval"] == "7s"
+
+
 @pytest.mark.parametrize("pattern", ["logs-[x]", "logs-?", "_all", "Logs", "a,b", "", "logs *"])
 def test_a_pattern_of_a_role_is_a_name_with_stars(secured: Secured, pattern: str) -> None:
     """Where patterns mean more, in the engine, `logs-[x]` would be a right on `logs-x`."""
@@ -386,12 +409,24 @@ def test_a_right_that_is_taken_away_ends_what_was_opened_with_it(secured: Secure
     assert reader("POST", "/_search", {"pit": {"id": pit}}).status_code == 403
 
 
+def test_a_point_in_time_of_several_indices_is_as_far_as_the_rights_on_all(
+    secured: Secured, reader: Asker
+) -> None:
+    id = reader("POST", "/logs-*/_search/point_in_time?keep_alive=1m").json()["pit_id"]
+    assert shown(reader("POST", "/_search", {"pit": {"id": id}})) == ["logs-1", "logs-2"]
+    other = secured.having({"*": "admin"}, "admin", name="other")
+    assert other("POST", "/_search", {"pit": {"id": id}}).status_code == 404
+    add_role(secured.directory, "role-of-reader", {"logs-2": "read"})
+    assert reader("POST", "/_search", {"pit": {"id": id}}).status_code == 403
+
+
 def test_nobody_sees_the_tasks_of_another(secured: Secured, owner: Asker) -> None:
     query: Any = {"query": {"match_all": {}}}
     task = owner("POST", "/logs-*/_delete_by_query?wait_for_completion=false", query).json()["task"]
     other = secured.having({"*": "admin"}, "admin", name="other")
     assert other("GET", f"/_tasks/{task}").status_code == 404
     assert task not in other("GET", "/_tasks").text
+    assert other("POST", f"/_tasks/{task}/_cancel").status_code == 404
     done = owner("GET", f"/_tasks/{task}?wait_for_completion=true&timeout=30s").json()
     assert done["completed"] is True
     assert done["response"]["deleted"] == 2

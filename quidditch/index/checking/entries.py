@@ -9,7 +9,7 @@ import msgspec
 
 from quidditch.analysis.registry import ANALYZER_NAMES
 from quidditch.errors import QuidditchError
-from quidditch.index.catalog import CATALOG_TABLES, IndexEntry, check_name
+from quidditch.index.catalog import CATALOG_TABLES, TEMPLATE_PREFIX, IndexEntry, check_name
 from quidditch.index.checking.findings import Finding, capped, guarded, in_order
 from quidditch.index.checking.rows import check_seals, check_tables, place
 from quidditch.index.codecs import Buffer
@@ -40,7 +40,7 @@ def read_entries(transaction: Transaction) -> dict[str, tuple[IndexEntry, Mappin
 
 def _entries(transaction: Transaction) -> Iterator[Finding]:
     for key, _ in transaction.rows(Table.META):
-        if key != FORMAT_KEY:
+        if key != FORMAT_KEY and not key.startswith(TEMPLATE_PREFIX):
             yield Finding("key", place(Table.META, key), "no row of this name is known")
     owners: dict[str, bytes] = {}
     for key, value in transaction.rows(Table.INDICES):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from zlib import crc32
 
 import numpy as np
 from pyroaring import BitMap
@@ -14,6 +15,7 @@ from quidditch.query.primitive import (
     Everything,
     HasId,
     HasValue,
+    IdSlice,
     Nothing,
     NumberInterval,
     NumberSet,
@@ -35,6 +37,9 @@ FEW_ORDINALS = 64
 lists."""
 
 LISTS_AT_ONCE = 4096
+
+_HASHES = "id_hashes"
+_HASHED_AT_ONCE = 65_536
 
 FEW_NUMBERS = 8
 """Up to so many numbers are compared one by one, which is faster than looking each value up."""
@@ -60,6 +65,22 @@ def match_value(query: HasValue, segment: SegmentReader) -> BitMap:
 def match_ids(query: HasId, context: SegmentContext, within: BitMap | None) -> BitMap:
     found = (context.find(id) for id in query.ids)
     return BitMap([doc for doc in found if doc is not None])
+
+
+def match_id_slice(query: IdSlice, segment: SegmentReader) -> BitMap:
+    return BitMap(np.flatnonzero(_id_hashes(segment) % query.count == query.number).astype(np.uint32))
+
+
+def _id_hashes(segment: SegmentReader) -> U32s:
+    """uint32[doc_count]; of all ids once, and then kept with the segment."""
+    known: U32s | None = segment.recall(_HASHES)
+    if known is None:
+        known = np.empty(segment.doc_count, np.uint32)
+        for start in range(0, segment.doc_count, _HASHED_AT_ONCE):
+            ids = segment.ids(np.arange(start, min(start + _HASHED_AT_ONCE, len(known)), dtype=np.uint32))
+            known[start : start + len(ids)] = [crc32(id.encode()) for id in ids]
+        segment.keep(_HASHES, known, known.nbytes)
+    return known
 
 
 # ------------------------------------------------------------------------------------------------- terms

@@ -15,6 +15,8 @@ NEEDED = {
     "index_document",
     "mget",
     "msearch",
+    "put_component_template",
+    "put_index_template",
     "put_mapping",
     "reindex",
     "update_aliases",

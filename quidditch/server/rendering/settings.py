@@ -16,7 +16,7 @@ CREATED_BY = "136327827"
 """OpenSearch 2.11.0 as it numbers itself in `index.version.created`."""
 
 _TRANSLOG = ("durability", "sync_interval")
-DEFAULTS = {"index.refresh_interval": "1s", "index.max_result_window": "1000000", "index.hidden": "false"}
+DEFAULTS = {"index.refresh_interval": "1s", "index.max_result_window": "10000", "index.hidden": "false"}
 
 
 def flat(settings: Any) -> dict[str, Json]:

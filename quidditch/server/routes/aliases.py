@@ -10,6 +10,7 @@ from quidditch.server.rendering.aliases import aliases_body, matching
 from quidditch.server.resolving import OPTIONS, resolve
 from quidditch.server.routes.indices import WAITS
 from quidditch.server.routing import Routes
+from quidditch.server.runtime.anywhere import forget_activity
 
 routes = Routes()
 
@@ -68,7 +69,9 @@ def update_aliases(call: Call) -> Reply:
     actions = call.required().get("actions")
     if not isinstance(actions, list) or not actions:
         raise RestError("No action specified")
-    changes, doomed = [], []
+    changes: list[Any] = []
+    doomed: list[str] = []
+    removes = any(isinstance(action, dict) and "remove_index" in action for action in actions)
     for action in actions:
         if not isinstance(action, dict) or len(action) != 1:
             raise RestError("aliases: an object with one action expected", 400, "parse_exception")
@@ -86,18 +89,15 @@ def update_aliases(call: Call) -> Reply:
         )
         rest = {key: value for key, value in body.items() if key not in ("index", "indices")}
         changes.append({op: {"indices": found.indices, **rest}})
-        for alias in _aliases(body) if op == "add" and not doomed else ():
+        for alias in _aliases(body) if op == "add" and not removes else ():
             check_alias_name(call, alias)
-    _carry_out(call, changes, doomed)
-    return ACKNOWLEDGED
-
-
-def _carry_out(call: Call, changes: list[Any], doomed: list[str]) -> None:
-    """An alias may take the name of an index that is removed with the same request, so removing goes first."""
-    for name in dict.fromkeys(doomed):
-        call.database.delete_index(name)
+    if doomed:
+        changes.append({"remove_index": {"indices": list(dict.fromkeys(doomed))}})
     if changes:
         call.database.update_aliases(changes)
+    for name in doomed:
+        forget_activity(call.state, name)
+    return ACKNOWLEDGED
 
 
 def _expression(body: dict[str, Any]) -> str:

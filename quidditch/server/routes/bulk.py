@@ -159,6 +159,12 @@ class _Bulk:
 
     def _item(self, item: BulkItem) -> dict[str, Any]:
         self.errors = self.errors or item.error is not None
+        if item.index is not None:
+            op = "delete" if item.op == "delete" else "index"
+            if item.error is None:
+                self._call.state.activity.add([item.index], **{op: 1})
+            elif op == "index":
+                self._call.state.activity.add([item.index], index_failed=1)
         return bulk_item(item, self.refreshed)
 
 

@@ -210,6 +210,19 @@ def list_tasks(call: Call) -> Reply:
     return Reply({"nodes": {call.state.node_id: {"name": call.state.node_name, "tasks": running}}})
 
 
+@routes("POST", "/_tasks/{task_id}/_cancel", takes="wait_for_completion")
+def cancel_task(call: Call) -> Reply:
+    """Tasks here end by themselves: one that runs is refused by name, one that does not is not there."""
+    id = call.parts["task_id"]
+    node, _, number = id.rpartition(":")
+    if re.fullmatch(r"[0-9]{1,18}", number) is None or not node:
+        raise RestError(f"malformed task id {id}")
+    task = task_of(call.state, int(number), call.caller.name) if node == call.state.node_id else None
+    if task is None or task.completed:
+        raise RestError(f"task [{id}] is not found", 404, "resource_not_found_exception")
+    raise RestError(f"task [{id}] doesn't support cancellation")
+
+
 def _task(call: Call, task: Task) -> dict[str, Any]:
     running_s = task.running_s if task.completed else time.time() - task.started_ms / 1000
     return {

@@ -12,7 +12,7 @@ from quidditch.server.failures import RestError
 from quidditch.server.parameters import seconds_of
 from quidditch.server.rendering.settings import COMPATIBLE, flat, nested, settings_body
 from quidditch.server.resolving import OPTIONS, resolve
-from quidditch.server.routes.indices import WAITS, broadcast
+from quidditch.server.routes.indices import WAITS
 from quidditch.server.routing import Routes
 from quidditch.server.state import MAX_KEEP_ALIVE
 
@@ -270,49 +270,6 @@ def cluster_stats(call: Call) -> Reply:
             "nodes": {"count": {"total": 1, "data": 1, "cluster_manager": 1}, "versions": [COMPATIBLE]},
         }
     )
-
-
-@routes(
-    "GET",
-    "/_stats",
-    "/_stats/{metric}",
-    "/{index}/_stats",
-    "/{index}/_stats/{metric}",
-    takes=f"{OPTIONS} completion_fields fielddata_fields fields forbid_closed_indices groups "
-    "include_segment_file_sizes include_unloaded_segments level types",
-    needs="read",
-)
-def index_stats(call: Call) -> Reply:
-    """Documents, bytes and segments; nothing else is counted so far."""
-    metrics = call.parts.get("metric", "_all").split(",")
-    for metric in metrics:
-        if metric not in ("_all", "docs", "store", "segments"):
-            raise RestError(f"request [{call.path}] contains unrecognized metric: [{metric}]")
-    level = call.parameters.choice("level", ("cluster", "indices", "shards"), "indices")
-    found = resolve(call)
-    indices, total = (
-        {},
-        {"docs": {"count": 0, "deleted": 0}, "store": {"size_in_bytes": 0}, "segments": {"count": 0}},
-    )
-    for name in found.indices:
-        stats = call.database.index(name).stats()
-        own = {
-            "docs": {"count": stats.documents, "deleted": stats.deleted},
-            "store": {"size_in_bytes": stats.size_bytes},
-            "segments": {"count": stats.segments},
-        }
-        for part, numbers in own.items():
-            for key, value in numbers.items():
-                total[part][key] += value
-        kept = _kept(own, metrics)
-        indices[name] = {"uuid": found.infos[name].uuid[:22], "primaries": kept, "total": kept}
-    whole = _kept(total, metrics)
-    body: dict[str, Any] = {"_shards": broadcast(found), "_all": {"primaries": whole, "total": whole}}
-    return Reply(body if level == "cluster" else {**body, "indices": indices})
-
-
-def _kept(parts: dict[str, Any], metrics: list[str]) -> dict[str, Any]:
-    return {name: part for name, part in parts.items() if "_all" in metrics or name in metrics}
 
 
 # --------------------------------------------------------------------------------------------------- nodes

@@ -48,6 +48,7 @@ def _write(call: Call, id: str | None, op: Any) -> Reply:
     condition = _condition(call, creates=op == "create")
     index = written_index(call, call.parts["index"])
     result = index.add(document, id, op=op, **condition)
+    call.state.activity.add([index.name], index=1)
     return Reply(
         write_body(index.name, result, refreshed(call, index)),
         STATUS[result.result],
@@ -120,6 +121,7 @@ def delete_document(call: Call) -> Reply:
     condition = _condition(call)
     index = written_index(call, call.parts["index"], create=False)
     result = index.delete(call.parts["id"], **condition)
+    call.state.activity.add([index.name], delete=1)
     return Reply(write_body(index.name, result, refreshed(call, index)), STATUS[result.result])
 
 
@@ -140,6 +142,7 @@ def update_document(call: Call) -> Reply:
     upserts = "upsert" in body or bool(body.get("doc_as_upsert"))
     index = written_index(call, call.parts["index"], create=upserts or "doc" in body)
     result = _updated(call, index, body.get("doc"), {**arguments, **condition})
+    call.state.activity.add([index.name], index=1)
     answer = write_body(index.name, result, refreshed(call, index))
     spec = source_of(call.parameters, body.get("_source", False))
     if spec is not False:
@@ -173,7 +176,9 @@ def get_document(call: Call) -> Reply:
     try:
         document = index.get(call.parts["id"])
     except DocumentNotFound:
+        call.state.activity.add([index.name], get_missing=1)
         return Reply({"_index": index.name, "_id": call.parts["id"], "found": False}, 404)
+    call.state.activity.add([index.name], get=1)
     _check_version(call, document)
     fields = call.parameters.names("stored_fields")
     body = {"_index": index.name, "_id": document.id, "_version": document.version}

@@ -8,10 +8,12 @@ from quidditch.errors import IndexBlocked, IndexExists
 from quidditch.server.body_values import object_of
 from quidditch.server.call import ACKNOWLEDGED, Call, Reply
 from quidditch.server.failures import RestError, validation_failed
+from quidditch.server.making import make_index
 from quidditch.server.rendering.aliases import aliases_body
-from quidditch.server.rendering.settings import for_engine, settings_body, uuid_of
+from quidditch.server.rendering.settings import settings_body, uuid_of
 from quidditch.server.resolving import OPTIONS, Resolved, check_index_name, resolve
 from quidditch.server.routing import Routes
+from quidditch.server.runtime.anywhere import forget_activity
 
 routes = Routes()
 
@@ -33,25 +35,11 @@ def create_index(call: Call) -> Reply:
             "The mapping definition cannot be nested under a type [_doc] unless include_type_name "
             "is set to true."
         )
-    settings = for_engine(body.get("settings") or {})
     try:
-        call.database.create_index(name, mappings or None, settings)
+        make_index(call.database, name, {**body, "mappings": mappings})
     except IndexExists:
         raise _already_there(call, name) from None
-    if body.get("aliases"):
-        try:
-            call.database.update_aliases(alias_actions(name, body["aliases"]))
-        except BaseException:
-            call.database.delete_index(name)
-            raise
     return Reply({"acknowledged": True, "shards_acknowledged": True, "index": name})
-
-
-def alias_actions(name: str, aliases: Any) -> list[Any]:
-    """An `add` for each of the aliases that a new index is to have."""
-    if not isinstance(aliases, dict) or not all(isinstance(each, dict | None) for each in aliases.values()):
-        raise RestError("aliases: an object of objects expected", 400, "parse_exception")
-    return [{"add": {"index": name, "alias": alias, **(options or {})}} for alias, options in aliases.items()]
 
 
 def _already_there(call: Call, name: str) -> RestError:
@@ -87,6 +75,7 @@ def delete_index(call: Call) -> Reply:
             raise IndexBlocked(f"index [{name}] blocked by: [FORBIDDEN/5/index read-only (api)];")
     for name in found.indices:
         call.database.delete_index(name)
+        forget_activity(call.state, name)
     return ACKNOWLEDGED
 
 
@@ -151,6 +140,7 @@ def refresh(call: Call) -> Reply:
     found = resolve(call)
     for name in found.indices:
         call.database.index(name).refresh()
+        call.state.activity.add([name], refresh=1)
     return Reply({"_shards": broadcast(found)})
 
 
@@ -161,6 +151,7 @@ def flush(call: Call) -> Reply:
     found = resolve(call)
     for name in found.indices:
         call.database.index(name).flush()
+        call.state.activity.add([name], flush=1)
     return Reply({"_shards": broadcast(found)})
 
 

@@ -11,6 +11,7 @@ from quidditch.errors import IndexNotFound
 from quidditch.interface import Index, IndexInfo
 from quidditch.server.call import ACKNOWLEDGED, Call, Reply
 from quidditch.server.routing import Routes
+from quidditch.server.runtime.anywhere import forget_activity
 
 routes = Routes()
 
@@ -53,6 +54,7 @@ def create(call: Call) -> Reply:
 @routes("DELETE", _ONE)
 def delete(call: Call) -> Reply:
     call.database.delete_index(call.parts["index"])
+    forget_activity(call.state, call.parts["index"])
     return ACKNOWLEDGED
 
 

@@ -1,10 +1,9 @@
-"""Searches: search, count, msearch, scrolls, points in time, validate, explain, field capabilities, analyze."""
+"""Searches: search, count, msearch, validate, explain, field capabilities, analyze."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -12,19 +11,29 @@ from typing import Any
 from quidditch.analysis.analyzer import Analyzer
 from quidditch.analysis.registry import analyzed, shown
 from quidditch.errors import DocumentNotFound, QuidditchError
-from quidditch.interface import SearchResult, Shards, View
+from quidditch.interface import SearchResult, Shards
 from quidditch.server import wire
 from quidditch.server.analyzing import PARTS, chain_of
 from quidditch.server.body_values import expression_of, names_of
 from quidditch.server.call import Call, Reply
-from quidditch.server.contexts import Pages
 from quidditch.server.failures import RestError, error_body, status_of, validation_failed
-from quidditch.server.parameters import Parameters, seconds_of
+from quidditch.server.parameters import Parameters
 from quidditch.server.rendering.field_caps import capabilities
 from quidditch.server.rendering.searches import search_answer
-from quidditch.server.resolving import OPTIONS, Resolved, one_index, resolve
+from quidditch.server.resolving import OPTIONS, one_index, resolve
+from quidditch.server.routes.points_in_time import search_pit
+from quidditch.server.routes.scrolling import first_page
 from quidditch.server.routing import Routes
-from quidditch.server.search_bodies import PARAMETERS, QUERY_STRING, query_of, search_body
+from quidditch.server.search_bodies import (
+    PARAMETERS,
+    QUERY_STRING,
+    SEARCH_TYPES,
+    check_dispatch,
+    query_of,
+    search_body,
+    terminate_after,
+)
+from quidditch.server.search_limits import check_limits
 from quidditch.server.source_filters import NAMES, filtered, source_of
 
 routes = Routes()
@@ -39,161 +48,26 @@ MAX_MSEARCH = 1_000
 @routes("GET POST", "/_search", "/{index}/_search", takes=f"{PARAMETERS} {OPTIONS}")
 def search(call: Call) -> Reply:
     body = call.object()
+    check_dispatch(call.parameters)
     if "scroll" in call.parameters:
-        return _first_page(call, body)
+        return first_page(call, body)
     if "pit" in body:
-        return _search_pit(call, body)
-    result = _searched(call, search_body(call.parameters, body))
-    return Reply(search_answer(result, call.parameters))
+        return search_pit(call, body)
+    if body.get("slice"):
+        raise validation_failed("[slice] can only be used with [scroll] or [point-in-time] requests")
+    return Reply(_searched(call, body))
 
 
-def _searched(call: Call, body: dict[str, Any]) -> SearchResult:
+def _searched(call: Call, body: dict[str, Any]) -> dict[str, Any]:
+    """The answer to a search of the indices that the call names."""
     found = resolve(call)
+    asked = search_body(call.parameters, body)
     if not found.names:
-        return SearchResult((), 0, shards=Shards(0, 0))
-    return call.database.search(found.expression, body)
-
-
-# -------------------------------------------------------------------------------------------------- scrolls
-
-
-def _first_page(call: Call, body: dict[str, Any]) -> Reply:
-    keep_alive_s = seconds_of(call.parameters.text("scroll"), "scroll")
-    asked = search_body(call.parameters, body)
-    if asked.get("from"):
-        raise validation_failed("using [from] is not allowed in a scroll context")
-    if asked.get("size") == 0:
-        raise validation_failed("[size] cannot be [0] in a scroll context")
-    if call.parameters.flag("request_cache"):
-        raise validation_failed("[request_cache] cannot be used in a scroll context")
-    if body.get("track_total_hits") is False or call.parameters.text("track_total_hits") == "false":
-        raise validation_failed("disabling [track_total_hits] is not allowed in a scroll context")
-    views = _views(call, resolve(call), keep_alive_s)
-    pages = Pages({key: value for key, value in asked.items() if key != "from"})
-    id, _ = call.contexts.add(views, keep_alive_s, pages)
-    try:
-        page = pages.following(views)
-    except BaseException:
-        call.contexts.close(id)
-        raise
-    return Reply({"_scroll_id": id, **search_answer(page, call.parameters)})
-
-
-def _views(call: Call, found: Resolved, keep_alive_s: float) -> dict[str, tuple[View, Any]]:
-    """A view of each index, and what the aliases that named it narrow it to."""
-    with ExitStack() as stack:
-        views = {}
-        for name in found.indices:
-            view = call.database.index(name).point_in_time(keep_alive_s + 60)
-            stack.callback(view.close)
-            filters = _narrowing(found, name)
-            views[name] = (view, filters)
-        stack.pop_all()
-    return views
-
-
-def _narrowing(found: Resolved, index: str) -> Any:
-    """None where the index was named itself, or an alias of it without a filter."""
-    having = [
-        found.infos[index].aliases[name].get("filter")
-        for name in found.names
-        if name in found.infos[index].aliases
-    ]
-    if index in found.names or not having or None in having:
-        return None
-    return having[0] if len(having) == 1 else {"bool": {"should": having}}
-
-
-@routes(
-    "GET POST",
-    "/_search/scroll",
-    "/_search/scroll/{scroll_id}",
-    takes="scroll scroll_id rest_total_hits_as_int",
-)
-def scroll(call: Call) -> Reply:
-    body = call.object()
-    for key in body:
-        if key not in ("scroll", "scroll_id"):
-            raise RestError(
-                f"Unknown parameter [{key}] in request body or parameter is of the wrong type[{body[key]}]"
-            )
-    id = body.get("scroll_id", call.parameters.text("scroll_id") or call.parts.get("scroll_id"))
-    if not isinstance(id, str) or not id:
-        raise validation_failed("scrollId is missing")
-    keep_alive = body.get("scroll", call.parameters.text("scroll") or None)
-    page = call.contexts.page(id, None if keep_alive is None else seconds_of(keep_alive, "scroll"))
-    return Reply({"_scroll_id": id, **search_answer(page, call.parameters)})
-
-
-@routes("DELETE", "/_search/scroll", "/_search/scroll/{scroll_id}", takes="scroll_id", needs="read")
-def clear_scroll(call: Call) -> Reply:
-    body = call.object()
-    ids = body.get("scroll_id", call.parameters.text("scroll_id") or call.parts.get("scroll_id"))
-    ids = ids.split(",") if isinstance(ids, str) else ids
-    if not isinstance(ids, list) or not ids:
-        raise validation_failed("no scroll ids specified")
-    if ids == ["_all"]:
-        freed = sum(call.contexts.close(each.id) for each in call.contexts.listed(scrolls=True))
-        return Reply({"succeeded": True, "num_freed": freed})
-    freed = sum(call.contexts.close(str(id)) for id in ids)
-    return Reply({"succeeded": True, "num_freed": freed}, 200 if freed else 404)
-
-
-# ------------------------------------------------------------------------------------------- points in time
-
-
-@routes(
-    "POST",
-    "/{index}/_search/point_in_time",
-    takes=f"keep_alive preference routing allow_partial_pit_creation {OPTIONS}",
-    needs="read",
-)
-def create_pit(call: Call) -> Reply:
-    if "keep_alive" not in call.parameters:
-        raise validation_failed("keep alive not specified")
-    keep_alive_s = call.parameters.seconds("keep_alive") or 0.0
-    views = _views(call, resolve(call), keep_alive_s)
-    id, created_ms = call.contexts.add(views, keep_alive_s)
-    shards = {"total": len(views), "successful": len(views), "skipped": 0, "failed": 0}
-    return Reply({"pit_id": id, "_shards": shards, "creation_time": created_ms})
-
-
-@routes("DELETE", "/_search/point_in_time", needs="read")
-def delete_pit(call: Call) -> Reply:
-    ids = call.required().get("pit_id")
-    ids = [ids] if isinstance(ids, str) else ids
-    if not isinstance(ids, list) or not ids:
-        raise validation_failed("no pit ids specified")
-    return Reply({"pits": [{"pit_id": id, "successful": call.contexts.close(str(id))} for id in ids]})
-
-
-@routes("DELETE", "/_search/point_in_time/_all", needs="read")
-def delete_all_pits(call: Call) -> Reply:
-    ids = [each.id for each in call.contexts.listed(scrolls=False)]
-    return Reply({"pits": [{"pit_id": id, "successful": call.contexts.close(id)} for id in ids]})
-
-
-@routes("GET", "/_search/point_in_time/_all")
-def list_pits(call: Call) -> Reply:
-    pits = [
-        {"pit_id": id, "creation_time": created_ms, "keep_alive": round(keep_alive_s * 1000)}
-        for id, created_ms, keep_alive_s in call.contexts.listed(scrolls=False)
-    ]
-    return Reply({"pits": pits})
-
-
-def _search_pit(call: Call, body: dict[str, Any]) -> Reply:
-    """A search over the views of a point in time, joined as those of several indices are."""
-    if "index" in call.parts:
-        raise validation_failed("[indices] cannot be used with point in time")
-    pit = body.pop("pit")
-    if not isinstance(pit, dict) or not isinstance(pit.get("id"), str):
-        raise RestError("pit: an object with an [id] expected", 400, "parsing_exception")
-    keep_alive = pit.get("keep_alive")
-    asked = search_body(call.parameters, body)
-    kept_s = None if keep_alive is None else seconds_of(keep_alive, "keep_alive")
-    result = call.contexts.search(pit["id"], asked, kept_s)
-    return Reply({"pit_id": pit["id"], **search_answer(result, call.parameters)})
+        return search_answer(SearchResult((), 0, shards=Shards(0, 0)), call.parameters, body)
+    check_limits(asked, [found.infos[name] for name in found.indices], call.state.node_id)
+    result = call.database.search(found.expression, asked)
+    call.state.activity.add(found.indices, query=1, query_ms=result.took_ms)
+    return search_answer(result, call.parameters, body)
 
 
 # ------------------------------------------------------------------------------------------- count, msearch
@@ -212,9 +86,14 @@ def count(call: Call) -> Reply:
             raise RestError(f"request does not support [{key}]", 400, "parsing_exception")
     query = query_of(call.parameters) or body.get("query")
     found = resolve(call)
-    asked = {"query": query, "size": 0, "track_total_hits": True}
-    number = call.database.search(found.expression, asked).total if found.names else 0
+    asked: dict[str, Any] = {"query": query, "size": 0, "track_total_hits": True}
+    if "min_score" in call.parameters:
+        asked["min_score"] = call.parameters.number("min_score")
+    number = (call.database.search(found.expression, asked).total or 0) if found.names else 0
     shards = {"total": len(found.indices), "successful": len(found.indices), "skipped": 0, "failed": 0}
+    most = terminate_after(call.parameters, body)
+    if most is not None and number > most * len(found.indices):
+        return Reply({"count": most * len(found.indices), "terminated_early": True, "_shards": shards})
     return Reply({"count": number, "_shards": shards})
 
 
@@ -228,6 +107,7 @@ def count(call: Call) -> Reply:
 def msearch(call: Call) -> Reply:
     """Several searches; one that fails is an answer with its error, and stops no other."""
     started = time.monotonic()
+    check_dispatch(call.parameters)
     lines = call.data.split(b"\n")
     pairs = _pairs(lines)
     if not pairs:
@@ -276,17 +156,23 @@ _HEADER = [
 
 def _one_of_many(call: Call, header: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
     try:
-        result = _searched(_own_call(call, header), search_body(call.parameters, body))
+        _check_search_type(header.get("search_type"))
+        return {**_searched(_own_call(call, header), body), "status": 200}
     except QuidditchError as error:
         return {**error_body(error), "status": status_of(error)}
-    return {**search_answer(result, call.parameters), "status": 200}
+
+
+def _check_search_type(name: object) -> None:
+    if name is not None and name not in SEARCH_TYPES:
+        raise RestError(f"No search type for [{name}]")
 
 
 def _own_call(call: Call, header: dict[str, Any]) -> Call:
     """The call as one search of it goes: its own indices, and its own options before those of all."""
     given = header.get("index", header.get("indices", call.parts.get("index", "_all")))
     expression = expression_of(given, "index")
-    options = {name: call.parameters.text(name) for name in OPTIONS.split() if name in call.parameters}
+    shared = (*OPTIONS.split(), "rest_total_hits_as_int", "typed_keys")
+    options = {name: call.parameters.text(name) for name in shared if name in call.parameters}
     for name in OPTIONS.split():
         if name in header:
             value = header[name]

@@ -6,7 +6,8 @@ worker that is. What is asked and answered in between are a body and a result.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,8 @@ def answers(state: State, database: Database) -> Mapping[str, Callable[..., Any]
         ),
         "contexts.close": lambda caller, id: owned(caller).close(id),
         "contexts.listed": lambda caller, scrolls: owned(caller).listed(scrolls=scrolls),
+        "activity.of": state.activity.of,
+        "activity.forget": state.activity.forget,
         "tasks.get": state.tasks.get,
         "tasks.running": state.tasks.running,
         "note": note,
@@ -121,3 +124,17 @@ def task_of(state: State, number: int, owner: str) -> Task | None:
 
 def running_tasks(state: State, owner: str) -> list[Task]:
     return [task for some in state.peers.everyone("tasks.running", owner) for task in some]
+
+
+def activity_of(state: State, indices: Iterable[str]) -> dict[str, Counter[str]]:
+    """Every counter of each index, of all workers together."""
+    found: dict[str, Counter[str]] = {name: Counter() for name in indices}
+    for counted in state.peers.everyone("activity.of", list(found)):
+        for name, counters in counted.items():
+            found[name].update(counters)
+    return found
+
+
+def forget_activity(state: State, index: str) -> None:
+    """An index of the same name begins at 0, with every worker."""
+    state.peers.everyone("activity.forget", index)

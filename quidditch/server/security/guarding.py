@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn, cast
 
-from quidditch.interface import BulkResult, Database, Document, Index, IndexInfo, SearchResult
+from quidditch.interface import (
+    BulkResult,
+    Database,
+    Document,
+    Index,
+    IndexInfo,
+    KeepsTemplates,
+    SearchResult,
+)
 from quidditch.server.failures import RestError, no_such_index
-from quidditch.server.security.grants import ANYONE, Caller, Level
+from quidditch.server.security.grants import ANYONE, Caller, Level, Need
 from quidditch.types import Json
 
 NEEDED = {
@@ -149,16 +157,42 @@ class GuardedDatabase:
     def update_aliases(self, actions: Sequence[Json]) -> None:
         """Whoever gives an alias administers its name, the index, and all that the alias stands for by now:
         he could lead the writes and searches of others elsewhere with it."""
-        infos = self._database.describe()
         for action in actions:
             for op, body in action.items():
                 for name in _names(body, "index", "indices"):
                     self._check(name, Level.ADMIN)
-                for alias in _names(body, "alias", "aliases") if op == "add" else ():
-                    self._check(alias, Level.ADMIN)
-                    if any(alias in info.aliases and not self._may(name) for name, info in infos.items()):
-                        raise self._caller.denied(Level.ADMIN.word, alias)
+                self._check_given(_names(body, "alias", "aliases") if op == "add" else ())
         self._database.update_aliases(actions)
+
+    def _check_given(self, aliases: Iterable[str]) -> None:
+        infos = self._database.describe()
+        for alias in aliases:
+            self._check(alias, Level.ADMIN)
+            if any(alias in info.aliases and not self._may(name) for name, info in infos.items()):
+                raise self._caller.denied(Level.ADMIN.word, alias)
+
+    def for_making(self, name: str, aliases: Iterable[str]) -> Database:
+        """What an index is made in, once it is known that the caller may make it and give it aliases.
+
+        raises: RestError   403
+        """
+        given = list(aliases)
+        self._check(name, Level.ADMIN if given else Level.WRITE)
+        self._check_given(given)
+        return self._database
+
+    def templates(self) -> dict[str, dict[str, Any]]:
+        """All of them: whoever makes an index makes it after them. The routes that show them need the cluster."""
+        return self._database.templates() if isinstance(self._database, KeepsTemplates) else {}
+
+    def change_templates(
+        self, alter: Callable[[dict[str, dict[str, Any]]], dict[str, dict[str, Any] | None]]
+    ) -> None:
+        """They are made into indices of any name, so this needs the cluster."""
+        self._caller.check(Need(Level.ADMIN, cluster=True))
+        if not isinstance(self._database, KeepsTemplates):
+            raise RestError("this server's database keeps no templates", 501, "not_implemented")
+        self._database.change_templates(alter)
 
     def bulk(self, actions: Iterable[Any], *, refresh: bool = False) -> BulkResult:
         """The flat alternation of action lines and documents, every index of which is named and checked."""
@@ -191,6 +225,14 @@ class GuardedDatabase:
 def missing(database: Database, name: str) -> RestError:
     """The error for a name that a database does not show."""
     return database.missing(name) if isinstance(database, GuardedDatabase) else no_such_index(name)
+
+
+def for_making(database: Database, name: str, aliases: Iterable[str]) -> Database:
+    """What an index of this name is made in, and given aliases.
+
+    raises: RestError   403 for a caller who may not
+    """
+    return database.for_making(name, aliases) if isinstance(database, GuardedDatabase) else database
 
 
 def _names(body: Any, one: str, many: str) -> list[str]:

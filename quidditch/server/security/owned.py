@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from quidditch.interface import SearchResult, View
-from quidditch.server.contexts import Context, Contexts, Pages, missing_context
-from quidditch.server.failures import RestError
+from quidditch.server.contexts import Context, Contexts, Pages, missing_context, search_views
 from quidditch.server.security.grants import Caller, Level
 
 
@@ -54,12 +53,8 @@ class OwnedContexts:
         raises: RestError   404
         """
         context = self.get(id, keep_alive_s)
-        if len(context.views) != 1:
-            raise RestError(
-                "pit: one of several indices cannot be searched in this release; open one for each"
-            )
-        ((view, narrowing),) = context.views.values()
-        return view.search_body(body, filter=narrowing)
+        with context.lock:
+            return search_views(context.views, body)
 
     def listed(self, *, scrolls: bool) -> list[Listed]:
         found = []

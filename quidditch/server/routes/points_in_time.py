@@ -1,0 +1,70 @@
+"""Points in time: searches over indices as they were at one moment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quidditch.server.call import Call, Reply
+from quidditch.server.failures import RestError, validation_failed
+from quidditch.server.parameters import seconds_of
+from quidditch.server.rendering.searches import search_answer
+from quidditch.server.resolving import OPTIONS, resolve
+from quidditch.server.routing import Routes
+from quidditch.server.search_bodies import search_body
+from quidditch.server.views import open_views
+
+routes = Routes()
+
+
+@routes(
+    "POST",
+    "/{index}/_search/point_in_time",
+    takes=f"keep_alive preference routing allow_partial_pit_creation {OPTIONS}",
+    needs="read",
+)
+def create_pit(call: Call) -> Reply:
+    if "keep_alive" not in call.parameters:
+        raise validation_failed("keep alive not specified")
+    keep_alive_s = call.parameters.seconds("keep_alive") or 0.0
+    views = open_views(call, resolve(call), keep_alive_s)
+    id, created_ms = call.contexts.add(views, keep_alive_s)
+    shards = {"total": len(views), "successful": len(views), "skipped": 0, "failed": 0}
+    return Reply({"pit_id": id, "_shards": shards, "creation_time": created_ms})
+
+
+@routes("DELETE", "/_search/point_in_time", needs="read")
+def delete_pit(call: Call) -> Reply:
+    ids = call.required().get("pit_id")
+    ids = [ids] if isinstance(ids, str) else ids
+    if not isinstance(ids, list) or not ids:
+        raise validation_failed("no pit ids specified")
+    return Reply({"pits": [{"pit_id": id, "successful": call.contexts.close(str(id))} for id in ids]})
+
+
+@routes("DELETE", "/_search/point_in_time/_all", needs="read")
+def delete_all_pits(call: Call) -> Reply:
+    ids = [each.id for each in call.contexts.listed(scrolls=False)]
+    return Reply({"pits": [{"pit_id": id, "successful": call.contexts.close(id)} for id in ids]})
+
+
+@routes("GET", "/_search/point_in_time/_all")
+def list_pits(call: Call) -> Reply:
+    pits = [
+        {"pit_id": id, "creation_time": created_ms, "keep_alive": round(keep_alive_s * 1000)}
+        for id, created_ms, keep_alive_s in call.contexts.listed(scrolls=False)
+    ]
+    return Reply({"pits": pits})
+
+
+def search_pit(call: Call, body: dict[str, Any]) -> Reply:
+    """A search over the views of a point in time, joined as those of several indices are."""
+    if "index" in call.parts:
+        raise validation_failed("[indices] cannot be used with point in time")
+    pit = body.pop("pit")
+    if not isinstance(pit, dict) or not isinstance(pit.get("id"), str):
+        raise RestError("pit: an object with an [id] expected", 400, "parsing_exception")
+    keep_alive = pit.get("keep_alive")
+    asked = search_body(call.parameters, body)
+    kept_s = None if keep_alive is None else seconds_of(keep_alive, "keep_alive")
+    result = call.contexts.search(pit["id"], asked, kept_s)
+    return Reply({"pit_id": pit["id"], **search_answer(result, call.parameters, body)})
