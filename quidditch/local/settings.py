@@ -45,6 +45,14 @@ KEPT = (
 )
 """Settings of OpenSearch that tune what a directory does not have: they are kept, and shown by a server."""
 
+LIMITS = (
+    "analyze.max_token_count",
+    "max_docvalue_fields_search",
+    "max_result_window",
+    "max_slices_per_scroll",
+)
+"""Of those, the ones that a server heeds: how large one request may be."""
+
 BLOCKS = ("blocks.write", "blocks.read_only")
 """Settings that refuse writes to an index, or changes of any kind."""
 
@@ -100,6 +108,8 @@ def check_settings(settings: dict[str, Json] | None) -> dict[str, Json]:
             raise RequestError(
                 f'settings: refresh_interval: a time such as "1s", or -1, expected, not {value!r}'
             )
+        if name in LIMITS and not re.fullmatch(r"[0-9]{1,9}", str(value)):
+            raise RequestError(f"settings: {name}: a whole number expected, not {value!r}")
         if name in BLOCKS and value not in (True, False, "true", "false"):
             raise RequestError(f"settings: {name}: true or false expected, not {value!r}")
     return flat

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from quidditch.server.body_values import names_of
 from quidditch.server.failures import RestError
 from quidditch.server.parameters import Parameters
 from quidditch.server.source_filters import NAMES, source_of
@@ -110,8 +111,7 @@ def _body_source(body: dict[str, Any]) -> Any:
     stored = body.pop("stored_fields", None)
     if "_source" in body:
         return body["_source"]
-    names = [stored] if isinstance(stored, str) else stored
-    return names is None or "_source" in names
+    return stored is None or "_source" in names_of(stored, "stored_fields")
 
 
 def _narrow(body: dict[str, Any]) -> None:

@@ -144,6 +144,9 @@ def test_versions_and_fields_of_hits(numbers: Server) -> None:
     assert (hit["_version"], hit["_primary_term"], hit["fields"]) == (2, 1, {"n": [4]})
     got = numbers("GET", "/numbers-0/_doc/4").json()
     assert hit["_seq_no"] == got["_seq_no"]
+    refused = numbers("POST", "/numbers-0/_search", {"stored_fields": 5})
+    assert refused.status_code == 400
+    assert "[stored_fields]: a name or a list of names expected" in refused.json()["error"]["reason"]
     (bare,) = numbers("GET", "/numbers-0/_search?q=_id:4&stored_fields=_none_").json()["hits"]["hits"]
     assert not {"_id", "_source", "_version", "_seq_no"} & bare.keys()
 
@@ -183,6 +186,8 @@ def test_a_window_that_is_too_large_fails_in_the_shards_and_names_them(numbers: 
     assert [shard["index"] for shard in error["failed_shards"]] == ["numbers-0", "numbers-1"]
     assert "[10009]" in error["root_cause"][0]["reason"]
     assert error["root_cause"][0]["type"] == "illegal_argument_exception"
+    bad = numbers("PUT", "/numbers-0/_settings", {"index": {"max_result_window": "many"}})
+    assert "max_result_window: a whole number expected" in bad.json()["error"]["reason"]
     numbers("PUT", "/numbers-0/_settings", {"index": {"max_result_window": 20_000}})
     assert numbers("GET", "/numbers-0/_search?from=9999").status_code == 200
     scroll = numbers("GET", "/numbers-1/_search?scroll=1m&size=10001")
