@@ -238,6 +238,14 @@ def test_what_is_covered_and_not_there_is_not_found(reader: Asker) -> None:
     assert reader("GET", "/secret,logs-1/_search?ignore_unavailable=true").status_code == 200
 
 
+def test_what_is_near_a_name_is_not_told_where_it_is_of_others(secured: Secured) -> None:
+    someone = secured.having({"secret-*": "admin"}, "admin", name="someone")
+    for method in ("GET", "DELETE"):
+        refused = someone(method, "/_quidditch/indices/secret-1")
+        assert refused.status_code == 404
+        assert refused.json()["error"]["reason"] == "no such index [secret-1]"
+
+
 def test_bodies_that_name_indices_are_looked_at(reader: Asker) -> None:
     docs = [{"_index": name, "_id": "1"} for name in ("logs-1", "secret", "of-secret", "none")]
     found = reader("POST", "/_mget", {"docs": docs}).json()["docs"]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NoReturn, cast
 
+from quidditch.errors import IndexNotFound
 from quidditch.interface import (
     BulkResult,
     Database,
@@ -109,12 +111,21 @@ class GuardedDatabase:
     def index(self, name: str) -> Index:
         """raises: RestError   403; IndexNotFound"""
         self._check(name)
-        found = self._database.index(name)
+        with self._known(name):
+            found = self._database.index(name)
         self._check(found.name)
         return cast(Index, GuardedIndex(found, self._caller))
 
     def __getitem__(self, name: str) -> Index:
         return self.index(name)
+
+    @contextmanager
+    def _known(self, name: str) -> Iterator[None]:
+        """In place of the database's own words, which name what is near, be it of others, and its directory."""
+        try:
+            yield
+        except IndexNotFound:
+            raise self.missing(name) from None
 
     def missing(self, name: str) -> RestError:
         """Why there is nothing of this name: it is not his, or not there."""
@@ -144,15 +155,18 @@ class GuardedDatabase:
 
     def delete_index(self, name: str) -> None:
         self._check(name, Level.ADMIN)
-        self._database.delete_index(name)
+        with self._known(name):
+            self._database.delete_index(name)
 
     def open_index(self, name: str) -> None:
         self._check(name, Level.ADMIN)
-        self._database.open_index(name)
+        with self._known(name):
+            self._database.open_index(name)
 
     def close_index(self, name: str) -> None:
         self._check(name, Level.ADMIN)
-        self._database.close_index(name)
+        with self._known(name):
+            self._database.close_index(name)
 
     def update_aliases(self, actions: Sequence[Json]) -> None:
         """Whoever gives an alias administers its name, the index, and all that the alias stands for by now:
