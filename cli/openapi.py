@@ -10,14 +10,16 @@ import typer
 import quidditch
 
 from . import render
+from .opening import AsJson
 
 
 def openapi(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it there, not to the screen.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Write the OpenAPI document of the server's REST API, as JSON."""
+    """Write the OpenAPI document of the server's REST API, as JSON; with `--json` an error is JSON, too."""
     # Loaded for this command alone: a server needs more libraries than a search does.
     try:
         from quidditch.server.openapi import document
