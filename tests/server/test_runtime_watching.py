@@ -83,7 +83,7 @@ def test_metrics_are_in_prometheus_format_and_each_family_is_described_once(serv
     server("GET", "/books/_search")
     server("POST", "/books/_refresh")
     text = server("GET", "/_metrics").text
-    sample = re.compile(r'[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? -?[0-9.e+]+')
+    sample = re.compile(r'[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? -?[0-9.]+(e[+-]?[0-9]+)?')
     families: list[str] = []
     for line in text.splitlines():
         if line.startswith("# TYPE "):
