@@ -121,7 +121,11 @@ def test_tls(data: Path, certificate: Certificate) -> None:
 
 def test_the_client_of_opensearch_logs_in(data: Path, certificate: Certificate) -> None:
     with serving(data, *certificate.options, scheme="https", verify=certificate.trust) as server:
-        options: dict[str, Any] = {"ca_certs": str(certificate.authority), "use_ssl": True, "verify_certs": True}
+        options: dict[str, Any] = {
+            "ca_certs": str(certificate.authority),
+            "use_ssl": True,
+            "verify_certs": True,
+        }
         with opensearchpy.OpenSearch(str(server.base_url), http_auth=("ada", PASSWORD), **options) as client:
             client.index(index="books", body={"title": "Dune"}, id="1", params={"refresh": "true"})
             assert client.search(index="books", body={})["hits"]["total"]["value"] == 1
