@@ -36,6 +36,9 @@ class TermIndex:
     @decodes("term index")
     def __init__(self, value: Buffer) -> None:
         (blocks,) = struct.unpack_from("<I", value)
+        # Ordinals ascend, so each takes a byte at least; room for a damaged number of them would be all memory.
+        if blocks > len(value):
+            raise CorruptIndex(f"term index: {blocks:,} blocks in a value of {len(value):,} bytes")
         self.first_ordinals, end = unpack_uints(value, 4, blocks + 1)
         self.first_terms = unpack_terms(value, end, blocks)[0]
 

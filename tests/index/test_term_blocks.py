@@ -18,7 +18,7 @@ from quidditch.index.codecs import ascending_offsets, pack_strings, pack_uints
 from quidditch.index.inversion import Inverted
 from quidditch.index.postings import RARE, PostingsWriter
 from quidditch.index.storage import Table
-from quidditch.index.term_blocks import PackedBlock, TermBlock
+from quidditch.index.term_blocks import PackedBlock, TermBlock, TermIndex
 from quidditch.types import Ints, U32s
 
 KEPT = ((False, False), (True, False), (True, True))
@@ -191,3 +191,10 @@ def test_a_document_beyond_32_bits_is_corruption() -> None:
         PackedBlock(damaged, with_freqs=False, with_positions=False).rare_postings(0)
     with pytest.raises(CorruptIndex, match="beyond 32 bits"):
         TermBlock(damaged, with_freqs=False, with_positions=False)
+
+
+def test_a_damaged_number_of_blocks_takes_no_memory() -> None:
+    one = struct.pack("<I", 1) + pack_uints(np.array([0, 7])) + pack_strings([b"a"])
+    assert TermIndex(one).term_count == 7
+    with pytest.raises(CorruptIndex, match="4,026,531,841 blocks in a value of"):
+        TermIndex(one[:3] + b"\xf0" + one[4:])
