@@ -45,6 +45,11 @@ class ThreadAnalysis:
         self._sorting.end()
 
 
+def gather(builder: SegmentBuilder, batch: ParsedBatch, ids: Sequence[bytes]) -> None:
+    """Bring one batch into a builder, by this thread alone."""
+    _sort(builder, builder.look_up(batch, ids), batch.sources)
+
+
 def _sort(builder: SegmentBuilder, unsorted: Unsorted, sources: Sequence[bytes]) -> None:
     builder.sort(unsorted)
     stored = SourceWriter()

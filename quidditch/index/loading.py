@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from quidditch.errors import DocumentError, QuidditchError
 from quidditch.index.batches import Analysis, Stage
 from quidditch.index.document import Schema, encode_source, parse_and_learn
-from quidditch.index.operations import Applied, Operation, check_id, without_id
+from quidditch.index.operations import Applied, Operation, Published, check_id, without_id
 from quidditch.index.segment import SegmentBuilder, Vocabularies
 from quidditch.index.single_writes import BUFFER_DOCS
 from quidditch.schema.fields import spell
@@ -51,7 +51,7 @@ class ChunkWriter(Protocol):
 
     def apply(self, operations: Sequence[Operation]) -> list[Applied | QuidditchError]: ...
 
-    def publish(self, builder: SegmentBuilder) -> int: ...
+    def publish(self, builder: SegmentBuilder) -> Published: ...
 
     def merge_due(self, size_bytes: int) -> None: ...
 
@@ -204,7 +204,7 @@ class StreamLoader:
 
     def _publish(self) -> None:
         builder, position = self._to_publish.pop()
-        size_bytes = self._writer.publish(builder)
+        size_bytes = self._writer.publish(builder).size_bytes
         self.accepted += builder.doc_count
         self.settled = position
         # Nothing holds the builder any more while segments are merged, which takes memory of its own.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from base64 import b32hexencode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from collections.abc import Mapping as Dict
 from dataclasses import dataclass
 from itertools import count
@@ -39,7 +39,8 @@ VersionType: TypeAlias = Literal["external", "external_gte"]
 class Operation:
     """One write as it was asked for. `doc` is the document, or for an update the part that changes.
 
-    `version` is one that is counted elsewhere; without it, each write counts one on.
+    `version` is one that is counted elsewhere; without it, each write counts one on. `source` is the document as
+    `encode_source` wrote it, where that has been done.
     """
 
     op: OpName
@@ -52,6 +53,12 @@ class Operation:
     detect_noop: bool = True
     version: int | None = None
     version_type: VersionType = "external"
+    source: bytes | None = None
+
+    @property
+    def unconditional(self) -> bool:
+        """Does it put its document in place whatever was there?"""
+        return self.op == "index" and self.if_seq_no is self.if_primary_term is self.version is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,25 @@ class Applied:
     version: int
     seq_no: SeqNo
     result: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What putting many documents in place at once did.
+
+    size_bytes:  of their segment
+    first:       the sequence number of the first; those of the others follow
+    outcomes:    (version, whether there was none of its id before) of each; None where all were new and different
+    """
+
+    size_bytes: int
+    first: SeqNo
+    outcomes: Sequence[tuple[int, bool]] | None
+
+    def of(self, place: int, id_bytes: bytes) -> Applied:
+        """What became of the document at a place."""
+        version, created = (1, True) if self.outcomes is None else self.outcomes[place]
+        return Applied(id_bytes, version, self.first + place, "created" if created else "updated")
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from quidditch.index.background import Background
 from quidditch.index.buffer import pack_buffered
 from quidditch.index.codecs import LONGEST_PLAIN_ID, id_key, pack_id_entry, seq_no_key
 from quidditch.index.commit import next_seq_no, set_next_seq_no
-from quidditch.index.document import Schema, parse_and_learn
+from quidditch.index.document import ParsedBatch, Schema, parse_and_learn
 from quidditch.index.environment import EnvironmentGone
 from quidditch.index.group_commit import GroupCommit
 from quidditch.index.merging import add_tombstones
@@ -148,10 +148,9 @@ class SingleWrites:
     def _checked(self, operations: Sequence[Operation]) -> list[bytes | QuidditchError | None]:
         """The source of each index and create, or its error; None for the others."""
         places = [i for i, one in enumerate(operations) if one.op in ("index", "create")]
-        docs = [operations[place].doc or {} for place in places]
         checked: list[bytes | QuidditchError | None] = [None] * len(operations)
-        if docs:
-            batch = parse_and_learn(docs, self._schema)
+        if places:
+            batch = parse_operations([operations[place] for place in places], self._schema)
             for place, error in batch.errors.items():
                 checked[places[place]] = error
             for place, source in zip(batch.accepted, batch.sources, strict=True):
@@ -270,6 +269,13 @@ class SingleWrites:
 
 
 # ------------------------------------------------------------------------------------------------------- rows
+
+
+def parse_operations(operations: Sequence[Operation], schema: Schema) -> ParsedBatch:
+    """The documents of operations that bring one each; see `parse_and_learn`."""
+    docs = [operation.doc or {} for operation in operations]
+    sources = [operation.source for operation in operations if operation.source is not None]
+    return parse_and_learn(docs, schema, sources if len(sources) == len(docs) else None)
 
 
 def spelt_out(id_bytes: bytes) -> bytes:

@@ -18,6 +18,7 @@ import numpy as np
 
 from quidditch.errors import QuidditchError, StoreLocked
 from quidditch.index.background import Background
+from quidditch.index.batches import gather
 from quidditch.index.buffer import build_segment, read_buffer
 from quidditch.index.codecs import (
     LONGEST_PLAIN_ID,
@@ -40,7 +41,7 @@ from quidditch.index.commit import (
 from quidditch.index.document import Schema
 from quidditch.index.merge_schedule import MergeSchedule
 from quidditch.index.merging import Merger, add_tombstones
-from quidditch.index.operations import Applied, Entry, Operation
+from quidditch.index.operations import Applied, Entry, Operation, Published
 from quidditch.index.postings import Row
 from quidditch.index.segment import (
     FieldRecord,
@@ -51,7 +52,14 @@ from quidditch.index.segment import (
     seq_no_rows,
     split_records,
 )
-from quidditch.index.single_writes import Durability, SingleWrites, bury, spelt_out
+from quidditch.index.single_writes import (
+    BUFFER_DOCS,
+    Durability,
+    SingleWrites,
+    bury,
+    parse_operations,
+    spelt_out,
+)
 from quidditch.index.snapshot import Snapshots, check_long_id
 from quidditch.index.storage import Table, Transaction
 from quidditch.types import I64s, SegmentId, SeqNo, U32s
@@ -105,8 +113,11 @@ class IndexWriter:
     def apply(self, operations: Sequence[Operation]) -> list[Applied | QuidditchError]:
         """Carry out the operations in order, all in one transaction; what each did, or why it failed.
 
+        Many that ask for nothing but their documents in place become a segment at once, as a stream does.
         raises: StoreFull, StoreLocked, ...   nothing was written
         """
+        if len(operations) >= BUFFER_DOCS and all(operation.unconditional for operation in operations):
+            return self._load(operations)
         results = self._singles.apply(operations)
         buried, full = self._singles.take_tally()
         self._buried += buried
@@ -141,8 +152,23 @@ class IndexWriter:
         finally:
             self._vocabularies_lent.release()
 
-    def publish(self, builder: SegmentBuilder) -> int:
-        """Make the builder's documents visible as one segment, replacing those of the same ids; bytes written.
+    def _load(self, operations: Sequence[Operation]) -> list[Applied | QuidditchError]:
+        batch = parse_operations(operations, self._schema)
+        ids = [operations[place].id for place in batch.accepted]
+        results: dict[int, Applied | QuidditchError] = {**batch.errors}
+        if ids:
+            with self.lend_vocabularies() as vocabularies:
+                builder = SegmentBuilder(vocabularies)
+                gather(builder, batch, ids)
+                published = self.publish(builder)
+                vocabularies.trim()
+            for place, (position, id_bytes) in enumerate(zip(batch.accepted, ids, strict=True)):
+                results[position] = published.of(place, id_bytes)
+            self.merge_due(published.size_bytes)
+        return [results[position] for position in range(len(operations))]
+
+    def publish(self, builder: SegmentBuilder) -> Published:
+        """Make the builder's documents visible as one segment, replacing those of the same ids.
 
         The buffer goes before it, so that sequence numbers rise from segment to segment. `merge_due` should
         follow, once the builder's memory is free.
@@ -154,11 +180,11 @@ class IndexWriter:
                 first = next_seq_no(transaction)
                 last = first + builder.doc_count - 1
                 record = SegmentRecord(builder.doc_count, first, last, True, size_bytes, fields)
-                superseded = self._map_ids(transaction, builder.ids, first)
+                superseded, outcomes = self._map_ids(transaction, builder.ids, first)
                 self._publish(transaction, segment, record)
                 add_tombstones(transaction, segment, superseded)
                 set_next_seq_no(transaction, last + 1)
-        return size_bytes
+        return Published(size_bytes, first, outcomes)
 
     def merge_due(self, size_bytes: int) -> None:
         """So many bytes were published: have merges that are due now done in the background."""
@@ -272,8 +298,11 @@ class IndexWriter:
             # The disk may be what failed. Forgotten, the lease counts as dead, and the next sweep has the rows.
             return
 
-    def _map_ids(self, transaction: Transaction, ids: Sequence[bytes], first: SeqNo) -> U32s:
-        """Point the ids at their new documents; uint32: those superseded inside the chunk, ascending."""
+    def _map_ids(
+        self, transaction: Transaction, ids: Sequence[bytes], first: SeqNo
+    ) -> tuple[U32s, list[tuple[int, bool]] | None]:
+        """Point the ids at their new documents; uint32: those superseded inside the chunk, ascending, and the
+        outcomes as in `Published`."""
         longest = max(map(len, ids))
         keys = list(map(id_key, ids)) if longest > LONGEST_PLAIN_ID else list(ids)
         last_place = dict(zip(keys, range(len(keys)), strict=True))
@@ -283,7 +312,7 @@ class IndexWriter:
         old = transaction.get_many(Table.IDS, [key for key, _ in fresh]) if known else {}
         if not old and len(last_place) == len(keys):
             transaction.put_many(Table.IDS, fresh)
-            return np.zeros(0, np.uint32)
+            return np.zeros(0, np.uint32), None
         entries = {key: Entry(*unpack_id_entry(value)) for key, value in old.items()}
         for place in last_place.values() if longest > LONGEST_PLAIN_ID else ():
             check_long_id(ids[place], old.get(keys[place]))
@@ -293,9 +322,12 @@ class IndexWriter:
             self._snapshots,
         )
         versions = {key: entry.version for key, entry in entries.items()}
-        superseded = []
+        there = {key for key, entry in entries.items() if not entry.deleted}
+        superseded, outcomes = [], []
         for place, key in enumerate(keys):
             versions[key] = versions.get(key, 0) + 1
+            outcomes.append((versions[key], key not in there))
+            there.add(key)
             if last_place[key] != place:
                 superseded.append(place)
         rows = [
@@ -303,7 +335,7 @@ class IndexWriter:
             for key, place in sorted(last_place.items())
         ]
         transaction.put_many(Table.IDS, rows)
-        return np.array(superseded, np.uint32)
+        return np.array(superseded, np.uint32), outcomes
 
     def flush(self) -> None:
         """Turn the buffer into a segment, with everything acknowledged; have merges done that are due then."""

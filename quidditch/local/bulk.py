@@ -21,7 +21,7 @@ from quidditch.interface import BulkItem, BulkResult
 from quidditch.local.directory import Directory
 from quidditch.local.writing import CurrentWriter, update_operation
 
-BULK_CHUNK = 1_000
+BULK_CHUNK = 5_000
 """Actions carried out in one transaction: each chunk of a bulk is atomic against crashes."""
 
 BULK_CHUNK_BYTES = 8 << 20
@@ -157,10 +157,17 @@ class BulkWriter:
 
 def _size_bytes(operation: Operation) -> int:
     """Bytes of the document as JSON; 0 for one that will be refused."""
+    if operation.op in ("index", "create"):
+        return len(operation.source or b"")
+    return sum(len(_encoded(part or {}) or b"") for part in (operation.doc, operation.upsert))
+
+
+def _encoded(doc: Any) -> bytes | None:
+    """The document as JSON; None for one that will be refused when it is parsed, which says where it is wrong."""
     try:
-        return len(encode_source(operation.doc or {})) + len(encode_source(operation.upsert or {}))
+        return encode_source(doc)
     except DocumentError:
-        return 0
+        return None
 
 
 def operation_of(action: Action, writer: CurrentWriter) -> Operation:
@@ -185,4 +192,5 @@ def operation_of(action: Action, writer: CurrentWriter) -> Operation:
         action.if_primary_term,
         version=action.version,
         version_type=action.version_type,
+        source=None if action.op == "delete" else _encoded(body),
     )

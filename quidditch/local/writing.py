@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from quidditch.errors import DocumentError, IndexBlocked, QuidditchError, RequestError
 from quidditch.index.catalog import GenerationReplaced
 from quidditch.index.environment import EnvironmentGone
-from quidditch.index.operations import Applied, Operation
+from quidditch.index.operations import Applied, Operation, Published
 from quidditch.index.segment import SegmentBuilder
 from quidditch.interface import WriteResult
 from quidditch.local.directory import Directory
@@ -67,7 +67,7 @@ class CurrentWriter:
         self._check_block()
         return self.on_shard(lambda shard: shard.writer.apply(operations))
 
-    def publish(self, builder: SegmentBuilder) -> int:
+    def publish(self, builder: SegmentBuilder) -> Published:
         """As `IndexWriter.publish`, which looks whether the shard is current before it reads the builder."""
         self._check_block()
         return self.on_shard(lambda shard: shard.writer.publish(builder))
