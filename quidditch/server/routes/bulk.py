@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -22,7 +23,7 @@ from quidditch.server.source_filters import NAMES, source_of
 
 routes = Routes(changes="write")
 
-PIECE_ACTIONS = 1_000
+PIECE_ACTIONS = 5_000
 PIECE_BYTES = 8 << 20
 """Actions and bytes of lines that are held at a time; the engine commits as much at once."""
 
@@ -88,9 +89,11 @@ class _Bulk:
                 document = {key: value for key, value in document.items() if key != "_source"}
             given += [{op: line}] if op == "delete" else [{op: line}, document]
         items: list[dict[str, Any]] = []
-        results = iter(self._call.database.bulk(given).items if given else ())
+        carried_out = self._call.database.bulk(given).items if given else []
+        self._count(carried_out)
+        results = iter(carried_out)
         for (op, meta, document), answer in zip(piece, answers, strict=True):
-            item = self._item(next(results)) if answer is None else answer
+            item = bulk_item(next(results), self.refreshed) if answer is None else answer
             if op == "update" and answer is None:
                 self._add_source(item[op], meta, document)
             items.append(item)
@@ -157,15 +160,18 @@ class _Bulk:
         body = {"_index": name, "_id": meta.get("_id"), "status": status_of(error), "error": cause_of(error)}
         return {op: body}
 
-    def _item(self, item: BulkItem) -> dict[str, Any]:
-        self.errors = self.errors or item.error is not None
-        if item.index is not None:
-            op = "delete" if item.op == "delete" else "index"
-            if item.error is None:
-                self._call.state.activity.add([item.index], **{op: 1})
-            elif op == "index":
-                self._call.state.activity.add([item.index], index_failed=1)
-        return bulk_item(item, self.refreshed)
+    def _count(self, items: Sequence[BulkItem]) -> None:
+        """For `_stats`, and whether the answer has errors."""
+        done = Counter(
+            (item.index, "delete" if item.op == "delete" else "index") for item in items if item.error is None
+        )
+        failed = Counter(
+            (item.index, "index_failed") for item in items if item.error is not None and item.op != "delete"
+        )
+        for (index, counter), number in (done + failed).items():
+            if index is not None:
+                self._call.state.activity.add([index], **{counter: number})
+        self.errors = self.errors or any(item.error is not None for item in items)
 
 
 # ---------------------------------------------------------------------------------------------------- reading
