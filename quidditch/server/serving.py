@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
@@ -11,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
@@ -19,6 +21,7 @@ from quidditch.interface import Database
 from quidditch.local.database import connect
 from quidditch.server.app import create_app
 from quidditch.server.contexts import Contexts
+from quidditch.server.runtime.accepting import Accepting
 from quidditch.server.runtime.board import Board
 from quidditch.server.runtime.connections import bounded
 from quidditch.server.runtime.limits import Limits
@@ -138,7 +141,7 @@ def _run(database: Database, state: State, serving: Serving, at: socket.socket) 
         # Whose address counts is who connects: X-Forwarded-For is a word that anybody can say.
         proxy_headers=False,
         loop="uvloop",
-        http=bounded(serving.limits),
+        http=bounded(serving.limits, state.numbers),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -150,14 +153,38 @@ def _run(database: Database, state: State, serving: Serving, at: socket.socket) 
         timeout_graceful_shutdown=int(serving.limits.drain_s) or 1,
     )
     try:
-        _Server(config).run([at])
+        _Server(config, state).run([at])
     finally:
         state.peers.close()
 
 
 class _Server(uvicorn.Server):
-    """Ends by returning: uvicorn's own raises the signal again, which would kill the process before what is
-    acknowledged and not yet synced is on disk."""
+    """Shares its connections fairly with the other workers, and ends by returning: uvicorn's own raises the signal
+    again, which would kill the process before what is acknowledged and not yet synced is on disk."""
+
+    def __init__(self, config: uvicorn.Config, state: State) -> None:
+        super().__init__(config)
+        self._state = state
+        self._accepting: list[Accepting] = []
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=[])
+        self._accepting = [
+            Accepting(at, self._connection, self._state.board, self._state.numbers, self.config.ssl)
+            for at in sockets or []
+        ]
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for accepting in self._accepting:
+            accepting.stop()
+        await super().shutdown(sockets)
+
+    def _connection(self) -> asyncio.Protocol:
+        protocol: Any = self.config.http_protocol_class
+        made: asyncio.Protocol = protocol(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

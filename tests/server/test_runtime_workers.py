@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -227,6 +228,17 @@ def test_sigterm_amid_bulks_loses_nothing_acknowledged_and_answers_no_5xx(
     with quidditch.connect(tmp_path / "data", readonly=True) as database:
         there = {hit.id for hit in database["books"].scan(source=False)}
     assert set(acknowledged) <= there
+
+
+def test_connections_that_stay_are_spread_over_the_workers(two: Served) -> None:
+    with ExitStack() as stack:
+        for _ in range(12):
+            client = stack.enter_context(httpx.Client(base_url=two.url, trust_env=False, timeout=60))
+            client.get("/").raise_for_status()
+        connections = two.metric("quidditch_http_connections")
+    # One more asks for the numbers.
+    assert sum(connections.values()) == 13
+    assert min(connections.values()) >= 4
 
 
 def test_workers_stop_when_their_parent_is_killed(two: Served) -> None:
