@@ -25,8 +25,8 @@ log = logging.getLogger("quidditch.server")
 class Accepting:
     """Takes connections from a socket that other workers take them from, too; of one event loop.
 
-    All of them are woken, and the quickest would take whatever waits: one of two workers was seen to have all
-    eight connections. So one that has more than another stands back for a moment, and takes what nobody took meanwhile.
+    All of them are woken, and the quickest would take whatever waits: one of two workers was seen to have all eight
+    connections. So one that has more than another stands back for a moment, and takes what is left after that.
     """
 
     def __init__(
