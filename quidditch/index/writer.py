@@ -83,6 +83,10 @@ GATE_NAP_S = 0.01
 """How often it is looked whether streams have ended, or may begin."""
 
 
+class _NotNew(Exception):
+    """A document that had to be new was not; nothing has been written."""
+
+
 class IndexWriter:
     """Writes to one shard; safe to share between threads."""
 
@@ -116,8 +120,10 @@ class IndexWriter:
         Many that ask for nothing but their documents in place become a segment at once, as a stream does.
         raises: StoreFull, StoreLocked, ...   nothing was written
         """
-        if len(operations) >= BUFFER_DOCS and all(operation.unconditional for operation in operations):
-            return self._load(operations)
+        if len(operations) >= BUFFER_DOCS and all(operation.brings_document for operation in operations):
+            # Documents that must be new nearly always are. If not, each is settled for itself.
+            with contextlib.suppress(_NotNew):
+                return self._load(operations)
         results = self._singles.apply(operations)
         buried, full = self._singles.take_tally()
         self._buried += buried
@@ -160,15 +166,17 @@ class IndexWriter:
             with self.lend_vocabularies() as vocabularies:
                 builder = SegmentBuilder(vocabularies)
                 gather(builder, batch, ids)
-                published = self.publish(builder)
+                published = self.publish(builder, new=any(each.op == "create" for each in operations))
                 vocabularies.trim()
             for place, (position, id_bytes) in enumerate(zip(batch.accepted, ids, strict=True)):
                 results[position] = published.of(place, id_bytes)
             self.merge_due(published.size_bytes)
         return [results[position] for position in range(len(operations))]
 
-    def publish(self, builder: SegmentBuilder) -> Published:
+    def publish(self, builder: SegmentBuilder, *, new: bool = False) -> Published:
         """Make the builder's documents visible as one segment, replacing those of the same ids.
+
+        new:    nothing is to be replaced: raises _NotNew in place of that
 
         The buffer goes before it, so that sequence numbers rise from segment to segment. `merge_due` should
         follow, once the builder's memory is free.
@@ -181,6 +189,8 @@ class IndexWriter:
                 last = first + builder.doc_count - 1
                 record = SegmentRecord(builder.doc_count, first, last, True, size_bytes, fields)
                 superseded, outcomes = self._map_ids(transaction, builder.ids, first)
+                if new and outcomes is not None and not all(created for _, created in outcomes):
+                    raise _NotNew
                 self._publish(transaction, segment, record)
                 add_tombstones(transaction, segment, superseded)
                 set_next_seq_no(transaction, last + 1)
