@@ -1,5 +1,5 @@
-"""A client keeps the contracts of `Database` and `Index`: into an application in this process, over a socket, and with
-two workers, where each request may be answered by another process."""
+"""A client keeps the contracts of `Database` and `Index`: into an application in this process, over a socket, and
+with two workers, where each request may be answered by another process."""
 
 from __future__ import annotations
 

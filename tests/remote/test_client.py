@@ -193,7 +193,7 @@ def test_bodies_of_opensearch_go_as_they_are_with_all_hits_counted() -> None:
     database.search("a")
     assert json.loads(script.requests[0].content) == {"query": {"match_all": {}}, "track_total_hits": 5}
     assert json.loads(script.requests[1].content) == {"track_total_hits": True}
-    assert script.asked[0] == "POST /a,logs-*/_search"
+    assert script.asked[0] == "POST /_quidditch/indices/a,logs-*/_search"
 
 
 @pytest.mark.parametrize("id", [".", "..", "a/b", "a?b#c", "%2e", "ü"])
@@ -284,8 +284,8 @@ def test_a_scan_reads_pages_of_one_view_and_ends_it() -> None:
     assert [hit.id for hit in books(script).scan()] == [str(number) for number in range(1005)]
     assert script.asked == [
         "POST /books/_search/point_in_time",
-        "POST /_search",
-        "POST /_search",
+        "POST /_quidditch/_search",
+        "POST /_quidditch/_search",
         "DELETE /_search/point_in_time",
     ]
     assert json.loads(script.requests[2].content)["search_after"] == [999]

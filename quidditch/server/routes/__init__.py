@@ -15,6 +15,7 @@ from quidditch.server.routes import (
     mappings,
     metrics,
     native,
+    native_searches,
     openapi,
     points_in_time,
     scrolling,
@@ -42,5 +43,6 @@ GROUPS: tuple[Routes, ...] = (
     console.routes,
     metrics.routes,
     native.routes,
+    native_searches.routes,
     openapi.routes,
 )

@@ -39,6 +39,7 @@ def answers(state: State, database: Database) -> Mapping[str, Callable[..., Any]
         "contexts.search": lambda caller, id, body, keep_alive_s: owned(caller).search(
             id, body, keep_alive_s
         ),
+        "contexts.indices": lambda caller, id: owned(caller).indices(id),
         "contexts.close": lambda caller, id: owned(caller).close(id),
         "contexts.listed": lambda caller, scrolls: owned(caller).listed(scrolls=scrolls),
         "activity.of": state.activity.of,
@@ -88,6 +89,14 @@ class ContextsAnywhere:
         """
         result: SearchResult = self._ask(id, "contexts.search", body, keep_alive_s)
         return result
+
+    def indices(self, id: str) -> list[str]:
+        """The indices that a context is of, by the names that they had.
+
+        raises: RestError   404
+        """
+        names: list[str] = self._ask(id, "contexts.indices")
+        return names
 
     def close(self, id: str) -> bool:
         """Whether there was one."""
