@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 from quidditch import query
 from quidditch.errors import (
+    AccessDenied,
+    AuthenticationFailed,
     CorruptIndex,
     DocumentError,
     DocumentNotFound,
@@ -64,6 +66,8 @@ if TYPE_CHECKING:
     from quidditch.remote import RemoteDatabase
 
 __all__ = [
+    "AccessDenied",
+    "AuthenticationFailed",
     "BulkItem",
     "BulkResult",
     "ByQueryResult",

@@ -15,6 +15,8 @@ The branches say who can act:
         VersionConflict
         LimitExceeded
         SnapshotExpired
+        AuthenticationFailed   also a PermissionError
+        AccessDenied           also a PermissionError
         MissingLibrary         also an ImportError
         Unsupported
       StorageError        5xx  the operator
@@ -121,6 +123,20 @@ class SnapshotExpired(RequestError):
 
     status = 404
     type = "search_context_missing_exception"
+
+
+class AuthenticationFailed(RequestError, PermissionError):
+    """The server does not know who is asking: no key or password was sent, or a wrong, revoked or expired one."""
+
+    status = 401
+    type = "security_exception"
+
+
+class AccessDenied(RequestError, PermissionError):
+    """The server knows who is asking, and he may not do this."""
+
+    status = 403
+    type = "security_exception"
 
 
 class MissingLibrary(RequestError, ImportError):

@@ -18,6 +18,7 @@ from quidditch.server.runtime.board import Numbers
 from quidditch.server.runtime.limits import Limits
 from quidditch.server.runtime.logs import REQUEST
 from quidditch.server.runtime.pressure import patient
+from quidditch.version import PROTOCOL, PROTOCOL_HEADER
 
 KIND = "quidditch.kind"
 """The key of the scope that says what a request does, one of KINDS, once its route is known."""
@@ -59,6 +60,7 @@ class Watch:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = request["request_id"]
+                headers[PROTOCOL_HEADER] = PROTOCOL
                 if opaque:
                     headers["x-opaque-id"] = opaque
             sent_bytes += len(message.get("body", b""))
