@@ -4,7 +4,8 @@ The branches say who can act:
 
     QuidditchError
       RequestError        4xx  the caller
-        QueryError             a query that is malformed, or asks what a field cannot do
+        QueryError             a query that is malformed
+          FieldError           a query that asks what a field cannot do
         MappingError           a mapping that is malformed, or would change an existing field
         DocumentError          a document whose value does not fit its field
         IndexNotFound          also a KeyError
@@ -58,6 +59,20 @@ class QueryError(RequestError):
     """A query is malformed, names an unknown clause or parameter, or asks what its field cannot do."""
 
     type = "parsing_exception"
+
+
+class FieldError(QueryError):
+    """A query that is well-formed asks what the mapping does not have: a value or a clause that does not fit its
+    field, an unknown analyzer, a sort by a field without values. Another index might answer it.
+
+    shard_type:  what OpenSearch calls it where a shard finds it
+    """
+
+    type = "query_shard_exception"
+
+    def __init__(self, words: str, shard_type: str = type) -> None:
+        super().__init__(words, shard_type)
+        self.shard_type = shard_type
 
 
 class MappingError(RequestError):

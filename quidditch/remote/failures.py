@@ -16,7 +16,6 @@ SECURITY = errors.AccessDenied.type
 _OTHER_NAMES: dict[str, type[QuidditchError]] = {
     "parse_exception": QueryError,
     "x_content_parse_exception": QueryError,
-    "query_shard_exception": QueryError,
     "content_too_long_exception": errors.LimitExceeded,
     "rejected_execution_exception": errors.LimitExceeded,
     "mapper_parsing_exception": errors.DocumentError,
@@ -33,6 +32,9 @@ def _by_type() -> dict[str, type[QuidditchError]]:
 
 
 _CLASSES = _by_type()
+
+_OF_A_FIELD = ("parse_exception", "illegal_argument_exception")
+"""What OpenSearch's shards call values that do not fit, and sorts that cannot be."""
 
 _BY_STATUS: dict[int, type[RequestError]] = {
     401: errors.AuthenticationFailed,
@@ -85,6 +87,8 @@ def told_cause(error: dict[str, Any]) -> tuple[str | None, str]:
     roots = error.get("root_cause")
     if error.get("type") == "search_phase_execution_exception" and isinstance(roots, list) and roots:
         error = roots[0]
+        if error.get("type") in _OF_A_FIELD:
+            return errors.FieldError.type, str(error.get("reason"))
     return error.get("type"), str(error.get("reason"))
 
 

@@ -16,7 +16,7 @@ A request passes these rooms, each of which imports only from those above it:
     rendering/     records of the engine to bodies (counts, sizes, settings, tables of `_cat`)
     templates.py   what new indices are made after; making.py makes them
     resolving.py   index expressions (`logs-*,-logs-old`, aliases, `_all`) to names
-    search_limits.py   how large a search an index allows
+    shard_failures.py  searches that an index refused; search_limits.py how large a search one allows
     views.py       the views of a scroll or a point in time
     openapi/       the routes as an OpenAPI document
     routes/        the handlers, a module for each group of the API

@@ -46,7 +46,7 @@ def trust(certificate: Certificate) -> dict[str, str]:
 
 
 def whoever(url: str, trust: dict[str, str], **options: Any) -> Database:
-    return quidditch.connect(url, **trust, **options)
+    return quidditch.connect(url, **{**trust, **options})
 
 
 def test_a_server_whose_certificate_is_trusted_is_used(url: str, trust: dict[str, str]) -> None:

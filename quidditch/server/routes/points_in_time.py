@@ -12,6 +12,7 @@ from quidditch.server.resolving import OPTIONS, resolve
 from quidditch.server.routing import Routes
 from quidditch.server.search_bodies import search_body
 from quidditch.server.search_limits import check_limits
+from quidditch.server.shard_failures import asking_shards
 from quidditch.server.views import open_views
 
 routes = Routes()
@@ -67,7 +68,8 @@ def search_pit(call: Call, body: dict[str, Any]) -> Reply:
     # An index that has been deleted since has no settings that could limit anything.
     names = [name for name in call.contexts.indices(id) if name in infos]
     check_limits(asked, [infos[name] for name in names], call.state.node_id)
-    result = call.contexts.search(id, asked, kept_s)
+    with asking_shards(names, infos, call.state.node_id):
+        result = call.contexts.search(id, asked, kept_s)
     return Reply({"pit_id": id, **search_answer(result, call.parameters, body)})
 
 
