@@ -21,6 +21,7 @@ from quidditch.server.routes import (
     scrolling,
     search,
     stats,
+    tasks,
     templates,
 )
 from quidditch.server.routing import Routes
@@ -38,6 +39,7 @@ GROUPS: tuple[Routes, ...] = (
     scrolling.routes,
     points_in_time.routes,
     stats.routes,
+    tasks.routes,
     cluster.routes,
     cat_more.routes,
     console.routes,

@@ -46,6 +46,7 @@ def answers(state: State, database: Database) -> Mapping[str, Callable[..., Any]
         "activity.forget": state.activity.forget,
         "tasks.get": state.tasks.get,
         "tasks.running": state.tasks.running,
+        "tasks.cancel": state.tasks.cancel,
         "note": note,
         "settings.get": lambda: (dict(state.persistent), dict(state.transient)),
         "settings.put": state.put_settings,
@@ -124,8 +125,17 @@ class ContextsAnywhere:
 
 def task_of(state: State, number: int, owner: str) -> Task | None:
     """The task of this number, as it is now."""
+    return _of_its_worker(state, "tasks.get", number, owner)
+
+
+def cancel_task(state: State, number: int, owner: str) -> Task | None:
+    """The task of this number, which will end before its time; None where none runs."""
+    return _of_its_worker(state, "tasks.cancel", number, owner)
+
+
+def _of_its_worker(state: State, call: str, number: int, owner: str) -> Task | None:
     try:
-        task: Task | None = state.peers.ask((number - 1) % state.peers.count, "tasks.get", number, owner)
+        task: Task | None = state.peers.ask((number - 1) % state.peers.count, call, number, owner)
     except PeerGone:
         return None
     return task
