@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING, Any, overload
 
 from quidditch import query
 from quidditch.errors import (
+    AccessDenied,
+    AuthenticationFailed,
     CorruptIndex,
     DocumentError,
     DocumentNotFound,
+    FieldError,
     FormatTooNew,
     FormatTooOld,
     IndexBlocked,
@@ -64,6 +67,8 @@ if TYPE_CHECKING:
     from quidditch.remote import RemoteDatabase
 
 __all__ = [
+    "AccessDenied",
+    "AuthenticationFailed",
     "BulkItem",
     "BulkResult",
     "ByQueryResult",
@@ -74,6 +79,7 @@ __all__ = [
     "DocumentError",
     "DocumentNotFound",
     "Explanation",
+    "FieldError",
     "FormatTooNew",
     "FormatTooOld",
     "Hit",

@@ -7,7 +7,7 @@ A request passes these rooms, each of which imports only from those above it:
     wire.py        bytes to JSON and back, `pretty`, `filter_path` (filtering.py), content types
     parameters.py  the query string: typed readings; a name that is not declared is refused with the nearest
     routing.py     `Routes`: one small function a route; `RouteTable` finds the one of a path
-    contexts.py    scrolls and points in time; tasks.py work that no request waits for
+    contexts.py    scrolls and points in time; tasks.py work that can be ended early
     activity.py    what was asked of each index, counted
     runtime/       processes and what they know of each other, limits, logs, numbers; see there
     state.py       what a server keeps between requests: those, who it is, settings of the cluster
@@ -16,7 +16,7 @@ A request passes these rooms, each of which imports only from those above it:
     rendering/     records of the engine to bodies (counts, sizes, settings, tables of `_cat`)
     templates.py   what new indices are made after; making.py makes them
     resolving.py   index expressions (`logs-*,-logs-old`, aliases, `_all`) to names
-    search_limits.py   how large a search an index allows
+    shard_failures.py  searches that an index refused; search_limits.py how large a search one allows
     views.py       the views of a scroll or a point in time
     openapi/       the routes as an OpenAPI document
     routes/        the handlers, a module for each group of the API

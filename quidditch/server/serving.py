@@ -20,6 +20,7 @@ import uvicorn
 from quidditch.errors import RequestError
 from quidditch.interface import Database
 from quidditch.local.database import connect
+from quidditch.server.activity import Activity
 from quidditch.server.app import create_app
 from quidditch.server.contexts import Contexts
 from quidditch.server.runtime.accepting import Accepting
@@ -97,7 +98,11 @@ def worker_state(state: State, worker: int, folder: Path) -> State:
     """The state of one worker: the server's, with contexts and tasks of its own."""
     workers = state.board.workers
     own = replace(
-        state, peers=Peers(worker, workers, folder), contexts=Contexts(worker), tasks=Tasks(worker, workers)
+        state,
+        peers=Peers(worker, workers, folder),
+        contexts=Contexts(worker),
+        tasks=Tasks(worker, workers),
+        activity=Activity(folder / f"activity-{worker}"),
     )
     for other in range(workers):
         # One that takes a dead one's place is told what has been set since the server began.

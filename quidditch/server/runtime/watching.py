@@ -17,6 +17,7 @@ from quidditch.server.runtime.board import Numbers
 from quidditch.server.runtime.limits import Limits
 from quidditch.server.runtime.logs import REQUEST
 from quidditch.server.runtime.pressure import patient
+from quidditch.version import PROTOCOL, PROTOCOL_HEADER
 
 KIND = "quidditch.kind"
 """The key of the scope that says what a request does, one of KINDS, once its route is known."""
@@ -48,7 +49,10 @@ class Watch:
             return
         began_s = time.perf_counter()
         request = {"request_id": f"{self._pid}-{next(self._number)}"}
-        told = [(b"x-request-id", request["request_id"].encode())]
+        told = [
+            (b"x-request-id", request["request_id"].encode()),
+            (PROTOCOL_HEADER.encode(), PROTOCOL.encode()),
+        ]
         for name, value in scope["headers"]:
             if name == b"x-opaque-id":
                 request["opaque_id"] = value[:256].decode("latin-1")
