@@ -14,7 +14,9 @@ import quidditch
 from quidditch import RequestError, StoreFull, VersionConflict
 from quidditch.index import single_writes
 from quidditch.index.single_writes import SingleWrites
+from quidditch.index.writer import IndexWriter
 from quidditch.local import LocalDatabase, LocalIndex
+from quidditch.local.bulk import BULK_CHUNK
 
 NEVER = {"durability": "async", "sync_interval": "1h"}
 
@@ -265,23 +267,24 @@ def test_closing_says_what_could_not_be_saved(folder: Path, monkeypatch: pytest.
 def test_a_bulk_that_stops_halfway_says_what_is_in(
     index: LocalIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    apply = SingleWrites.apply
+    apply = IndexWriter.apply
     chunks = iter([apply, apply])
 
-    def full_after_two(self: SingleWrites, operations: Any) -> Any:
+    def full_after_two(self: IndexWriter, operations: Any) -> Any:
         chunk = next(chunks, None)
         if chunk is None:
             raise StoreFull("no room")
         return chunk(self, operations)
 
     with monkeypatch.context() as full:
-        full.setattr(SingleWrites, "apply", full_after_two)
+        full.setattr(IndexWriter, "apply", full_after_two)
         with pytest.raises(StoreFull) as raised:
-            index.bulk({"_id": str(n), "n": "x" if n == 5 else n} for n in range(3_000))
+            index.bulk({"_id": str(n), "n": "x" if n == 5 else n} for n in range(3 * BULK_CHUNK))
     partial = raised.value.partial
-    assert (partial.ok, [item.id for item in partial.errors]) == (1_999, ["5"])
-    assert len(index) == 1_999
-    assert "1999 actions" in raised.value.__notes__[0]
+    there = 2 * BULK_CHUNK - 1
+    assert (partial.ok, [item.id for item in partial.errors]) == (there, ["5"])
+    assert len(index) == there
+    assert f"{there} actions" in raised.value.__notes__[0]
 
 
 def test_a_bulk_whose_source_fails_carries_out_what_came_before(index: LocalIndex) -> None:

@@ -8,12 +8,13 @@ const [WIDTH, HEIGHT] = [160, 36];
 const SEARCHES = /^quidditch_http_requests_total\{kind="search"/;
 const WRITES = /^quidditch_indexing_writes_total\{result="(created|updated|deleted)"/;
 
-// The name of a tile, its total in the stats and counters, whether its change a second is shown, and how.
+// The name of a tile, its total in the stats, which are empty without an index, and counters, whether its change a second
+// is shown, and how.
 const TILES = [
   ["Searches a second", (stats, counted) => sum(counted, SEARCHES) ?? stats.search?.query_total, true, oneDigit],
   ["Writes a second", (stats, counted) => sum(counted, WRITES) ?? stats.indexing?.index_total, true, oneDigit],
-  ["Documents", (stats) => stats.docs.count, false, whole],
-  ["Bytes on disk", (stats) => stats.store.size_in_bytes, false, size],
+  ["Documents", (stats) => stats.docs?.count ?? 0, false, whole],
+  ["Bytes on disk", (stats) => stats.store?.size_in_bytes ?? 0, false, size],
 ];
 
 /** Of the counters whose name and labels fit; undefined where the server shows none. */
