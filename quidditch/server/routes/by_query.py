@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from itertools import islice
 from typing import Any
 
-from quidditch.interface import ByQueryResult, Hit
+from quidditch.interface import ByQueryResult, Hit, Index
+from quidditch.local.by_query import by_query
 from quidditch.server.body_values import count_of, expression_of
 from quidditch.server.call import Call, Reply
 from quidditch.server.failures import RestError, validation_failed
@@ -18,6 +20,7 @@ from quidditch.server.runtime.anywhere import running_tasks, task_of
 from quidditch.server.search_bodies import QUERY_STRING, query_of
 from quidditch.server.source_filters import filtered
 from quidditch.server.tasks import Task
+from quidditch.server.visibility import before_writing, refresh, seen
 
 routes = Routes(changes="write")
 
@@ -58,11 +61,25 @@ def _by_query(call: Call, op: str, query: Any) -> Reply:
         results = []
         for name in names:
             index = call.database.index(name)
-            write = index.delete_by_query if op == "delete" else index.update_by_query
-            results.append(write(query, conflicts=conflicts, max_docs=max_docs))
+            results.append(_written(call, index, op, query, conflicts, max_docs))
+            if call.parameters.flag("refresh"):
+                refresh(call, index)
         return _summary(results)
 
     return _now_or_later(call, f"indices:data/write/{op}/byquery", f"{op}-by-query [{','.join(names)}]", work)
+
+
+def _written(
+    call: Call, index: Index, op: str, query: Any, conflicts: Any, max_docs: int | None
+) -> ByQueryResult:
+    """What became of the documents that searches see."""
+    before_writing(call, index)
+    view = seen(call, index)
+    if view is not None:
+        with view:
+            return by_query(index, "delete" if op == "delete" else "index", query, conflicts, max_docs, view)
+    write = index.delete_by_query if op == "delete" else index.update_by_query
+    return write(query, conflicts=conflicts, max_docs=max_docs)
 
 
 def _summary(results: list[ByQueryResult], created: int = 0) -> dict[str, Any]:
@@ -140,14 +157,13 @@ def _copied(
     started = time.monotonic()
     op = dest.get("op_type", "index")
     target = written_index(call, dest["index"])
-    found = (hit for name in names for hit in call.database.index(name).scan(source.get("query")))
+    found = (hit for name in names for hit in _scanned(call, name, source.get("query")))
     total = created = updated = conflicts = batches = 0
     failures: list[Any] = []
     for batch in _batches(islice(found, most)):
         spec = source.get("_source", True)
-        items = target.bulk(
-            [part for hit in batch for part in ({op: {"_id": hit.id}}, filtered(hit.source, spec))]
-        ).items
+        before_writing(call, target)
+        items = target.bulk([part for hit in batch for part in _copy_of(hit, op, spec)]).items
         total, batches = total + len(batch), batches + 1
         created += sum(item.result == "created" for item in items)
         updated += sum(item.result == "updated" for item in items)
@@ -155,9 +171,25 @@ def _copied(
         failures += [item for item in items if item.error is not None and (abort or item.status != 409)]
         if failures:
             break
+    if call.parameters.flag("refresh"):
+        refresh(call, target)
     took_ms = round((time.monotonic() - started) * 1000)
     result = ByQueryResult(total, 0, updated, conflicts, batches, failures, took_ms)
     return _summary([result], created)
+
+
+def _scanned(call: Call, name: str, query: Any) -> Iterator[Hit]:
+    index = call.database.index(name)
+    with ExitStack() as stack:
+        view = seen(call, index)
+        source = index if view is None else stack.enter_context(view)
+        yield from source.scan(query)
+
+
+def _copy_of(hit: Hit, op: str, spec: Any) -> tuple[Any, Any]:
+    """The action, and the document, that a hit is copied by."""
+    routing = {} if hit.routing is None else {"routing": hit.routing}
+    return {op: {"_id": hit.id, **routing}}, filtered(hit.source, spec)
 
 
 def _batches(hits: Iterator[Hit]) -> Iterator[list[Hit]]:
