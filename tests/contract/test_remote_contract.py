@@ -10,6 +10,7 @@ import pytest
 from bridging import IN_PROCESS, InProcess, Switch, on_a_socket
 from database_contract import DatabaseContract, OpenAgain
 from index_contract import IndexContract
+from routing_contract import RoutingContract
 from upkeep_contract import UpkeepContract
 
 import quidditch
@@ -108,3 +109,7 @@ class TestUpkeepOverASocket(OverASocket, UpkeepContract):
 
 class TestIndexOverASocket(OverASocket, IndexContract):
     """An index of `connect("http://…")`."""
+
+
+class TestRoutingInThisProcess(InThisProcess, RoutingContract):
+    """Routings through a client."""
