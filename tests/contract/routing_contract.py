@@ -40,15 +40,12 @@ class RoutingContract:
         assert books.delete("1", routing="lee").result == "deleted"
 
     def test_a_routing_belongs_to_the_last_write(self, books: Index) -> None:
-        books.add({"tag": "a"}, "1", routing="kim")
-        books.add({"tag": "b"}, "1", routing="lee")
-        assert books["1"].routing == "lee"
-        books.add({"tag": "c"}, "1")
-        assert books["1"].routing is None
-        books.add({"tag": "c"}, "1", routing="kim")
+        for tag, routing in (("a", "kim"), ("b", "lee"), ("c", None), ("d", "kim")):
+            books.add({"tag": tag}, "1", routing=routing)
+            assert books.get("1").routing == routing
         books.delete("1")
-        books.add({"tag": "d"}, "1")
-        assert books["1"].routing is None
+        books.add({"tag": "e"}, "1")
+        assert books.get("1").routing is None
 
     def test_an_update_keeps_it(self, books: Index) -> None:
         books.add({"tag": "a"}, "1", routing="kim")
