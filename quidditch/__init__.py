@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING, Any, overload
 
 from quidditch import query
 from quidditch.errors import (
+    AccessDenied,
+    AuthenticationFailed,
     CorruptIndex,
     DocumentError,
     DocumentNotFound,
+    FieldError,
     FormatTooNew,
     FormatTooOld,
     IndexBlocked,
@@ -65,6 +68,8 @@ if TYPE_CHECKING:
     from quidditch.remote import RemoteDatabase
 
 __all__ = [
+    "AccessDenied",
+    "AuthenticationFailed",
     "BulkItem",
     "BulkResult",
     "ByQueryResult",
@@ -75,6 +80,7 @@ __all__ = [
     "DocumentError",
     "DocumentNotFound",
     "Explanation",
+    "FieldError",
     "FormatTooNew",
     "FormatTooOld",
     "Hit",

@@ -4,7 +4,8 @@ The branches say who can act:
 
     QuidditchError
       RequestError        4xx  the caller
-        QueryError             a query that is malformed, or asks what a field cannot do
+        QueryError             a query that is malformed
+          FieldError           a query that asks what a field cannot do
         MappingError           a mapping that is malformed, or would change an existing field
         DocumentError          a document whose value does not fit its field
         IndexNotFound          also a KeyError
@@ -15,6 +16,8 @@ The branches say who can act:
         VersionConflict
         LimitExceeded
         SnapshotExpired
+        AuthenticationFailed   also a PermissionError
+        AccessDenied           also a PermissionError
         MissingLibrary         also an ImportError
         Unsupported
       StorageError        5xx  the operator
@@ -56,6 +59,20 @@ class QueryError(RequestError):
     """A query is malformed, names an unknown clause or parameter, or asks what its field cannot do."""
 
     type = "parsing_exception"
+
+
+class FieldError(QueryError):
+    """A query that is well-formed asks what the mapping does not have: a value or a clause that does not fit its
+    field, an unknown analyzer, a sort by a field without values. Another index might answer it.
+
+    shard_type:  what OpenSearch calls it where a shard finds it
+    """
+
+    type = "query_shard_exception"
+
+    def __init__(self, words: str, shard_type: str = type) -> None:
+        super().__init__(words, shard_type)
+        self.shard_type = shard_type
 
 
 class MappingError(RequestError):
@@ -131,6 +148,20 @@ class SnapshotExpired(RequestError):
 
     status = 404
     type = "search_context_missing_exception"
+
+
+class AuthenticationFailed(RequestError, PermissionError):
+    """The server does not know who is asking: no key or password was sent, or a wrong, revoked or expired one."""
+
+    status = 401
+    type = "security_exception"
+
+
+class AccessDenied(RequestError, PermissionError):
+    """The server knows who is asking, and he may not do this."""
+
+    status = 403
+    type = "security_exception"
 
 
 class MissingLibrary(RequestError, ImportError):

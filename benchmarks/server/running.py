@@ -42,7 +42,8 @@ def serving(directory: Path, workers: int, first: bytes = request("GET", "/")) -
         [*command, "--port", str(port), "--workers", str(workers)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        # As it is installed: with its modules compiled.
+        env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
     )
     try:
         _until_answered(process, port, first)

@@ -57,9 +57,11 @@ class Operation:
     routing: str | None = None
 
     @property
-    def unconditional(self) -> bool:
-        """Does it put its document in place whatever was there?"""
-        return self.op == "index" and self.if_seq_no is self.if_primary_term is self.version is None
+    def brings_document(self) -> bool:
+        """Does it put its document in place, on no other condition than that there be none?"""
+        return (
+            self.op in ("index", "create") and self.if_seq_no is self.if_primary_term is self.version is None
+        )
 
 
 @dataclass(frozen=True, slots=True)

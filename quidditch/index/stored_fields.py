@@ -10,7 +10,7 @@ import struct
 import threading
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import count, islice, pairwise
+from itertools import accumulate, count, islice, pairwise
 
 import numpy as np
 import zstandard
@@ -142,16 +142,42 @@ def id_rows(segment: int, ids: Iterable[bytes]) -> Iterator[Row]:
 @decodes("stored block")
 def unpack_block(block: Buffer) -> list[bytes]:
     """The sources of one block."""
-    try:
-        if zstandard.frame_content_size(block) > MAX_BLOCK_BYTES:
-            raise CorruptIndex(f"stored block: claims more than {MAX_BLOCK_BYTES:,} bytes")
-        data = _decompressor().decompress(block)
-    except zstandard.ZstdError as error:
-        raise CorruptIndex(f"stored block of {len(block)} bytes cannot be decompressed: {error}") from error
-    (count,) = struct.unpack_from("<I", data)
-    lengths, start = unpack_uints(data, 4, count)
-    edges = (ascending_offsets(lengths) + start).tolist()
-    return [data[low:high] for low, high in pairwise(edges)]
+    return OpenBlock(block).sources()
+
+
+class OpenBlock:
+    """A block, decompressed; a source is cut out of it when it is asked for."""
+
+    __slots__ = ("_data", "_lengths", "_start")
+
+    def __init__(self, block: Buffer) -> None:
+        try:
+            if zstandard.frame_content_size(block) > MAX_BLOCK_BYTES:
+                raise CorruptIndex(f"stored block: claims more than {MAX_BLOCK_BYTES:,} bytes")
+            self._data = _decompressor().decompress(block)
+        except zstandard.ZstdError as error:
+            raise CorruptIndex(
+                f"stored block of {len(block)} bytes cannot be decompressed: {error}"
+            ) from error
+        (count,) = struct.unpack_from("<I", self._data)
+        lengths, self._start = unpack_uints(self._data, 4, count)
+        self._lengths: list[int] = lengths.tolist()
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __getitem__(self, place: int) -> bytes:
+        low = self._start + sum(self._lengths[:place])
+        return self._data[low : low + self._lengths[place]]
+
+    def sources(self) -> list[bytes]:
+        edges = accumulate(self._lengths, initial=self._start)
+        return [self._data[low:high] for low, high in pairwise(edges)]
+
+
+@decodes("stored block")
+def open_block(block: Buffer) -> OpenBlock:
+    return OpenBlock(block)
 
 
 @decodes("stored block")
@@ -174,18 +200,18 @@ def read_block(rows: Rows, segment: int, doc: int) -> tuple[int, Buffer]:
 
 def read_sources(rows: Rows, segment: int, docs: U32s) -> list[bytes]:
     """The JSON of each document, in the order asked for; each block is decompressed once."""
-    blocks: dict[int, list[bytes]] = {}
+    blocks: dict[int, OpenBlock] = {}
     sources = []
-    first, sources_of_block = -1, list[bytes]()
+    first, end = -1, -1
     for doc in docs.tolist():
-        if not first <= doc < first + len(sources_of_block):
+        if not first <= doc < end:
             first, data = read_block(rows, segment, doc)
             if first not in blocks:
-                blocks[first] = unpack_block(data)
-            sources_of_block = blocks[first]
-        if doc - first >= len(sources_of_block):
+                blocks[first] = open_block(data)
+            end = first + len(blocks[first])
+        if doc >= end:
             raise CorruptIndex(f"segment {segment}: the stored block at {first} ends before document {doc}")
-        sources.append(sources_of_block[doc - first])
+        sources.append(blocks[first][doc - first])
     return sources
 
 

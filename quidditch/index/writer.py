@@ -84,6 +84,10 @@ GATE_NAP_S = 0.01
 """How often it is looked whether streams have ended, or may begin."""
 
 
+class _NotNew(Exception):
+    """A document that had to be new was not; nothing has been written."""
+
+
 class IndexWriter:
     """Writes to one shard; safe to share between threads."""
 
@@ -117,8 +121,10 @@ class IndexWriter:
         Many that ask for nothing but their documents in place become a segment at once, as a stream does.
         raises: StoreFull, StoreLocked, ...   nothing was written
         """
-        if len(operations) >= BUFFER_DOCS and all(operation.unconditional for operation in operations):
-            return self._load(operations)
+        if len(operations) >= BUFFER_DOCS and all(operation.brings_document for operation in operations):
+            # Documents that must be new nearly always are. If not, each is settled for itself.
+            with contextlib.suppress(_NotNew):
+                return self._load(operations)
         results = self._singles.apply(operations)
         buried, full = self._singles.take_tally()
         self._buried += buried
@@ -162,19 +168,24 @@ class IndexWriter:
                 builder = SegmentBuilder(vocabularies)
                 gather(builder, batch, ids)
                 routings = [operations[position].routing for position in batch.accepted]
-                published = self.publish(builder, routings)
+                new = any(each.op == "create" for each in operations)
+                published = self.publish(builder, routings, new=new)
                 vocabularies.trim()
             for place, (position, id_bytes) in enumerate(zip(batch.accepted, ids, strict=True)):
                 results[position] = published.of(place, id_bytes)
             self.merge_due(published.size_bytes)
         return [results[position] for position in range(len(operations))]
 
-    def publish(self, builder: SegmentBuilder, routings: Sequence[str | None] = ()) -> Published:
+    def publish(
+        self, builder: SegmentBuilder, routings: Sequence[str | None] = (), *, new: bool = False
+    ) -> Published:
         """Make the builder's documents visible as one segment, replacing those of the same ids.
 
         routings:  of the documents; without it they have none
-        The buffer goes before it, so that sequence numbers rise from segment to segment. `merge_due` should follow,
-        once the builder's memory is free.
+        new:       nothing is to be replaced: raises _NotNew in place of that
+
+        The buffer goes before it, so that sequence numbers rise from segment to segment. `merge_due` should
+        follow, once the builder's memory is free.
         cost: the write lock is held for one piece at a time, then for the id map of the chunk
         """
         with self._written(builder) as (segment, fields, size_bytes), self._environment.locked():
@@ -184,6 +195,8 @@ class IndexWriter:
                 last = first + builder.doc_count - 1
                 record = SegmentRecord(builder.doc_count, first, last, True, size_bytes, fields)
                 superseded, outcomes = self._map_ids(transaction, builder.ids, first)
+                if new and outcomes is not None and not all(created for _, created in outcomes):
+                    raise _NotNew
                 _keep_routings(transaction, builder.ids, first, routings)
                 self._publish(transaction, segment, record)
                 add_tombstones(transaction, segment, superseded)

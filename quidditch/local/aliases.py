@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
 
 from quidditch.errors import IndexNotFound, RequestError
 from quidditch.index.catalog import IndexEntry, check_name
+from quidditch.patterns import matches
 from quidditch.query import parse
 from quidditch.schema.mapping import nearest
 from quidditch.types import Json
@@ -100,7 +100,7 @@ def _indices(patterns: Iterable[str], entries: Iterable[str]) -> list[str]:
     known = list(entries)
     found: list[str] = []
     for pattern in patterns:
-        matching = [name for name in known if fnmatchcase(name, "*" if pattern == "_all" else pattern)]
+        matching = [name for name in known if matches(name, "*" if pattern == "_all" else pattern)]
         if not matching:
             raise IndexNotFound(f"no index [{pattern}]{nearest(pattern, known)}")
         found += [name for name in matching if name not in found]
@@ -130,7 +130,7 @@ def _remove(after: dict[str, IndexEntry], names: list[str], patterns: list[str],
         left = {
             alias: options
             for alias, options in entry.aliases.items()
-            if not any(fnmatchcase(alias, pattern) for pattern in patterns)
+            if not any(matches(alias, pattern) for pattern in patterns)
         }
         found = found or len(left) < len(entry.aliases)
         after[name] = msgspec.structs.replace(entry, aliases=left)

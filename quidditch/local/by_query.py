@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, Literal, TypeAlias
 
@@ -22,11 +22,13 @@ def by_query(
     query: QueryLike,
     conflicts: Conflicts,
     max_docs: int | None,
+    goes_on: Callable[[], bool] = lambda: True,
     view: View | None = None,
 ) -> ByQueryResult:
     """Delete, or index anew, each document that matched when this began, or in a view of the index.
 
     A document that another writer has changed since is a conflict: it may match no more.
+    goes_on:  asked before each batch; when it says no, the result tells of those before
     raises: VersionConflict   of the first conflict, unless these are to be passed by; what came before it is done
     """
     if conflicts not in ("abort", "proceed"):
@@ -37,7 +39,7 @@ def by_query(
     total = done = conflicting = batches = 0
     failures: list[BulkItem] = []
     hits = islice((index if view is None else view).scan(query), max_docs)
-    for batch in _batches(hits):
+    for batch in batches_of(hits, goes_on):
         actions = _actions(index, op, batch)
         items = index.bulk(actions).items
         failed = [item for item in items if item.error is not None]
@@ -58,8 +60,9 @@ def by_query(
     )
 
 
-def _batches(hits: Iterator[Hit]) -> Iterator[list[Hit]]:
-    while batch := list(islice(hits, BATCH)):
+def batches_of(hits: Iterator[Hit], goes_on: Callable[[], bool]) -> Iterator[list[Hit]]:
+    """The hits in lists, as long as it goes on."""
+    while goes_on() and (batch := list(islice(hits, BATCH))):
         yield batch
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import os
 import shutil
 import tempfile
@@ -30,6 +29,7 @@ from quidditch.local.location import local_path
 from quidditch.local.options import Options, check_options
 from quidditch.local.settings import check_settings
 from quidditch.local.verifying import check_catalogue, check_closed, raise_if_damaged, verify_directory
+from quidditch.patterns import matches
 from quidditch.progress import watched, watched_bytes
 from quidditch.schema.mapping import Mapping, nearest
 from quidditch.search.phases import combine
@@ -291,7 +291,7 @@ class LocalDatabase:
         found: dict[str, list[Any]] = {}
         for part in expression.split(","):
             part = "*" if part == "_all" else part
-            names = [name for name in known if fnmatch.fnmatchcase(name, part)] if "*" in part else [part]
+            names = [name for name in known if matches(name, part)] if "*" in part else [part]
             for name in names:
                 if name not in known:
                     raise IndexNotFound(f"no index [{part}] in {self.path}{nearest(part, known)}")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from quidditch.errors import QueryError
+from quidditch.errors import FieldError, QueryError
 from quidditch.query.compound import Bool, ConstantScore, DisMax, MatchAll, MatchNone
 from quidditch.query.dsl import Query, count_should_match
 from quidditch.query.fulltext import Match, MultiMatch, Phrase
@@ -31,10 +31,16 @@ from quidditch.schema.fields import spell
 def rewrite(query: Query, context: RewriteContext) -> Primitive:
     """The query as primitives over the fields of `context.mapping`.
 
-    A field that is not mapped matches nothing. Raises QueryError for what a field cannot do or a value it
+    A field that is not mapped matches nothing. Raises FieldError for what a field cannot do or a value it
     cannot hold, LimitExceeded beyond `context.clause_limit` leaves or the nesting limit.
     """
-    return _rewrite(query, 1.0, Rewriting(context))
+    try:
+        return _rewrite(query, 1.0, Rewriting(context))
+    except FieldError:
+        raise
+    except QueryError as error:
+        # A query that is wrong whatever the mapping has not come so far.
+        raise FieldError(str(error)) from error
 
 
 def _rewrite(query: Query, boost: float, run: Rewriting) -> Primitive:

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import TypeAlias
 
-from quidditch.errors import LimitExceeded, QueryError
+from quidditch.errors import FieldError, LimitExceeded, QueryError
 from quidditch.query.dsl import Value
 from quidditch.query.primitive import (
     Boolean,
@@ -280,7 +280,7 @@ def _date(
             value, formats or field.formats, round_up=round_up, now_ms=run.context.now_ms, time_zone=zone
         )
     except ValueError as error:
-        raise QueryError(f"field [{field.path}]: {error}") from None
+        raise FieldError(f"field [{field.path}]: {error}", "parse_exception") from None
 
 
 def _date_span(field: DateField, value: Value, run: Rewriting) -> tuple[int, int]:

@@ -16,7 +16,7 @@ import httpx
 
 from quidditch.errors import StorageError
 from quidditch.remote.exchange import Answer, Flow, Request
-from quidditch.remote.failures import error_of
+from quidditch.remote.failures import error_of, foreign
 from quidditch.remote.options import Options
 from quidditch.remote.retrying import Attempts
 
@@ -99,8 +99,15 @@ class _Settings:
         return given
 
 
+def _answer(response: httpx.Response) -> Answer:
+    asked = f"{response.request.method} {response.request.url}"
+    return Answer(response.status_code, response.content, response.headers, asked)
+
+
 def _settled(answer: Answer, request: Request) -> Answer:
-    """raises: QuidditchError   the answer is an error"""
+    """raises: QuidditchError   the answer is an error, or nobody's who knows what was asked"""
+    if not answer.is_ours:
+        raise foreign(answer, writes=request.writes)
     if answer.status >= 400 and answer.status not in request.accepts:
         raise error_of(answer, request.misfit)
     return answer
@@ -129,8 +136,7 @@ class Carrier:
             except httpx.HTTPError as error:
                 time.sleep(attempts.failed(error))
                 continue
-            answer = Answer(response.status_code, response.content, response.headers)
-            answer, delay_s = attempts.answered(answer)
+            answer, delay_s = attempts.answered(_answer(response))
             if delay_s is None:
                 return _settled(answer, request)
             time.sleep(delay_s)
@@ -216,8 +222,7 @@ class AsyncCarrier:
             except httpx.HTTPError as error:
                 await anyio.sleep(attempts.failed(error))
                 continue
-            answer = Answer(response.status_code, response.content, response.headers)
-            answer, delay_s = attempts.answered(answer)
+            answer, delay_s = attempts.answered(_answer(response))
             if delay_s is None:
                 return _settled(answer, request)
             await anyio.sleep(delay_s)

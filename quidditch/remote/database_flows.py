@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from quidditch.errors import MappingError, RequestError
 from quidditch.index.catalog import check_name
@@ -105,9 +104,7 @@ class DatabaseFlows:
         """
         if not isinstance(index, str) or not index:
             raise RequestError(f"search: an index name, or several with commas, expected, not {index!r}")
-        answer = yield Request(
-            "POST", f"/{quote(index, safe=',*')}/_search", content=encode(whole_body(body))
-        )
+        answer = yield Request("POST", about(index, "_search"), content=encode(whole_body(body)))
         return search_result(answer.json())
 
     def bulk(self, actions: Iterable[Any], *, refresh: bool = False) -> Flow[BulkResult]:

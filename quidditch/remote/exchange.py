@@ -14,6 +14,7 @@ from urllib.parse import quote
 import msgspec
 
 from quidditch.errors import DocumentError, InternalError, RequestError
+from quidditch.version import PROTOCOL_HEADER
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
@@ -30,6 +31,7 @@ class Request:
     accepts:   statuses of 400 and more that are answers to this request, not errors
     writes:    a read-only handle refuses it
     lasting:   takes as long as it takes: no time limit for the answer
+    patient:   the server was there a moment ago: one that has gone is waited for, `write_timeout_s` long
     misfit:    what `mapper_parsing_exception` means here: a document that does not fit, or a mapping
     """
 
@@ -42,6 +44,7 @@ class Request:
     accepts: Collection[int] = ()
     writes: bool = False
     lasting: bool = False
+    patient: bool = False
     misfit: type[RequestError] = DocumentError
 
 
@@ -49,13 +52,20 @@ class Request:
 class Answer:
     """What came back.
 
+    asked:     what was asked, for messages
     repeated:  the request had been sent before, and that time got no answer: it may have been carried out then
     """
 
     status: int
     content: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+    asked: str = ""
     repeated: bool = False
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether a Quidditch server gave it, and not something in between or in its place."""
+        return PROTOCOL_HEADER in self.headers
 
     def json(self) -> Any:
         """raises: InternalError   for what is no JSON"""

@@ -70,6 +70,7 @@ class _Loading:
         self._piece = _Piece()
         self._items: list[BulkItem] = []
         self._ok = 0
+        self._answered = False
 
     def run(self, actions: Iterator[Action]) -> Flow[None]:
         """All of the actions. If reading them fails, those before are sent, and the error goes on."""
@@ -113,7 +114,9 @@ class _Loading:
             repeat=piece.repeat,
             writes=True,
             lasting=True,
+            patient=self._answered,
         )
+        self._answered = True
         for (position, op, made), body in zip(piece.entries, answer.json()["items"], strict=True):
             item = bulk_item(position, op, body)
             if made and item.status == VersionConflict.status:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass, fields
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,11 +17,12 @@ class Options:
     """Of `quidditch.connect("http://…")`.
 
     readonly:         refuse writes before anything is sent
-    write_timeout_s:  how long a request that the server is too busy for is tried again
+    write_timeout_s:  how long a request that the server is too busy for is tried again, and how long a stream waits
+                      for a server that went away
     timeout_s:        how long an answer may take; force_merge, check and the like take as long as they take
     connect_timeout_s: how long making a connection may take
     retries:          how often a request is sent again that got no connection, or no answer and may be repeated
-    max_connections:  requests that are under way at a time; further ones wait
+    max_connections:  requests that are under way at a time; further ones wait `timeout_s` at most
     api_key:          sent as `Authorization: ApiKey …`
     basic_auth:       (user, password)
     ca_certs:         a file with the certificates to trust, instead of the system's
@@ -65,22 +67,59 @@ def checked(url: str, given: dict[str, Any]) -> Options:
             raise RequestError(
                 f"connect: unknown option [{name}] of a server; there are {', '.join(sorted(known))}"
             )
-    for name in (
-        "write_timeout_s",
-        "timeout_s",
-        "connect_timeout_s",
-        "retries",
-        "max_connections",
-        "bulk_bytes",
-    ):
-        value = given.get(name, 1)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-            raise RequestError(f"connect: {name}: a number of 0 or more expected, not {value!r}")
-    if given.get("api_key") is not None and given.get("basic_auth") is not None:
-        raise RequestError("connect: api_key and basic_auth: one of the two expected")
+    for name, lowest in _LOWEST.items():
+        _check_number(name, given.get(name, lowest), lowest)
+    _check_credentials(given)
+    _check_certificates(given)
     pairs = given.pop("headers", None) or {}
     headers = tuple((str(name), str(value)) for name, value in dict(pairs).items())
     return Options(_checked_url(url), headers=headers, **given)
+
+
+_LOWEST: dict[str, int | float] = {
+    "write_timeout_s": 0.0,
+    "timeout_s": 0.0,
+    "connect_timeout_s": 0.0,
+    "retries": 0,
+    "max_connections": 1,
+    "bulk_bytes": 0,
+}
+"""What each number is at least; whole numbers where that is one."""
+
+
+def _check_number(name: str, value: object, lowest: float) -> None:
+    """raises: RequestError"""
+    whole = isinstance(lowest, int)
+    fits = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    if not fits or not lowest <= value < float("inf"):  # type: ignore[operator]
+        kind = "whole number" if whole else "number"
+        raise RequestError(f"connect: {name}: a {kind} of {lowest:g} or more expected, not {value!r}")
+
+
+def _check_credentials(given: dict[str, Any]) -> None:
+    """raises: RequestError   without the secret in its words"""
+    if given.get("api_key") is not None and given.get("basic_auth") is not None:
+        raise RequestError("connect: api_key and basic_auth: one of the two expected")
+    key, pair = given.get("api_key"), given.get("basic_auth")
+    if key is not None and not isinstance(key, str):
+        raise RequestError(f"connect: api_key: a string expected, not {type(key).__name__}")
+    if pair is not None and not (
+        isinstance(pair, tuple | list) and len(pair) == 2 and all(isinstance(each, str) for each in pair)
+    ):
+        raise RequestError("connect: basic_auth: (user, password) expected, two strings")
+    given["basic_auth"] = pair and tuple(pair)
+
+
+def _check_certificates(given: dict[str, Any]) -> None:
+    """raises: RequestError"""
+    verify, path = given.get("verify_certs", True), given.get("ca_certs")
+    if not isinstance(verify, bool):
+        raise RequestError(f"connect: verify_certs: True or False expected, not {verify!r}; see ca_certs")
+    if path is not None:
+        try:
+            ssl.create_default_context(cafile=path)
+        except (OSError, TypeError) as error:
+            raise RequestError(f"connect: ca_certs: [{path}]: certificates expected: {error}") from None
 
 
 def _checked_url(url: str) -> str:

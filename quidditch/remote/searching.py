@@ -13,6 +13,7 @@ from quidditch.remote.clauses import clause_of, search_body, whole_body
 from quidditch.remote.documents import about_a_document
 from quidditch.remote.encoding import encode
 from quidditch.remote.exchange import Flow, Request, step
+from quidditch.remote.managing import NATIVE, about
 from quidditch.remote.results import explanation, hit, search_result
 from quidditch.types import Json
 
@@ -68,15 +69,15 @@ class SearchFlows:
             explain=explain,
             timeout_s=timeout_s,
         )
-        answer = yield Request("POST", self._path("_search"), content=encode(body))
-        return search_result(answer.json())
+        return (yield from self.search_body(body))
 
     def search_body(self, body: dict[str, Json] | None, *, filter: FilterLike = None) -> Flow[SearchResult]:
         """Search with an OpenSearch request body.
 
         raises: QueryError, LimitExceeded, RequestError
         """
-        answer = yield Request("POST", self._path("_search"), content=encode(whole_body(body, filter)))
+        path = about(self.name, "_search")
+        answer = yield Request("POST", path, content=encode(whole_body(body, filter)))
         return search_result(answer.json())
 
     def count(self, query: QueryLike = None) -> Flow[int]:
@@ -242,7 +243,7 @@ def scan_view(id: str, keep_alive_s: float, query: QueryLike, source: Json) -> S
 
 def _search_view(id: str, keep_alive_s: float, body: dict[str, Json]) -> Request:
     whole = {**body, "pit": {"id": id, "keep_alive": _time(keep_alive_s)}}
-    return Request("POST", "/_search", content=encode(whole))
+    return Request("POST", f"{NATIVE}/_search", content=encode(whole))
 
 
 def _time(seconds: float) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from quidditch.errors import LimitExceeded, QueryError
+from quidditch.errors import FieldError, LimitExceeded, QueryError
 from quidditch.interface import SortKey
 from quidditch.schema.fields import Field, plain_value, spell
 from quidditch.schema.mapping import Mapping, nearest
@@ -25,7 +25,7 @@ def parse_sort(spec: Json, mapping: Mapping, where: str = "sort") -> tuple[SortK
     """Sort keys for "year", "year:desc", {"year": "desc"}, {"year": {"order": "desc", ...}}, or a list of
     these.
 
-    Raises QueryError for a field that is unknown (unless it names an `unmapped_type`) or has no column,
+    Raises QueryError, FieldError for a field that is unknown (unless it names an `unmapped_type`) or has no column,
     LimitExceeded for more than MAX_LEVELS.
     """
     if spec is None:
@@ -83,7 +83,7 @@ def _sortable(path: str, options: dict[str, Json], mapping: Mapping, where: str)
     if field is None:
         if options.get("unmapped_type") is not None:
             return None
-        raise QueryError(
+        raise FieldError(
             f"{where}: no field of this name to sort by{nearest(path, (*mapping.fields, *OWN_FIELDS))}"
         )
     if field.column is not None and field.doc_values:
@@ -93,7 +93,7 @@ def _sortable(path: str, options: dict[str, Json], mapping: Mapping, where: str)
     ]
     hint = f"; sort by [{others[0]}] instead" if others else ""
     reason = "keeps no values to sort by" if field.column is None else "has [doc_values] turned off"
-    raise QueryError(f"{where}: a [{field.type}] field that {reason}{hint}")
+    raise FieldError(f"{where}: a [{field.type}] field that {reason}{hint}", "illegal_argument_exception")
 
 
 def _missing(spec: Json, field: Field | None, where: str) -> tuple[bool, Json]:
@@ -110,7 +110,7 @@ def _value(value: Json, field: Field, where: str) -> Json:
     try:
         converted: Any = field.convert(value)
     except ValueError as error:
-        raise QueryError(f"{where}: {error}") from None
+        raise FieldError(f"{where}: {error}") from None
     if converted is None:
         converted = str(value)
     return converted.decode() if isinstance(converted, bytes) else converted
@@ -122,7 +122,7 @@ def _format(options: dict[str, Json], field: Field | None, where: str) -> str | 
         return None
     # A field that is not mapped here, which `_sortable` let pass, has no value to format.
     if not isinstance(form, str) or (field is not None and field.type != "date"):
-        raise QueryError(f"{where}: [format] a date format on a date field expected, not {spell(form)}")
+        raise FieldError(f"{where}: [format] a date format on a date field expected, not {spell(form)}")
     return form
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import zlib
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -9,7 +10,6 @@ from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
-import anyio.from_thread
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -22,7 +22,7 @@ from quidditch.server.failures import RestError, error_body, status_of
 from quidditch.server.filtering import filter_body
 from quidditch.server.parameters import Parameters
 from quidditch.server.routes import GROUPS
-from quidditch.server.routing import Found, RouteTable
+from quidditch.server.routing import Found, Route, RouteTable
 from quidditch.server.runtime.anywhere import answers
 from quidditch.server.runtime.handling import Handling, kind_of
 from quidditch.server.runtime.pressure import STREAMED_BYTES, Held, Pressure
@@ -41,8 +41,20 @@ def create_app(database: Database, state: State | None = None, *, access: Access
     """The application over a database, which stays the caller's to close; `access` says who may come in."""
     state = state or State()
     state.peers.listen(answers(state, database))
-    endpoint = GZipMiddleware(_Endpoint(database, state), minimum_size=GZIP_FROM_BYTES, compresslevel=1)
+    endpoint = _Packing(_Endpoint(database, state))
     return Watch(Gate(endpoint, access), database, state.numbers, state.limits)
+
+
+class _Packing:
+    """Replies packed for those who take that."""
+
+    def __init__(self, application: ASGIApp) -> None:
+        self._plain = application
+        self._packed = GZipMiddleware(application, minimum_size=GZIP_FROM_BYTES, compresslevel=1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        accepts = any(name == b"accept-encoding" and b"gzip" in value for name, value in scope["headers"])
+        await (self._packed if accepts else self._plain)(scope, receive, send)
 
 
 class _Endpoint:
@@ -64,28 +76,34 @@ class _Endpoint:
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
-        path = request.scope.get("raw_path", b"").decode("latin-1").partition("?")[0] or request.url.path
-        parameters = Parameters(dict(parse_qsl(request.url.query, keep_blank_values=True)))
+        scope = request.scope
+        path = scope.get("raw_path", b"").decode("latin-1").partition("?")[0] or scope["path"]
+        query = scope["query_string"].decode("latin-1")
+        parameters = Parameters(dict(parse_qsl(query, keep_blank_values=True)) if query else {})
         try:
-            reply = await self._run(request, path, parameters)
-            return _rendered(request, parameters, reply)
+            return await self._run(request, path, parameters)
         except ClientDisconnect:
             raise
         except Exception as error:
             return _refused(request, parameters, error)
 
-    async def _run(self, request: Request, path: str, parameters: Parameters) -> Reply:
+    async def _run(self, request: Request, path: str, parameters: Parameters) -> Response:
         found = self._table.find(request.method, path)
         route = found.route
         if route is None:
-            return _no_route(request, path, found)
+            return _rendered(request, parameters, _no_route(request, path, found))
         caller: Caller = request.scope.get(CALLER, ANYONE)
         caller.check(route.needs)
         parameters.check(path, route.takes)
         request.scope[KIND] = kind = kind_of(route)
         with self._pressure.body() as held:
             call = await self._call(request, path, parameters, found, caller, held)
-            return await self._pressure.run(kind, partial(self._handling.handle, kind, route, call))
+            # What may be much work is done in the thread: this one has all connections to serve.
+            work = partial(self._replied, kind, route, call, request)
+            return await self._pressure.run(kind, work)
+
+    def _replied(self, kind: str, route: Route, call: Call, request: Request) -> Response:
+        return _rendered(request, call.parameters, self._handling.handle(kind, route, call))
 
     async def _call(
         self, request: Request, path: str, parameters: Parameters, found: Found, caller: Caller, held: Held
@@ -111,7 +129,7 @@ class _Endpoint:
             found.parts,
             parameters,
             data=b"" if route.streamed else await _whole(chunks, self._state.limits.body_bytes, held),
-            chunks=_from_thread(chunks) if route.streamed else iter(()),
+            chunks=_from_thread(chunks, asyncio.get_running_loop()) if route.streamed else iter(()),
             accept=request.headers.get("accept", ""),
             caller=caller,
         )
@@ -186,13 +204,13 @@ async def _whole(chunks: AsyncIterator[bytes], limit_bytes: int, held: Held) -> 
     return b"".join(pieces)
 
 
-def _from_thread(chunks: AsyncIterator[bytes]) -> Iterator[bytes]:
+def _from_thread(chunks: AsyncIterator[bytes], loop: asyncio.AbstractEventLoop) -> Iterator[bytes]:
     """The pieces of a body in a handler's thread, each asked for when the one before has been used."""
 
     async def following() -> bytes | None:
         return await anext(chunks, None)
 
-    while (chunk := anyio.from_thread.run(following)) is not None:
+    while (chunk := asyncio.run_coroutine_threadsafe(following(), loop).result()) is not None:
         yield chunk
 
 

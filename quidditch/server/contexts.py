@@ -6,12 +6,13 @@ import base64
 import secrets
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
+from quidditch.errors import QueryError
 from quidditch.interface import Hit, SearchResult, Shards, View
 from quidditch.server.failures import RestError
 
@@ -194,6 +195,7 @@ class Pages:
             max_score=max(scores, default=None),
             took_ms=round((time.monotonic() - started) * 1000),
             shards=Shards(len(views), len(views)),
+            notes=_notes(results.values()),
         )
 
     def _asking(self, name: str) -> dict[str, Any]:
@@ -218,13 +220,13 @@ def search_views(views: dict[str, tuple[View, Any]], body: dict[str, Any]) -> Se
         ((view, narrowing),) = views.values()
         return view.search_body(body, filter=narrowing)
     started = time.monotonic()
-    start, size = body.get("from", 0), body.get("size", 10)
+    start, size = _number(body, "from", 0), _number(body, "size", 10)
+    cap: bool | int = _number(body, "track_total_hits", True)
     sort = body.get("sort")
     levels = [] if sort is None else sort if isinstance(sort, list) else [sort]
     asked = {**body, "from": 0, "size": start + size, "sort": levels or ["_score"], "track_total_hits": True}
     results = [view.search_body(asked, filter=narrowing) for view, narrowing in views.values()]
     page = merged(results, start + size, levels or ["_score"])[start:]
-    cap = body.get("track_total_hits", True)
     total = sum(result.total or 0 for result in results)
     capped = cap is not True and cap is not False and total > cap
     scores = [result.max_score for result in results if result.max_score is not None]
@@ -236,7 +238,25 @@ def search_views(views: dict[str, tuple[View, Any]], body: dict[str, Any]) -> Se
         took_ms=round((time.monotonic() - started) * 1000),
         timed_out=any(result.timed_out for result in results),
         shards=Shards(len(views), len(views)),
+        notes=_notes(results),
     )
+
+
+def _number(body: dict[str, Any], name: str, otherwise: int) -> int:
+    """raises: QueryError"""
+    value = body.get(name, otherwise)
+    if (
+        (isinstance(value, bool) and not isinstance(otherwise, bool))
+        or not isinstance(value, int)
+        or value < 0
+    ):
+        raise QueryError(f"{name}: a whole number of 0 or more expected, not {value!r}")
+    return value
+
+
+def _notes(results: Iterable[SearchResult]) -> tuple[str, ...]:
+    """What each says of how a plain string was read, once."""
+    return tuple(dict.fromkeys(note for result in results for note in result.notes))
 
 
 def _descends(level: Any) -> bool:

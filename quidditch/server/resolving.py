@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 from quidditch.errors import IndexClosed, IndexExists
 from quidditch.interface import Database, Index, IndexInfo
+from quidditch.patterns import matches
 from quidditch.server.call import Call
 from quidditch.server.failures import RestError, no_such_index
 from quidditch.server.making import make_index
@@ -105,7 +105,7 @@ class _Resolver:
         patterns = False
         for part in parts:
             if part.startswith("-") and patterns:
-                found = [name for name in found if not fnmatchcase(name, part[1:])]
+                found = [name for name in found if not matches(name, part[1:])]
             elif part in ("_all", "*") or "*" in part:
                 patterns = True
                 matching = self._expand("*" if part == "_all" else part)
@@ -128,9 +128,9 @@ class _Resolver:
     def _expand(self, pattern: str) -> list[str]:
         if "none" in self._states:
             return []
-        names = [name for name in self.infos if fnmatchcase(name, pattern) and self._means(pattern, name)]
+        names = [name for name in self.infos if matches(name, pattern) and self._means(pattern, name)]
         # `*` stands for the indices themselves, which aliases would only name again.
-        aliases = [] if pattern == "*" else [one for one in self._aliases if fnmatchcase(one, pattern)]
+        aliases = [] if pattern == "*" else [one for one in self._aliases if matches(one, pattern)]
         return names + [alias for alias in aliases if self._shown(pattern, alias)]
 
     def _means(self, pattern: str, name: str) -> bool:

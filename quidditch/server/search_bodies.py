@@ -153,6 +153,17 @@ def _sort_level(level: str) -> Any:
     return {name: {"order": order}} if name and order in ("asc", "desc") else level
 
 
+def query_alone(body: dict[str, Any]) -> dict[str, Any]:
+    """The body of a call that takes a query and nothing else.
+
+    raises: RestError   naming what else there is
+    """
+    for key in body:
+        if key != "query":
+            raise RestError(f"request does not support [{key}]", 400, "parsing_exception")
+    return body
+
+
 def query_of(parameters: Parameters) -> dict[str, Any] | None:
     """The query that `q` and what goes with it stand for; None without `q`."""
     text = parameters.text("q")

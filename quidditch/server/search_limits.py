@@ -1,4 +1,4 @@
-"""Limits that an index sets to one search, and the body of the error of a search that its shards refused."""
+"""Limits that an index sets to one search."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from quidditch.interface import IndexInfo
-from quidditch.server.failures import RestError
+from quidditch.server.shard_failures import ShardFailure, all_failed
 
 MAX_RESULT_WINDOW = 10_000
 MAX_DOCVALUE_FIELDS = 100
@@ -20,10 +20,12 @@ def check_limits(
 ) -> None:
     """raises: RestError   a search that is larger than the settings of an index allow"""
     failed = [
-        (info.name, reason) for info in infos if (reason := _excess(body, info.settings, scrolls)) is not None
+        ShardFailure(info.name, {"type": "illegal_argument_exception", "reason": reason})
+        for info in infos
+        if (reason := _excess(body, info.settings, scrolls)) is not None
     ]
     if failed:
-        raise _refused(failed, node)
+        raise all_failed(failed, node)
 
 
 def _excess(body: dict[str, Any], settings: dict[str, Any], scrolls: bool) -> str | None:
@@ -58,18 +60,3 @@ def _excess(body: dict[str, Any], settings: dict[str, Any], scrolls: bool) -> st
             f"[{len(fields)}]. " + _LIFTED.format("max_docvalue_fields_search")
         )
     return None
-
-
-def _refused(failed: Sequence[tuple[str, str]], node: str) -> RestError:
-    causes = [(index, {"type": "illegal_argument_exception", "reason": reason}) for index, reason in failed]
-    detail: dict[str, Any] = {
-        "phase": "query",
-        "grouped": True,
-        "failed_shards": [
-            {"shard": 0, "index": index, "node": node, "reason": cause} for index, cause in causes
-        ],
-        "caused_by": causes[0][1],
-    }
-    error = RestError("all shards failed", 400, "search_phase_execution_exception", detail)
-    error.root_causes = [cause for _, cause in causes]
-    return error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import logging
 import os
 import signal
@@ -11,14 +13,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
 from quidditch.errors import RequestError
 from quidditch.interface import Database
 from quidditch.local.database import connect
+from quidditch.server.activity import Activity
 from quidditch.server.app import create_app
 from quidditch.server.contexts import Contexts
+from quidditch.server.runtime.accepting import Accepting
 from quidditch.server.runtime.board import Board
 from quidditch.server.runtime.connections import bounded
 from quidditch.server.runtime.limits import Limits
@@ -93,7 +98,11 @@ def worker_state(state: State, worker: int, folder: Path) -> State:
     """The state of one worker: the server's, with contexts and tasks of its own."""
     workers = state.board.workers
     own = replace(
-        state, peers=Peers(worker, workers, folder), contexts=Contexts(worker), tasks=Tasks(worker, workers)
+        state,
+        peers=Peers(worker, workers, folder),
+        contexts=Contexts(worker),
+        tasks=Tasks(worker, workers),
+        activity=Activity(folder / f"activity-{worker}"),
     )
     for other in range(workers):
         # One that takes a dead one's place is told what has been set since the server began.
@@ -138,7 +147,7 @@ def _run(database: Database, state: State, serving: Serving, at: socket.socket) 
         # Whose address counts is who connects: X-Forwarded-For is a word that anybody can say.
         proxy_headers=False,
         loop="uvloop",
-        http=bounded(serving.limits),
+        http=bounded(serving.limits, state.numbers),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -149,15 +158,43 @@ def _run(database: Database, state: State, serving: Serving, at: socket.socket) 
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(serving.limits.drain_s) or 1,
     )
+    # What is loaded stays: looking through it for garbage would hold requests up for 50 ms, every now and then.
+    gc.collect()
+    gc.freeze()
     try:
-        _Server(config).run([at])
+        _Server(config, state).run([at])
     finally:
+        gc.unfreeze()
         state.peers.close()
 
 
 class _Server(uvicorn.Server):
-    """Ends by returning: uvicorn's own raises the signal again, which would kill the process before what is
-    acknowledged and not yet synced is on disk."""
+    """Shares its connections fairly with the other workers, and ends by returning: uvicorn's own raises the signal
+    again, which would kill the process before what is acknowledged and not yet synced is on disk."""
+
+    def __init__(self, config: uvicorn.Config, state: State) -> None:
+        super().__init__(config)
+        self._state = state
+        self._accepting: list[Accepting] = []
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=[])
+        self._accepting = [
+            Accepting(at, self._connection, self._state.board, self._state.numbers, self.config.ssl)
+            for at in sockets or []
+        ]
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for accepting in self._accepting:
+            accepting.stop()
+        await super().shutdown(sockets)
+
+    def _connection(self) -> asyncio.Protocol:
+        protocol: Any = self.config.http_protocol_class
+        made: asyncio.Protocol = protocol(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

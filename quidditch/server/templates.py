@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Any
 
 from quidditch.analysis.registry import ANALYZER_NAMES
@@ -13,6 +12,7 @@ from quidditch.index.catalog import check_name
 from quidditch.interface import Database, KeepsTemplates
 from quidditch.local.aliases import check_alias
 from quidditch.local.settings import check_settings
+from quidditch.patterns import matches
 from quidditch.schema.mapping import Mapping as Schema
 from quidditch.schema.mapping import nearest
 from quidditch.server.failures import RestError
@@ -190,7 +190,7 @@ def best_for(name: str, templates: Mapping[str, dict[str, Any]]) -> str | None:
     fitting = [
         (template.get("priority", 0), key.removeprefix(INDEX))
         for key, template in templates.items()
-        if key.startswith(INDEX) and any(fnmatchcase(name, pattern) for pattern in template["index_patterns"])
+        if key.startswith(INDEX) and any(matches(name, pattern) for pattern in template["index_patterns"])
     ]
     return max(fitting)[1] if fitting else None
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from server.securing import PASSWORD, add_role, add_user, basic
-from server.test_security_serving import serving
+from server.securing import PASSWORD, add_role, add_user, basic, serving
 
 from .chromium import Browser
 from .test_page import titles

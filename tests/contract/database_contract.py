@@ -7,7 +7,15 @@ from typing import TypeAlias
 
 import pytest
 
-from quidditch import IndexExists, IndexNotFound, MappingError, QueryError, QuidditchError, RequestError
+from quidditch import (
+    IndexExists,
+    IndexNotFound,
+    LimitExceeded,
+    MappingError,
+    QueryError,
+    QuidditchError,
+    RequestError,
+)
 from quidditch.interface import Database
 
 OpenAgain: TypeAlias = Callable[[], Database]
@@ -213,6 +221,14 @@ class DatabaseContract:
     def test_search_without_a_body_finds_everything(self, database: Database) -> None:
         database.create_index("books").add({"title": "Dune"}, id="1")
         assert database.search("books").total == 1
+
+    def test_a_page_of_several_indices_may_lie_deep(self, database: Database) -> None:
+        for name in ("books", "films"):
+            database.create_index(name).add({"title": "Dune"}, id="1")
+        assert len(database.search("books,films", {"size": 20_000})) == 2
+        assert len(database.search("books,films", {"from": 1, "size": 999_999})) == 1
+        with pytest.raises(LimitExceeded, match="1000000"):
+            database.search("books,films", {"from": 1, "size": 1_000_000})
 
     def test_search_refuses_unknown_parameters(self, database: Database) -> None:
         database.create_index("books")

@@ -333,6 +333,21 @@ class SearchContract:
             assert books.search(sort=["year"]).total == 0
             books.force_merge()
 
+    def test_a_page_may_be_as_large_or_lie_as_deep_as_the_engine_allows(self, books: Index) -> None:
+        """Further than OpenSearch's `index.max_result_window`, which is a limit of its `_search`."""
+        assert (books.search(size=10, from_=999_990).total, books.search(from_=15_000).hits) == (5, [])
+        with books.point_in_time() as view:
+            for search_body in (books.search_body, view.search_body):
+                assert len(search_body({"size": 20_000})) == 5
+                assert search_body({"from": 3, "size": 999_997})[0].id == "left"
+                with pytest.raises(LimitExceeded, match="1000000"):
+                    search_body({"size": 1_000_001})
+
+    def test_a_view_tells_how_a_plain_string_was_read(self, books: Index) -> None:
+        clause = {"quidditch_plain": {"query": "dune " * 2_000}}
+        with books.point_in_time() as view:
+            assert view.search_body({"query": clause}).notes == books.search("dune " * 2_000).notes != ()
+
     # ------------------------------------------------------------------------------------------ bad queries
 
     @pytest.mark.parametrize(

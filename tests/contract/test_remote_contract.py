@@ -1,4 +1,5 @@
-"""A client keeps the contracts of `Database` and `Index`: into an application in this process, and over a socket."""
+"""A client keeps the contracts of `Database` and `Index`: into an application in this process, over a socket, and
+with two workers, where each request may be answered by another process."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from bridging import IN_PROCESS, InProcess, Switch, on_a_socket
 from database_contract import DatabaseContract, OpenAgain
 from index_contract import IndexContract
 from routing_contract import RoutingContract
+from server.processes import Served as Process
 from upkeep_contract import UpkeepContract
 
 import quidditch
@@ -87,6 +89,30 @@ class OverASocket(Served):
             yield opened
 
 
+@pytest.fixture(scope="module")
+def two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """One server for all tests: each begins with an empty one."""
+    process = Process(tmp_path_factory.mktemp("served") / "data", workers=2)
+    yield process
+    process.stop()
+
+
+class OfTwoWorkers:
+    """Every request takes a connection of its own, so that either worker may be the one to answer it."""
+
+    @pytest.fixture
+    def open_again(self, two_workers: Process) -> OpenAgain:
+        return lambda: quidditch.connect(two_workers.url, headers={"connection": "close"})
+
+    @pytest.fixture
+    def database(self, open_again: OpenAgain) -> Iterator[Database]:
+        with open_again() as opened:
+            yield opened
+        with open_again() as emptying:
+            for name in emptying.indices():
+                emptying.delete_index(name)
+
+
 class TestDatabaseInThisProcess(InThisProcess, DatabaseContract):
     """`connect("http://…")` without a socket."""
 
@@ -113,3 +139,26 @@ class TestIndexOverASocket(OverASocket, IndexContract):
 
 class TestRoutingInThisProcess(InThisProcess, RoutingContract):
     """Routings through a client."""
+
+
+class TestDatabaseOfTwoWorkers(OfTwoWorkers, DatabaseContract):
+    """`quidditch serve --workers 2`."""
+
+
+class TestUpkeepOfTwoWorkers(OfTwoWorkers, UpkeepContract):
+    """Aliases, settings, closing and writes by query with two workers."""
+
+
+class TestIndexOfTwoWorkers(OfTwoWorkers, IndexContract):
+    """An index of two workers."""
+
+    def test_either_worker_is_asked(self, two_workers: Process) -> None:
+        """Without which the rest of this class would say nothing of two."""
+        missing = {str(pid) for pid in two_workers.pids()}
+        assert len(missing) == 2
+        with two_workers.client() as client:
+            for _ in range(2_000):
+                missing -= {client.get("/").headers["x-request-id"].partition("-")[0]}
+                if not missing:
+                    return
+        raise AssertionError(f"workers that were never asked: {missing}")

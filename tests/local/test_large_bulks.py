@@ -91,3 +91,26 @@ def test_a_large_bulk_of_bad_documents_alone_writes_nothing(tmp_path: Path) -> N
         assert len(result.errors) == BUFFER_DOCS
         assert len(index) == 0
         assert index.add({"title": "x"}).seq_no == 0
+
+
+def created(ids: list[str]) -> list[Any]:
+    return [line for id in ids for line in ({"create": {"_id": id}}, {"title": "one", "year": 1})]
+
+
+def test_creating_many_settles_each_for_itself_where_some_are_there(tmp_path: Path) -> None:
+    ids = [str(number) for number in range(BUFFER_DOCS)]
+    with quidditch.connect(tmp_path) as database:
+        new = database.create_index("new", MAPPINGS).bulk(created(ids))
+        assert {(item.status, item.version) for item in new.items} == {(201, 1)}
+        assert database["new"].stats().buffered == 0
+        some = database.create_index("some", MAPPINGS)
+        some.add({"title": "old", "year": 1}, id="7")
+        some.add({"title": "old", "year": 1}, id="8")
+        some.delete("8")
+        result = some.bulk(created([*ids, "9"]))
+        assert [(item.id, item.status) for item in result.errors] == [("7", 409), ("9", 409)]
+        assert result.ok == BUFFER_DOCS - 1
+        assert some.get("7")["title"] == "old"
+        assert (some.get("8")["title"], some.get("8").version) == ("one", 3)
+        assert len(some) == BUFFER_DOCS
+        assert some.check().ok

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
+from starlette.types import ASGIApp
 
 import quidditch
 from quidditch.interface import Database, Index
+from quidditch.version import PROTOCOL_HEADER
 
 Behaviour = Callable[[httpx.Request], httpx.Response]
 
@@ -37,7 +40,7 @@ class Script(httpx.BaseTransport):
 
 
 def answer(body: Any, status: int = 200, **headers: str) -> httpx.Response:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    named = {PROTOCOL_HEADER: "1"} | {name.replace("_", "-"): value for name, value in headers.items()}
     return httpx.Response(status, content=json.dumps(body).encode(), headers=named)
 
 
@@ -87,3 +90,18 @@ def books(script: Script, **options: Any) -> Index:
     index = client(script, **options).index("books")
     script.requests.clear()
     return index
+
+
+class ToApplication(httpx.BaseTransport):
+    """Carries requests to an application in this process."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._inner = httpx.ASGITransport(app)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return asyncio.run(self._answer(request))
+
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
+        copy = httpx.Request(request.method, request.url, headers=request.headers, content=request.read())
+        response = await self._inner.handle_async_request(copy)
+        return httpx.Response(response.status_code, headers=response.headers, content=await response.aread())

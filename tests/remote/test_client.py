@@ -6,10 +6,10 @@ import base64
 import gzip
 import json
 import pickle
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, cast
 
 import httpx
 import pytest
@@ -17,9 +17,11 @@ import pytest
 import quidditch
 from quidditch import errors
 from quidditch import query as q
+from quidditch.interface import Database
 from quidditch.remote.failures import named_error
+from quidditch.server.app import create_app
 
-from .answering import Script, answer, books, bulk_answer, client, error, written
+from .answering import Script, ToApplication, answer, books, bulk_answer, client, error, written
 
 EMPTY = {
     "took": 1,
@@ -42,6 +44,10 @@ EMPTY = {
         ("http://host", {"retires": 3}, "retires.*retries"),
         ("http://host", {"timeout_s": "soon"}, "timeout_s"),
         ("http://host", {"retries": -1}, "retries"),
+        ("http://host", {"retries": 1.5}, "retries"),
+        ("http://host", {"max_connections": 0}, "max_connections"),
+        ("http://host", {"timeout_s": float("inf")}, "timeout_s"),
+        ("http://host", {"timeout_s": float("nan")}, "timeout_s"),
         ("http://host", {"api_key": "k", "basic_auth": ("u", "p")}, "one of the two"),
     ],
 )
@@ -107,19 +113,38 @@ def test_backup_says_where_it_works(tmp_path: Path) -> None:
 
 
 def tree() -> list[type[errors.QuidditchError]]:
-    """The classes that can be told apart by their type; two share one, and the call tells them apart."""
+    """Every class that a server can cause. What lacks a library is a client; the root is never raised."""
     found = [each for each in vars(errors).values() if isinstance(each, type)]
     found = [each for each in found if issubclass(each, errors.QuidditchError)]
-    shared = (errors.MappingError, errors.MissingLibrary, errors.QuidditchError)
-    return [each for each in found if each not in shared]
+    never = (errors.MissingLibrary, errors.QuidditchError)
+    return [each for each in found if each not in never]
+
+
+class Refusing:
+    """A database that raises one error, whatever it is asked."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def describe(self) -> NoReturn:
+        raise self.error
+
+    def create_index(self, *arguments: object) -> NoReturn:
+        raise self.error
 
 
 @pytest.mark.parametrize("kind", tree(), ids=lambda kind: kind.__name__)
-def test_every_error_comes_back_as_its_class(kind: type[errors.QuidditchError]) -> None:
-    script = Script(error(kind.type, "the words of it", kind.status))
-    with pytest.raises(errors.QuidditchError, match="the words of it") as raised:
-        books(script, retries=0).count()
+def test_every_error_of_a_server_comes_back_as_its_class(kind: type[errors.QuidditchError]) -> None:
+    words = 'index [books]: "17" seen, ü expected'
+    transport = ToApplication(create_app(cast(Database, Refusing(kind(words)))))
+    database = quidditch.connect("http://127.0.0.1", transport=transport, retries=0)
+    # Two classes share the type of a mapping's errors; what was asked for tells them apart.
+    creating = kind is errors.MappingError
+    call: Callable[[], object] = partial(database.create_index, "books") if creating else database.indices
+    with pytest.raises(errors.QuidditchError) as raised:
+        call()
     assert type(raised.value) is kind
+    assert str(raised.value) == words
 
 
 def test_a_mapping_that_does_not_fit_is_told_from_a_document() -> None:
@@ -140,22 +165,54 @@ def test_a_search_that_all_shards_refused_is_told_by_its_cause() -> None:
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        (400, errors.RequestError),
-        (401, errors.RequestError),
-        (500, errors.InternalError),
-        (502, errors.StorageError),
+        (200, errors.Unreachable),
+        (302, errors.Unreachable),
+        (400, errors.Unreachable),
+        (401, errors.AuthenticationFailed),
+        (403, errors.AccessDenied),
+        (404, errors.Unreachable),
+        (413, errors.LimitExceeded),
+        (500, errors.Unreachable),
+        (502, errors.Unreachable),
+        (503, errors.Unreachable),
     ],
 )
-def test_what_is_between_client_and_server_may_answer_too(status: int, kind: type[Exception]) -> None:
-    page = httpx.Response(status, content=b"<html>Bad Gateway</html>")
-    with pytest.raises(kind, match=re.escape("<html>Bad Gateway")) as raised:
-        books(Script(page)).count()
-    assert type(raised.value) is kind
+@pytest.mark.parametrize("page", [b"<html>Who is there?</html>", b'{"message": "Who is there?"}'])
+def test_what_is_no_quidditch_server_is_told(status: int, kind: type[Exception], page: bytes) -> None:
+    database = client(Script(*[httpx.Response(status, content=page)] * 4), retries=0)
+    for call in (lambda: database["books"], database.indices, lambda: database.search("books")):
+        with pytest.raises(kind, match=rf"127\.0\.0\.1:9200/_quidditch/.* {status}.*Who is there") as raised:
+            call()
+        assert type(raised.value) is kind
+        words = (
+            "is the address right" if kind is errors.Unreachable and status not in (502, 503) else str(status)
+        )
+        assert words in str(raised.value)
 
 
-def test_an_answer_that_is_no_json_is_told() -> None:
-    with pytest.raises(errors.InternalError, match="no JSON"):
-        books(Script(httpx.Response(200, content=b"hello"))).count()
+def test_an_opensearch_server_is_told_from_ours() -> None:
+    body = {"error": "no handler found for uri [/_quidditch/indices] and method [GET]"}
+    with pytest.raises(errors.Unreachable, match=r"no handler found.*no Quidditch server"):
+        client(Script(httpx.Response(400, json=body))).indices()
+
+
+def test_a_write_that_a_gateway_lost_is_in_doubt() -> None:
+    lost = httpx.Response(502, content=b"<html>Bad Gateway</html>")
+    script = Script(lost)
+    with pytest.raises(errors.Unreachable, match=r"Bad Gateway.*not known"):
+        books(script).add({"n": 1}, id="1")
+    assert len(script.requests) == 1
+
+
+@pytest.mark.parametrize("status", [502, 504])
+def test_what_a_gateway_lost_is_asked_again_where_that_is_safe(status: int, naps: list[float]) -> None:
+    lost = httpx.Response(status, content=b"<html>Bad Gateway</html>")
+    assert books(Script(lost, lost, answer({"count": 3}))).count() == 3
+    script = Script(lost, written)
+    books(script).add({"n": 1}, op="create")
+    assert script.asked[0] == script.asked[1]
+    with pytest.raises(errors.Unreachable, match="Bad Gateway"):
+        books(Script(*[lost] * 4)).count()
 
 
 def test_a_type_of_a_later_release_keeps_its_words() -> None:
@@ -193,7 +250,7 @@ def test_bodies_of_opensearch_go_as_they_are_with_all_hits_counted() -> None:
     database.search("a")
     assert json.loads(script.requests[0].content) == {"query": {"match_all": {}}, "track_total_hits": 5}
     assert json.loads(script.requests[1].content) == {"track_total_hits": True}
-    assert script.asked[0] == "POST /a,logs-*/_search"
+    assert script.asked[0] == "POST /_quidditch/indices/a,logs-*/_search"
 
 
 @pytest.mark.parametrize("id", [".", "..", "a/b", "a?b#c", "%2e", "ü"])
@@ -284,8 +341,8 @@ def test_a_scan_reads_pages_of_one_view_and_ends_it() -> None:
     assert [hit.id for hit in books(script).scan()] == [str(number) for number in range(1005)]
     assert script.asked == [
         "POST /books/_search/point_in_time",
-        "POST /_search",
-        "POST /_search",
+        "POST /_quidditch/_search",
+        "POST /_quidditch/_search",
         "DELETE /_search/point_in_time",
     ]
     assert json.loads(script.requests[2].content)["search_after"] == [999]

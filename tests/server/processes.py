@@ -26,9 +26,14 @@ class Served:
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = directory.with_suffix(".log")
+        arguments = [str(directory), "--port", str(self.port), "--workers", str(workers), *options]
+        self._command = [*COMMAND, *arguments]
+        self.start()
+
+    def start(self) -> None:
+        """Begin, or begin again at the same port once it has ended."""
         with self._log.open("ab") as log:
-            arguments = [str(directory), "--port", str(self.port), "--workers", str(workers), *options]
-            self.process = subprocess.Popen([*COMMAND, *arguments], stderr=log)
+            self.process = subprocess.Popen(self._command, stderr=log)
         self._wait()
 
     def _wait(self) -> None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+import trustme
 
 from quidditch.interface import Database
 from quidditch.server.security.accounts import Grants, Key, LiveAccounts, User, changing
@@ -70,3 +78,50 @@ class Secured(Server):
         add_role(self.directory, f"role-of-{name}", indices, cluster)
         add_key(self.directory, f"id-of-{name}", f"role-of-{name}", name=name)
         return Asker(self, api_key(f"id-of-{name}"))
+
+
+COMMAND = [sys.executable, "-m", "quidditch_cli.main"]
+
+
+@contextmanager
+def serving(
+    directory: Path, *options: str, scheme: str = "http", verify: ssl.SSLContext | bool = True
+) -> Iterator[httpx.Client]:
+    """A client of a server in a process of its own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [*COMMAND, "serve", str(directory), "--port", str(port), *options]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        with httpx.Client(base_url=f"{scheme}://127.0.0.1:{port}", verify=verify, trust_env=False) as client:
+            end_s = time.monotonic() + 30
+            while True:
+                try:
+                    client.get("/")
+                    break
+                except httpx.TransportError:
+                    assert process.poll() is None, "the server does not answer"
+                    assert time.monotonic() < end_s, "the server does not answer"
+                    time.sleep(0.02)
+            yield client
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+
+
+class Certificate:
+    """A certificate of 127.0.0.1 and its key, as files, and who believes it."""
+
+    def __init__(self, directory: Path) -> None:
+        authority = trustme.CA()
+        issued = authority.issue_cert("127.0.0.1")
+        self.cert, self.key = directory / "cert.pem", directory / "key.pem"
+        for number, blob in enumerate(issued.cert_chain_pems):
+            blob.write_to_path(str(self.cert), append=number > 0)
+        issued.private_key_pem.write_to_path(str(self.key))
+        self.authority = directory / "authority.pem"
+        authority.cert_pem.write_to_path(str(self.authority))
+        self.trust = ssl.create_default_context()
+        authority.configure_trust(self.trust)
+        self.options = ("--tls-cert", str(self.cert), "--tls-key", str(self.key))

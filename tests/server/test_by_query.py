@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+
+from quidditch.interface import BulkResult
+from quidditch.local import by_query
+from quidditch.local.index import LocalIndex
 
 from .asking import Server
 
@@ -59,6 +66,92 @@ def test_a_task_keeps_its_answer(numbers: Server) -> None:
     assert done["response"]["deleted"] == 30
     assert numbers("GET", "/_tasks/nobody:1").status_code == 404
     assert numbers("GET", "/_tasks").status_code == 200
+
+
+class Halfway:
+    """Writes by query stop after their first batch until `go_on`; a batch is ten documents."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.reached, self._free = threading.Event(), threading.Event()
+        bulk = LocalIndex.bulk
+
+        def stopping(index: LocalIndex, actions: Iterable[Any], **options: Any) -> BulkResult:
+            done = bulk(index, actions, **options)
+            self.reached.set()
+            assert self._free.wait(30)
+            return done
+
+        monkeypatch.setattr(LocalIndex, "bulk", stopping)
+        monkeypatch.setattr(by_query, "BATCH", 10)
+
+    def go_on(self) -> None:
+        self._free.set()
+
+
+@pytest.fixture
+def halfway(numbers: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Halfway]:
+    stopped = Halfway(monkeypatch)
+    yield stopped
+    stopped.go_on()
+
+
+REINDEX = {"source": {"index": "numbers"}, "dest": {"index": "few"}}
+EVERYTHING: dict[str, Any] = {"query": {"match_all": {}}}
+ENDED_EARLY = [
+    ("/numbers/_delete_by_query", EVERYTHING, "deleted"),
+    ("/numbers/_update_by_query", EVERYTHING, "updated"),
+    ("/_reindex", REINDEX, "created"),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "done"), ENDED_EARLY)
+@pytest.mark.parametrize("by", ["/_tasks/{task}/_cancel", "/_tasks/_cancel?actions=*write*"])
+def test_a_task_ends_after_its_batch_when_it_is_cancelled(
+    numbers: Server, halfway: Halfway, path: str, body: Any, done: str, by: str
+) -> None:
+    task = numbers("POST", f"{path}?wait_for_completion=false", body).json()["task"]
+    assert halfway.reached.wait(30)
+    other = numbers("POST", "/_tasks/_cancel?actions=cluster:*,*/search")
+    assert other.json() == {"nodes": {}}
+    (node,) = numbers("POST", by.format(task=task)).json()["nodes"].values()
+    assert (node["tasks"][task]["cancellable"], node["tasks"][task]["cancelled"]) == (True, True)
+    halfway.go_on()
+    ended = numbers("GET", f"/_tasks/{task}?wait_for_completion=true").json()
+    assert (ended["completed"], ended["task"]["cancelled"]) == (True, True)
+    answer = ended["response"]
+    assert (answer["canceled"], answer[done], answer["batches"]) == ("by user request", 10, 1)
+    left = {"deleted": ("numbers", 20), "updated": ("numbers", 30), "created": ("few", 10)}[done]
+    assert numbers("GET", f"/{left[0]}/_count").json()["count"] == left[1]
+    assert numbers("GET", "/_tasks").json() == {"nodes": {}}
+
+
+def test_a_request_that_waits_is_a_task_too(numbers: Server, halfway: Halfway) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(numbers, "POST", "/numbers/_delete_by_query", EVERYTHING)
+        assert halfway.reached.wait(30)
+        (task,) = numbers("GET", "/_tasks?actions=*byquery&group_by=none").json()["tasks"]
+        assert task["description"] == "delete-by-query [numbers]"
+        assert numbers("GET", "/_tasks?actions=*reindex&group_by=none").json()["tasks"] == []
+        id = f"{task['node']}:{task['id']}"
+        assert id in numbers("GET", "/_tasks?group_by=parents").json()["tasks"]
+        numbers("POST", f"/_tasks/{id}/_cancel")
+        halfway.go_on()
+        answer = waiting.result().json()
+    assert (answer["canceled"], answer["deleted"]) == ("by user request", 10)
+    assert numbers("GET", f"/_tasks/{id}").status_code == 404
+
+
+def test_what_no_shard_can_search_is_written_by_nobody(numbers: Server) -> None:
+    for call in ("_delete_by_query", "_update_by_query"):
+        refused = numbers("POST", f"/numbers/{call}", {"query": {"term": {"n": "many"}}})
+        assert refused.json()["error"]["type"] == "search_phase_execution_exception"
+
+
+def test_most_documents_are_counted_over_all_indices(numbers: Server) -> None:
+    numbers("PUT", "/more/_doc/1", {"n": 1})
+    done = numbers("POST", "/more,numbers/_delete_by_query?max_docs=4", EVERYTHING).json()
+    assert (done["deleted"], done["total"]) == (4, 4)
+    assert numbers("GET", "/numbers/_count").json()["count"] == 27
 
 
 def test_a_task_that_does_not_run_cannot_be_cancelled(server: Server) -> None:

@@ -7,7 +7,9 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -111,6 +113,23 @@ def test_a_task_is_found_by_every_worker(two: Served) -> None:
         assert client.get(f"/_tasks/{task[:-1]}9999999").status_code == 404
 
 
+def test_a_task_is_ended_by_every_worker(two: Served) -> None:
+    everything: dict[str, Any] = {"query": {"match_all": {}}}
+    with two.client() as client:
+        for start in range(0, 40_000, 10_000):
+            ids = [str(number) for number in range(start, start + 10_000)]
+            client.post("/_bulk", content=bulk("books", ids), headers=JSON).raise_for_status()
+        for by in ("{}/_cancel", "{}/_cancel", "_cancel?actions=*byquery", "_cancel?actions=*byquery"):
+            path = "/books/_update_by_query?wait_for_completion=false"
+            task = client.post(path, json=everything).json()["task"]
+            client.post(f"/_tasks/{by.format(task)}").raise_for_status()
+            answer = client.get(f"/_tasks/{task}?wait_for_completion=true").json()
+            assert answer["completed"]
+            assert answer["response"]["canceled"] == "by user request"
+            assert answer["response"]["updated"] < 40_000
+        assert client.get("/books/_count").json()["count"] == 40_000
+
+
 def test_what_is_asked_of_an_index_is_counted_over_all_workers(two: Served) -> None:
     for number in range(20):
         with two.client() as client:
@@ -195,6 +214,9 @@ def test_counts_add_up_over_the_workers_and_their_lives(two: Served) -> None:
     assert two.metric("quidditch_http_requests_total")['{kind="search",status="2xx"}'] == 40
     assert two.metric("quidditch_http_request_seconds_count")['{kind="search"}'] == 40
     assert two.metric("quidditch_indexing_writes_total")['{result="created"}'] == 3
+    with two.client() as client:
+        told = client.get("/books/_stats").json()["_all"]["total"]
+    assert (told["search"]["query_total"], told["indexing"]["index_total"]) == (40, 3)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -227,6 +249,17 @@ def test_sigterm_amid_bulks_loses_nothing_acknowledged_and_answers_no_5xx(
     with quidditch.connect(tmp_path / "data", readonly=True) as database:
         there = {hit.id for hit in database["books"].scan(source=False)}
     assert set(acknowledged) <= there
+
+
+def test_connections_that_stay_are_spread_over_the_workers(two: Served) -> None:
+    with ExitStack() as stack:
+        for _ in range(12):
+            client = stack.enter_context(httpx.Client(base_url=two.url, trust_env=False, timeout=60))
+            client.get("/").raise_for_status()
+        connections = two.metric("quidditch_http_connections")
+    # One more asks for the numbers.
+    assert sum(connections.values()) == 13
+    assert min(connections.values()) >= 4
 
 
 def test_workers_stop_when_their_parent_is_killed(two: Served) -> None:

@@ -274,3 +274,34 @@ def test_totals_as_a_number_in_every_search_of_an_msearch(numbers: Server) -> No
     assert answers[0]["hits"]["total"] == 13
     assert answers[1]["status"] == 400
     assert numbers("POST", "/_msearch?max_concurrent_searches=0", content=body).status_code == 400
+
+
+def test_what_was_cut_of_a_plain_string_is_told_by_every_kind_of_search(numbers: Server) -> None:
+    query = {"query": {"quidditch_plain": {"query": "odd " * 2_000}}}
+    (note,) = numbers("POST", "/numbers-*/_search", query).json()["quidditch_notes"]
+    assert "cut" in note
+    scroll = numbers("POST", "/numbers-*/_search?scroll=1m", query).json()
+    assert scroll["quidditch_notes"] == [note]
+    for indices in ("numbers-*", "numbers-1"):
+        pit = numbers("POST", f"/{indices}/_search/point_in_time?keep_alive=1m").json()["pit_id"]
+        assert numbers("POST", "/_search", {"pit": {"id": pit}, **query}).json()["quidditch_notes"] == [note]
+
+
+def test_the_window_of_a_point_in_time_is_that_of_its_indices(numbers: Server) -> None:
+    pit = numbers("POST", "/numbers-*/_search/point_in_time?keep_alive=1m").json()["pit_id"]
+    deep = {"pit": {"id": pit}, "from": 9_999}
+    refused = numbers("POST", "/_search", deep).json()["error"]
+    assert [shard["index"] for shard in refused["failed_shards"]] == ["numbers-0", "numbers-1"]
+    numbers("PUT", "/numbers-0/_settings", {"index": {"max_result_window": 20_000}})
+    refused = numbers("POST", "/_search", deep).json()["error"]
+    assert [shard["index"] for shard in refused["failed_shards"]] == ["numbers-1"]
+    numbers("DELETE", "/numbers-1")
+    assert numbers("POST", "/_search", deep).status_code == 200
+
+
+@pytest.mark.parametrize("bad", [{"size": "x"}, {"from": [1]}, {"size": -1}, {"track_total_hits": "x"}])
+def test_numbers_of_a_search_over_several_views_are_checked(numbers: Server, bad: dict[str, object]) -> None:
+    pit = numbers("POST", "/numbers-*/_search/point_in_time?keep_alive=1m").json()["pit_id"]
+    for path in ("/_search", "/_quidditch/_search"):
+        refused = numbers("POST", path, {"pit": {"id": pit}, **bad})
+        assert refused.status_code == (200 if path == "/_search" and bad == {"size": -1} else 400)

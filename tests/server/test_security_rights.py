@@ -125,6 +125,8 @@ def test_who_may_read_everything_changes_nothing(secured: Secured) -> None:
         "/_reindex",
         "/{index}/_search/point_in_time",
         "/_search/point_in_time",
+        "/_quidditch/_search",
+        "/_quidditch/indices/{index}/_search",
     }, "what is no GET and needs no more than reading is written down here"
 
 

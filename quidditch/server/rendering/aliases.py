@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
 from typing import Any
 
 from quidditch.interface import IndexInfo
+from quidditch.patterns import matches
 
 
 def aliases_body(info: IndexInfo) -> dict[str, Any]:
@@ -20,9 +20,9 @@ def matching(aliases: Iterable[str], patterns: list[str]) -> list[str]:
     seen_pattern = False
     for pattern in patterns:
         if pattern.startswith("-") and seen_pattern:
-            found = [name for name in found if not fnmatchcase(name, pattern[1:])]
+            found = [name for name in found if not matches(name, pattern[1:])]
             continue
         pattern = "*" if pattern == "_all" else pattern
         seen_pattern = seen_pattern or "*" in pattern
-        found += [name for name in known if fnmatchcase(name, pattern) and name not in found]
+        found += [name for name in known if matches(name, pattern) and name not in found]
     return found

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 from typing import Any
+
+from quidditch.patterns import matches
 
 
 def flat_fields(mappings: dict[str, Any], above: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -28,7 +29,7 @@ def capabilities(mappings: dict[str, dict[str, Any]], patterns: list[str], unmap
     kinds: dict[str, dict[str, dict[str, tuple[bool, bool]]]] = {}
     for index, mapping in mappings.items():
         for path, field in flat_fields(mapping):
-            if any(fnmatchcase(path, pattern) for pattern in patterns):
+            if any(matches(path, pattern) for pattern in patterns):
                 able = (field.get("index", True) is not False, _aggregatable(field))
                 kinds.setdefault(path, {}).setdefault(field["type"], {})[index] = able
     if unmapped:

@@ -14,7 +14,7 @@ def search_answer(
     result: SearchResult, parameters: Parameters, asked: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """The answer's body. `asked`: the body of the request, which says something of the answer's shape."""
-    body: dict[str, Any] = result.to_dict()
+    body = result_body(result)
     _cut(body, terminate_after(parameters, dict(asked or {})), result.shards.total)
     stored = parameters.names("stored_fields") or (asked or {}).get("stored_fields")
     if stored in ("_none_", ["_none_"]):
@@ -24,6 +24,12 @@ def search_answer(
         hits = body["hits"]
         total = hits.pop("total", None)
         body["hits"] = {"total": -1 if total is None else total["value"], **hits}
+    return body
+
+
+def result_body(result: SearchResult) -> dict[str, Any]:
+    """The whole result."""
+    body: dict[str, Any] = result.to_dict()
     if result.notes:
         # Only of a plain string, which OpenSearch has no clause for.
         body["quidditch_notes"] = list(result.notes)

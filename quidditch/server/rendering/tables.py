@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Any
 
+from quidditch.patterns import matches
 from quidditch.server.call import Call, Reply
 from quidditch.server.failures import RestError
 
@@ -65,9 +65,7 @@ class Table:
         found: list[tuple[str, int]] = []
         for name in wanted:
             if "*" in name:
-                found += [
-                    (c.name, place) for place, c in enumerate(self.columns) if fnmatchcase(c.name, name)
-                ]
+                found += [(c.name, place) for place, c in enumerate(self.columns) if matches(c.name, name)]
             elif (place := self._place(name)) is not None:
                 found.append((name, place))
         return found

@@ -15,11 +15,13 @@ from quidditch.server.routes import (
     mappings,
     metrics,
     native,
+    native_searches,
     openapi,
     points_in_time,
     scrolling,
     search,
     stats,
+    tasks,
     templates,
 )
 from quidditch.server.routing import Routes
@@ -37,10 +39,12 @@ GROUPS: tuple[Routes, ...] = (
     scrolling.routes,
     points_in_time.routes,
     stats.routes,
+    tasks.routes,
     cluster.routes,
     cat_more.routes,
     console.routes,
     metrics.routes,
     native.routes,
+    native_searches.routes,
     openapi.routes,
 )

@@ -1,25 +1,24 @@
-"""Writes to whatever matches: delete and update by query, reindex; and the tasks that they may be."""
+"""Writes to whatever matches: delete and update by query, reindex. Each is a task while it runs."""
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
-from quidditch.interface import ByQueryResult, Hit, Index
-from quidditch.local.by_query import by_query
+from quidditch.interface import ByQueryResult, Hit
+from quidditch.local.by_query import batches_of, by_query
 from quidditch.server.body_values import count_of, expression_of
 from quidditch.server.call import Call, Reply
 from quidditch.server.failures import RestError, validation_failed
 from quidditch.server.resolving import OPTIONS, resolve, written_index
 from quidditch.server.routing import Routes
-from quidditch.server.runtime.anywhere import running_tasks, task_of
 from quidditch.server.search_bodies import QUERY_STRING, query_of
+from quidditch.server.shard_failures import asking_shards
 from quidditch.server.source_filters import filtered
-from quidditch.server.tasks import Task
+from quidditch.server.tasks import Work
 from quidditch.server.visibility import before_writing, refresh, seen
 
 routes = Routes(changes="write")
@@ -29,7 +28,6 @@ _TAKES = f"""
     scroll scroll_size search_timeout search_type size slices stats terminate_after timeout version
     wait_for_active_shards wait_for_completion pipeline _source _source_includes _source_excludes
 """
-BATCH = 1_000
 
 
 @routes("POST", "/{index}/_delete_by_query", takes=_TAKES)
@@ -48,6 +46,9 @@ def update_by_query(call: Call) -> Reply:
     return _by_query(call, "update", query_of(call.parameters) or body.get("query"))
 
 
+_OPS: dict[str, Literal["delete", "index"]] = {"delete": "delete", "update": "index"}
+
+
 def _by_query(call: Call, op: str, query: Any) -> Reply:
     body = call.object()
     for key in body:
@@ -55,35 +56,32 @@ def _by_query(call: Call, op: str, query: Any) -> Reply:
             raise RestError(f"request does not support [{key}]", 400, "parsing_exception")
     conflicts: Any = call.parameters.text("conflicts") or body.get("conflicts", "abort")
     max_docs = count_of(call.parameters.integer("max_docs") or body.get("max_docs"), "max_docs")
-    names = resolve(call).indices
+    found = resolve(call)
+    names = found.indices
 
-    def work() -> dict[str, Any]:
-        results = []
+    def work(goes_on: Callable[[], bool]) -> dict[str, Any]:
+        done: list[ByQueryResult] = []
         for name in names:
+            left = None if max_docs is None else max_docs - sum(each.total for each in done)
+            if left == 0 or not goes_on():
+                break
             index = call.database.index(name)
-            results.append(_written(call, index, op, query, conflicts, max_docs))
+            before_writing(call, index)
+            with asking_shards([name], found.infos, call.state.node_id), ExitStack() as stack:
+                view = seen(call, index, found)
+                if view is not None:
+                    stack.enter_context(view)
+                done.append(by_query(index, _OPS[op], query, conflicts, left, goes_on, view))
             if call.parameters.flag("refresh"):
                 refresh(call, index)
-        return _summary(results)
+        return _summary(done, goes_on)
 
     return _now_or_later(call, f"indices:data/write/{op}/byquery", f"{op}-by-query [{','.join(names)}]", work)
 
 
-def _written(
-    call: Call, index: Index, op: str, query: Any, conflicts: Any, max_docs: int | None
-) -> ByQueryResult:
-    """What became of the documents that searches see."""
-    before_writing(call, index)
-    view = seen(call, index)
-    if view is not None:
-        with view:
-            return by_query(index, "delete" if op == "delete" else "index", query, conflicts, max_docs, view)
-    write = index.delete_by_query if op == "delete" else index.update_by_query
-    return write(query, conflicts=conflicts, max_docs=max_docs)
-
-
-def _summary(results: list[ByQueryResult], created: int = 0) -> dict[str, Any]:
+def _summary(results: list[ByQueryResult], goes_on: Callable[[], bool], created: int = 0) -> dict[str, Any]:
     return {
+        **({} if goes_on() else {"canceled": "by user request"}),
         "took": sum(each.took_ms for each in results),
         "timed_out": False,
         "total": sum(each.total for each in results),
@@ -143,8 +141,9 @@ def reindex(call: Call) -> Reply:
         raise validation_failed(reason)
     most = count_of(call.parameters.integer("max_docs") or body.get("max_docs"), "max_docs")
 
-    def work() -> dict[str, Any]:
-        return _copied(call, names, source, dest, most, abort=body.get("conflicts") != "proceed")
+    def work(goes_on: Callable[[], bool]) -> dict[str, Any]:
+        abort = body.get("conflicts") != "proceed"
+        return _copied(call, names, source, dest, most, abort=abort, goes_on=goes_on)
 
     return _now_or_later(
         call, "indices:data/write/reindex", f"reindex from [{expression}] to [{dest['index']}]", work
@@ -152,7 +151,14 @@ def reindex(call: Call) -> Reply:
 
 
 def _copied(
-    call: Call, names: list[str], source: dict[str, Any], dest: dict[str, Any], most: int | None, abort: bool
+    call: Call,
+    names: list[str],
+    source: dict[str, Any],
+    dest: dict[str, Any],
+    most: int | None,
+    *,
+    abort: bool,
+    goes_on: Callable[[], bool],
 ) -> dict[str, Any]:
     started = time.monotonic()
     op = dest.get("op_type", "index")
@@ -160,7 +166,7 @@ def _copied(
     found = (hit for name in names for hit in _scanned(call, name, source.get("query")))
     total = created = updated = conflicts = batches = 0
     failures: list[Any] = []
-    for batch in _batches(islice(found, most)):
+    for batch in batches_of(islice(found, most), goes_on):
         spec = source.get("_source", True)
         before_writing(call, target)
         items = target.bulk([part for hit in batch for part in _copy_of(hit, op, spec)]).items
@@ -175,10 +181,11 @@ def _copied(
         refresh(call, target)
     took_ms = round((time.monotonic() - started) * 1000)
     result = ByQueryResult(total, 0, updated, conflicts, batches, failures, took_ms)
-    return _summary([result], created)
+    return _summary([result], goes_on, created)
 
 
 def _scanned(call: Call, name: str, query: Any) -> Iterator[Hit]:
+    """What searches see of an index."""
     index = call.database.index(name)
     with ExitStack() as stack:
         view = seen(call, index)
@@ -192,79 +199,13 @@ def _copy_of(hit: Hit, op: str, spec: Any) -> tuple[Any, Any]:
     return {op: {"_id": hit.id, **routing}}, filtered(hit.source, spec)
 
 
-def _batches(hits: Iterator[Hit]) -> Iterator[list[Hit]]:
-    while batch := list(islice(hits, BATCH)):
-        yield batch
+# -------------------------------------------------------------------------------------------------- carrying out
 
 
-# ------------------------------------------------------------------------------------------------------ tasks
-
-
-def _now_or_later(call: Call, action: str, description: str, work: Callable[[], dict[str, Any]]) -> Reply:
+def _now_or_later(call: Call, action: str, description: str, work: Work) -> Reply:
     """The answer, or with `wait_for_completion=false` the task that will have it."""
     if call.parameters.flag("wait_for_completion", True):
-        body = work()
+        body = call.state.tasks.wait_for(action, description, work, call.caller.name)
         return Reply(body, 409 if any(each["status"] == 409 for each in body["failures"]) else 200)
     task = call.state.tasks.start(action, description, work, call.caller.name)
     return Reply({"task": f"{call.state.node_id}:{task.number}"})
-
-
-@routes("GET", "/_tasks/{task_id}", takes="wait_for_completion timeout")
-def get_task(call: Call) -> Reply:
-    id = call.parts["task_id"]
-    node, _, number = id.rpartition(":")
-    if re.fullmatch(r"[0-9]{1,18}", number) is None or not node:
-        raise RestError(f"malformed task id {id}")
-    task = task_of(call.state, int(number), call.caller.name) if node == call.state.node_id else None
-    if task is None:
-        raise RestError(
-            f"task [{id}] isn't running and hasn't stored its results", 404, "resource_not_found_exception"
-        )
-    if call.parameters.flag("wait_for_completion"):
-        end_s = time.monotonic() + (call.parameters.seconds("timeout") or 30.0)
-        while not task.completed and time.monotonic() < end_s:
-            time.sleep(0.02)
-            task = task_of(call.state, task.number, call.caller.name) or task
-    body: dict[str, Any] = {"completed": task.completed, "task": _task(call, task)}
-    if task.error is not None:
-        body["error"] = task.error
-    elif task.completed:
-        body["response"] = task.response
-    return Reply(body)
-
-
-@routes("GET", "/_tasks", takes="actions detailed group_by nodes parent_task_id timeout wait_for_completion")
-def list_tasks(call: Call) -> Reply:
-    running = {
-        f"{call.state.node_id}:{task.number}": _task(call, task)
-        for task in running_tasks(call.state, call.caller.name)
-    }
-    return Reply({"nodes": {call.state.node_id: {"name": call.state.node_name, "tasks": running}}})
-
-
-@routes("POST", "/_tasks/{task_id}/_cancel", takes="wait_for_completion")
-def cancel_task(call: Call) -> Reply:
-    """Tasks here end by themselves: one that runs is refused by name, one that does not is not there."""
-    id = call.parts["task_id"]
-    node, _, number = id.rpartition(":")
-    if re.fullmatch(r"[0-9]{1,18}", number) is None or not node:
-        raise RestError(f"malformed task id {id}")
-    task = task_of(call.state, int(number), call.caller.name) if node == call.state.node_id else None
-    if task is None or task.completed:
-        raise RestError(f"task [{id}] is not found", 404, "resource_not_found_exception")
-    raise RestError(f"task [{id}] doesn't support cancellation")
-
-
-def _task(call: Call, task: Task) -> dict[str, Any]:
-    running_s = task.running_s if task.completed else time.time() - task.started_ms / 1000
-    return {
-        "node": call.state.node_id,
-        "id": task.number,
-        "type": "transport",
-        "action": task.action,
-        "description": task.description,
-        "start_time_in_millis": task.started_ms,
-        "running_time_in_nanos": int(running_s * 1e9),
-        "cancellable": False,
-        "headers": {},
-    }

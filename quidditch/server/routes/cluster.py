@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from fnmatch import fnmatchcase
 from typing import Any
 
 from quidditch.interface import IndexInfo
+from quidditch.patterns import matches
 from quidditch.server.call import Call, Reply
 from quidditch.server.failures import RestError
 from quidditch.server.parameters import seconds_of
@@ -159,7 +159,7 @@ def _named(changes: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
     """The changes, with a pattern that is to be removed (`"search.*": null`) standing for the names it fits."""
     found: dict[str, Any] = {}
     for key, value in changes.items():
-        fitting = [name for name in kept if fnmatchcase(name, key)] if value is None and "*" in key else [key]
+        fitting = [name for name in kept if matches(name, key)] if value is None and "*" in key else [key]
         found |= dict.fromkeys(fitting, value)
     return found
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from typing import Any
 
+from quidditch.patterns import matches
 from quidditch.server.call import ACKNOWLEDGED, Call, Reply
 from quidditch.server.failures import RestError, validation_failed
 from quidditch.server.refreshing import SETTING
@@ -62,7 +62,7 @@ def get_field_mapping(call: Call) -> Reply:
     for name in found.indices:
         fields = {}
         for path, mapping in flat_fields(call.database.index(name).mappings):
-            if any(fnmatchcase(path, pattern) for pattern in patterns):
+            if any(matches(path, pattern) for pattern in patterns):
                 if defaults and mapping.get("type") == "text":
                     mapping = {"analyzer": "default", **mapping}
                 fields[path] = {"full_name": path, "mapping": {path.rsplit(".", 1)[-1]: mapping}}
@@ -103,7 +103,7 @@ def get_settings(call: Call) -> Reply:
 
 
 def _wanted(key: str, patterns: list[str]) -> bool:
-    return any(pattern in ("_all", "*") or fnmatchcase(key, pattern) for pattern in patterns)
+    return any(pattern in ("_all", "*") or matches(key, pattern) for pattern in patterns)
 
 
 @routes("PUT", "/_settings", "/{index}/_settings", takes=f"{_SETTINGS} preserve_existing")

@@ -11,6 +11,8 @@ from quidditch.server.rendering.searches import search_answer
 from quidditch.server.resolving import OPTIONS, resolve
 from quidditch.server.routing import Routes
 from quidditch.server.search_bodies import search_body
+from quidditch.server.search_limits import check_limits
+from quidditch.server.shard_failures import asking_shards
 from quidditch.server.views import open_views
 
 routes = Routes()
@@ -60,11 +62,24 @@ def search_pit(call: Call, body: dict[str, Any]) -> Reply:
     """A search over the views of a point in time, joined as those of several indices are."""
     if "index" in call.parts:
         raise validation_failed("[indices] cannot be used with point in time")
-    pit = body.pop("pit")
+    id, kept_s = pit_of(body)
+    asked = search_body(call.parameters, body)
+    infos = call.database.describe()
+    # An index that has been deleted since has no settings that could limit anything.
+    names = [name for name in call.contexts.indices(id) if name in infos]
+    check_limits(asked, [infos[name] for name in names], call.state.node_id)
+    with asking_shards(names, infos, call.state.node_id):
+        result = call.contexts.search(id, asked, kept_s)
+    return Reply({"pit_id": id, **search_answer(result, call.parameters, body)})
+
+
+def pit_of(body: dict[str, Any]) -> tuple[str, float | None]:
+    """The id of the point in time that a body is about, and for how long it is kept from now on; taken out of it.
+
+    raises: RestError
+    """
+    pit = body.pop("pit", None)
     if not isinstance(pit, dict) or not isinstance(pit.get("id"), str):
         raise RestError("pit: an object with an [id] expected", 400, "parsing_exception")
     keep_alive = pit.get("keep_alive")
-    asked = search_body(call.parameters, body)
-    kept_s = None if keep_alive is None else seconds_of(keep_alive, "keep_alive")
-    result = call.contexts.search(pit["id"], asked, kept_s)
-    return Reply({"pit_id": pit["id"], **search_answer(result, call.parameters, body)})
+    return pit["id"], None if keep_alive is None else seconds_of(keep_alive, "keep_alive")

@@ -13,6 +13,7 @@ from quidditch.server.resolving import resolve
 from quidditch.server.routing import Routes
 from quidditch.server.search_bodies import search_body
 from quidditch.server.search_limits import check_limits
+from quidditch.server.shard_failures import asking_shards
 from quidditch.server.views import open_views
 
 routes = Routes()
@@ -38,7 +39,8 @@ def first_page(call: Call, body: dict[str, Any]) -> Reply:
     pages = Pages({key: value for key, value in asked.items() if key != "from"})
     id, _ = call.contexts.add(views, keep_alive_s, pages)
     try:
-        page = pages.following(views)
+        with asking_shards(found.indices, found.infos, call.state.node_id):
+            page = pages.following(views)
     except BaseException:
         call.contexts.close(id)
         raise

@@ -30,11 +30,13 @@ from quidditch.server.search_bodies import (
     QUERY_STRING,
     SEARCH_TYPES,
     check_dispatch,
+    query_alone,
     query_of,
     search_body,
     terminate_after,
 )
 from quidditch.server.search_limits import check_limits
+from quidditch.server.shard_failures import asking_shards, search_indices, with_failures
 from quidditch.server.source_filters import NAMES, filtered, source_of
 
 routes = Routes()
@@ -66,9 +68,10 @@ def _searched(call: Call, body: dict[str, Any]) -> dict[str, Any]:
     if not found.names:
         return search_answer(SearchResult((), 0, shards=Shards(0, 0)), call.parameters, body)
     check_limits(asked, [found.infos[name] for name in found.indices], call.state.node_id)
-    result = visibility.search(call, found, asked)
+    result, failures = search_indices(call, found, asked)
     call.state.activity.add(found.indices, query=1, query_ms=result.took_ms)
-    return search_answer(result, call.parameters, body)
+    answer = search_answer(result, call.parameters, body)
+    return with_failures(answer, failures, call.state.node_id) if failures else answer
 
 
 # ------------------------------------------------------------------------------------------- count, msearch
@@ -81,16 +84,14 @@ def _searched(call: Call, body: dict[str, Any]) -> dict[str, Any]:
     takes=f"{QUERY_STRING} {OPTIONS} min_score preference routing terminate_after ignore_throttled",
 )
 def count(call: Call) -> Reply:
-    body = call.object()
-    for key in body:
-        if key != "query":
-            raise RestError(f"request does not support [{key}]", 400, "parsing_exception")
+    body = query_alone(call.object())
     query = query_of(call.parameters) or body.get("query")
     found = resolve(call)
     asked: dict[str, Any] = {"query": query, "size": 0, "track_total_hits": True}
     if "min_score" in call.parameters:
         asked["min_score"] = call.parameters.number("min_score")
-    number = (visibility.search(call, found, asked).total or 0) if found.names else 0
+    with asking_shards(found.indices, found.infos, call.state.node_id):
+        number = (visibility.search(call, found, asked).total or 0) if found.names else 0
     shards = {"total": len(found.indices), "successful": len(found.indices), "skipped": 0, "failed": 0}
     most = terminate_after(call.parameters, body)
     if most is not None and number > most * len(found.indices):
@@ -196,9 +197,7 @@ def validate_query(call: Call) -> Reply:
     explain = call.parameters.flag("explain") or call.parameters.flag("rewrite")
     shards = {"total": 1, "successful": 1, "failed": 0}
     try:
-        body = call.object()
-        if unknown := [key for key in body if key != "query"]:
-            raise RestError(f"request does not support [{unknown[0]}]", 400, "parsing_exception")
+        body = query_alone(call.object())
     except RestError as error:
         why = {"error": f"{error.answer_type}: {error}"} if explain else {}
         return Reply({"valid": False, **why})
@@ -224,10 +223,7 @@ def _validated(call: Call, name: str, query: Any) -> dict[str, Any]:
     takes=f"{QUERY_STRING} {NAMES} preference routing stored_fields",
 )
 def explain(call: Call) -> Reply:
-    body = call.object()
-    for key in body:
-        if key != "query":
-            raise RestError(f"request does not support [{key}]", 400, "parsing_exception")
+    body = query_alone(call.object())
     query = query_of(call.parameters) or body.get("query")
     if query is None:
         raise validation_failed("query is missing")

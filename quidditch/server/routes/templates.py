@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from typing import Any
 
+from quidditch.patterns import matches
 from quidditch.server.call import ACKNOWLEDGED, Call, Reply
 from quidditch.server.failures import RestError
 from quidditch.server.rendering.settings import nested
@@ -83,7 +83,7 @@ def _found(call: Call, kind: str, noun: str) -> dict[str, dict[str, Any]]:
         key.removeprefix(kind): body
         for key, body in sorted(templates.items())
         if key.startswith(kind)
-        and any(fnmatchcase(key.removeprefix(kind), pattern) for pattern in wanted.split(","))
+        and any(matches(key.removeprefix(kind), pattern) for pattern in wanted.split(","))
     }
     if not found and "*" not in wanted:
         raise RestError(f"{noun} matching [{wanted}] not found", 404, "resource_not_found_exception")
@@ -123,7 +123,7 @@ def _delete(call: Call, kind: str, noun: str) -> Reply:
 
     def alter(before: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any] | None]:
         names = [key.removeprefix(kind) for key in before if key.startswith(kind)]
-        doomed = [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
+        doomed = [name for name in names if any(matches(name, pattern) for pattern in patterns)]
         for pattern in patterns:
             if "*" not in pattern and pattern not in names:
                 raise RestError(
@@ -182,7 +182,7 @@ def _simulated(call: Call, chosen: str, templates: dict[str, dict[str, Any]], in
         name
         for name in others
         if index is None
-        or any(fnmatchcase(index, pattern) for pattern in templates[INDEX + name]["index_patterns"])
+        or any(matches(index, pattern) for pattern in templates[INDEX + name]["index_patterns"])
     ]
     told = [{"name": name, "index_patterns": templates[INDEX + name]["index_patterns"]} for name in fitting]
     return Reply({"template": _plan_body(call, composed(template, templates)), "overlapping": told})

@@ -44,12 +44,14 @@ def answers(state: State, database: Database) -> Mapping[str, Callable[..., Any]
         "contexts.search": lambda caller, id, body, keep_alive_s: owned(caller).search(
             id, body, keep_alive_s
         ),
+        "contexts.indices": lambda caller, id: owned(caller).indices(id),
         "contexts.close": lambda caller, id: owned(caller).close(id),
         "contexts.listed": lambda caller, scrolls: owned(caller).listed(scrolls=scrolls),
         "activity.of": state.activity.of,
         "activity.forget": state.activity.forget,
         "tasks.get": state.tasks.get,
         "tasks.running": state.tasks.running,
+        "tasks.cancel": state.tasks.cancel,
         "note": note,
         "unrefreshed.hold": hold,
         "unrefreshed.release": state.unrefreshed.release,
@@ -96,6 +98,14 @@ class ContextsAnywhere:
         result: SearchResult = self._ask(id, "contexts.search", body, keep_alive_s)
         return result
 
+    def indices(self, id: str) -> list[str]:
+        """The indices that a context is of, by the names that they had.
+
+        raises: RestError   404
+        """
+        names: list[str] = self._ask(id, "contexts.indices")
+        return names
+
     def close(self, id: str) -> bool:
         """Whether there was one."""
         worker = worker_of(id)
@@ -122,8 +132,17 @@ class ContextsAnywhere:
 
 def task_of(state: State, number: int, owner: str) -> Task | None:
     """The task of this number, as it is now."""
+    return _of_its_worker(state, "tasks.get", number, owner)
+
+
+def cancel_task(state: State, number: int, owner: str) -> Task | None:
+    """The task of this number, which will end before its time; None where none runs."""
+    return _of_its_worker(state, "tasks.cancel", number, owner)
+
+
+def _of_its_worker(state: State, call: str, number: int, owner: str) -> Task | None:
     try:
-        task: Task | None = state.peers.ask((number - 1) % state.peers.count, "tasks.get", number, owner)
+        task: Task | None = state.peers.ask((number - 1) % state.peers.count, call, number, owner)
     except PeerGone:
         return None
     return task

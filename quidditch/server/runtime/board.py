@@ -51,6 +51,7 @@ COUNTERS = tuple(_counters())
 GAUGES = (
     "quidditch_worker_pid",
     "quidditch_worker_starts",
+    "quidditch_http_connections",
     "quidditch_http_in_flight",
     "quidditch_http_queued",
     "quidditch_http_in_flight_bytes",

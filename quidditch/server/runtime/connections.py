@@ -7,6 +7,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from quidditch.server.runtime.accepting import CONNECTIONS
+from quidditch.server.runtime.board import Numbers
 from quidditch.server.runtime.limits import Limits
 
 
@@ -22,6 +24,7 @@ class BoundedConnection(HttpToolsProtocol):
     """
 
     limits = Limits()
+    numbers: Numbers
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -31,11 +34,13 @@ class BoundedConnection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.numbers.set(CONNECTIONS, len(self.connections))
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._had_head()
         super().connection_lost(exc)
+        self.numbers.set(CONNECTIONS, len(self.connections))
 
     def data_received(self, data: bytes) -> None:
         self._unused_bytes += len(data)
@@ -101,6 +106,6 @@ class BoundedConnection(HttpToolsProtocol):
             self.transport.close()
 
 
-def bounded(limits: Limits) -> type[BoundedConnection]:
-    """The protocol with these limits."""
-    return type("BoundedConnection", (BoundedConnection,), {"limits": limits})
+def bounded(limits: Limits, numbers: Numbers) -> type[BoundedConnection]:
+    """The protocol with these limits, whose connections are counted."""
+    return type("BoundedConnection", (BoundedConnection,), {"limits": limits, "numbers": numbers})

@@ -13,7 +13,8 @@ from quidditch.errors import RequestError
 class Limits:
     """Of one worker.
 
-    threads:         requests of a kind (reads, single writes, bulks) that run at a time
+    threads:         requests of a kind (reads, single writes, bulks) that run at a time; reads one by one, as long
+                     as they are fast
     queue:           requests of a kind that wait for a thread; further ones are refused with 429
     wait_s:          how long one waits before it is refused with 429
     in_flight_bytes: bodies that are held at a time; what would be more is refused with 429

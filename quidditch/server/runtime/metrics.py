@@ -17,6 +17,7 @@ HELP = {
     "quidditch_http_received_bytes_total": "Bodies received.",
     "quidditch_http_sent_bytes_total": "Bodies sent.",
     "quidditch_http_rejected_total": "Requests refused because of a limit.",
+    "quidditch_http_connections": "Connections that are open, by worker.",
     "quidditch_http_in_flight": "Requests that are being answered.",
     "quidditch_http_queued": "Requests that wait for a thread.",
     "quidditch_http_in_flight_bytes": "Bodies held.",

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import copy_context
 from typing import TypeVar
 
 import anyio
-import anyio.to_thread
 from starlette.types import Message, Receive
 
 from quidditch.server.failures import RestError
 from quidditch.server.runtime.board import Numbers
+from quidditch.server.runtime.lanes import Lane
 from quidditch.server.runtime.limits import Limits
 
 Result = TypeVar("Result")
@@ -31,11 +34,13 @@ class Pressure:
     def __init__(self, limits: Limits, numbers: Numbers) -> None:
         self.limits = limits
         self._numbers = numbers
-        self._lanes: dict[str, anyio.CapacityLimiter] = {}
+        # Writes that run at a time are committed together; one search after the other is faster than all at once.
+        most = limits.threads
+        self._lanes = {"read": Lane(1, most), "write": Lane(most, most), "bulk": Lane(most, most)}
         self._waiting: dict[str, int] = {}
         self._held_bytes = 0
         # Whoever has a turn has a thread.
-        self._threads = anyio.CapacityLimiter(float("inf"))
+        self._threads = ThreadPoolExecutor(len(self._lanes) * most, "quidditch-request")
 
     async def run(self, kind: str, work: Callable[[], Result]) -> Result:
         """What a function returns, run in a thread when its turn has come.
@@ -43,7 +48,8 @@ class Pressure:
         raises: RestError   429
         """
         async with self.turn(kind):
-            return await anyio.to_thread.run_sync(work, limiter=self._threads)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, copy_context().run, work)
 
     @asynccontextmanager
     async def turn(self, kind: str) -> AsyncIterator[None]:
@@ -52,19 +58,13 @@ class Pressure:
         raises: RestError   429: too many wait already, or it came to wait for too long
         """
         name = LANES.get(kind, "read")
-        lane = self._lanes.get(name)
-        if lane is None:
-            lane = self._lanes[name] = anyio.CapacityLimiter(self.limits.threads)
-        try:
-            lane.acquire_nowait()
-        except anyio.WouldBlock:
+        lane = self._lanes[name]
+        if not lane.enter_now():
             await self._queue(name, lane)
-        try:
+        with lane.turn():
             yield
-        finally:
-            lane.release()
 
-    async def _queue(self, name: str, lane: anyio.CapacityLimiter) -> None:
+    async def _queue(self, name: str, lane: Lane) -> None:
         waiting = self._waiting.get(name, 0)
         if waiting >= self.limits.queue:
             raise self._rejected("queue", f"{waiting} requests wait already, limit [{self.limits.queue}]")
@@ -72,7 +72,7 @@ class Pressure:
         self._numbers.add("quidditch_http_queued")
         try:
             with anyio.fail_after(self.limits.wait_s):
-                await lane.acquire()
+                await lane.enter()
         except TimeoutError:
             raise self._rejected("wait", f"waited for {self.limits.wait_s:g} s for a thread") from None
         finally:
@@ -139,7 +139,7 @@ def patient(receive: Receive, limits: Limits, numbers: Numbers) -> Receive:
             return await receive()
         began_s = time.monotonic()
         try:
-            with anyio.fail_after(limits.body_s):
+            async with asyncio.timeout(limits.body_s):
                 message = await receive()
         except TimeoutError:
             raise _too_slow(numbers, f"nothing came for {limits.body_s:g} s") from None

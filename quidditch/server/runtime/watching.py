@@ -8,7 +8,6 @@ import os
 import time
 
 import anyio.to_thread
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,6 +17,7 @@ from quidditch.server.runtime.board import Numbers
 from quidditch.server.runtime.limits import Limits
 from quidditch.server.runtime.logs import REQUEST
 from quidditch.server.runtime.pressure import patient
+from quidditch.version import PROTOCOL, PROTOCOL_HEADER
 
 KIND = "quidditch.kind"
 """The key of the scope that says what a request does, one of KINDS, once its route is known."""
@@ -38,6 +38,7 @@ class Watch:
         self._numbers = numbers
         self._limits = limits
         self._number = itertools.count(1)
+        self._pid = os.getpid()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -47,20 +48,23 @@ class Watch:
             await (await self._probe(scope["path"]))(scope, receive, send)
             return
         began_s = time.perf_counter()
-        opaque = Headers(scope=scope).get("x-opaque-id", "")[:256]
-        request = {"request_id": f"{os.getpid()}-{next(self._number)}"} | (
-            {"opaque_id": opaque} if opaque else {}
-        )
+        request = {"request_id": f"{self._pid}-{next(self._number)}"}
+        told = [
+            (b"x-request-id", request["request_id"].encode()),
+            (PROTOCOL_HEADER.encode(), PROTOCOL.encode()),
+        ]
+        for name, value in scope["headers"]:
+            if name == b"x-opaque-id":
+                request["opaque_id"] = value[:256].decode("latin-1")
+                told.append((name, value[:256]))
+                break
         status, sent_bytes = 0, 0
 
         async def sending(message: Message) -> None:
             nonlocal status, sent_bytes
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["x-request-id"] = request["request_id"]
-                if opaque:
-                    headers["x-opaque-id"] = opaque
+                message["headers"] = [*message["headers"], *told]
             sent_bytes += len(message.get("body", b""))
             await send(message)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,7 +19,7 @@ from quidditch.server.security.origins import Origins
 CALLER = "quidditch.caller"
 """The key of the scope that holds the `Caller`."""
 
-_HEADERS = {"x-content-type-options": "nosniff", "cross-origin-resource-policy": "same-origin"}
+_HEADERS = [(b"x-content-type-options", b"nosniff"), (b"cross-origin-resource-policy", b"same-origin")]
 """On every answer: it is no script, style or page, whatever its bytes look like, and not for other origins."""
 
 
@@ -90,7 +90,7 @@ def _refusal(scope: Scope, error: RestError) -> Response:
 def _with_headers(send: Send) -> Send:
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
-            MutableHeaders(scope=message).update(_HEADERS)
+            message["headers"] = [*message["headers"], *_HEADERS]
         await send(message)
 
     return sending

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from quidditch.errors import RequestError
+from quidditch.patterns import matches
 from quidditch.server.failures import RestError
 
 
@@ -119,16 +120,6 @@ class Caller:
 
 ANYONE = Caller("", Level.ADMIN, (("*", Level.ADMIN),))
 """The caller of a server without accounts, which is open."""
-
-
-def matches(name: str, pattern: str) -> bool:
-    """
-    >>> matches("logs-2026", "logs-*"), matches("logs", "logs-*"), matches("a[b]", "a[b]")
-    (True, False, True)
-    """
-    if "*" not in pattern:
-        return name == pattern
-    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), name, re.DOTALL) is not None
 
 
 def check_pattern(pattern: str) -> str:

@@ -16,6 +16,11 @@ from starlette.datastructures import Headers
 from quidditch.errors import RequestError
 from quidditch.server.failures import RestError
 
+_LOOKED_AT = frozenset((b"host", b"origin", b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest"))
+
+MOST_KEPT = 1_000
+"""Sets of headers of which it is known that they are let in."""
+
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::(\d{1,5}))?")
 
 
@@ -29,9 +34,19 @@ class Origins:
     def __init__(self, names: Iterable[str] = (), *, loopback: bool = True) -> None:
         self._names = {"localhost", *(_name(name) for name in names)}
         self._loopback = loopback
+        self._passed: set[tuple[object, ...]] = set()
 
     def check(self, method: str, headers: Headers) -> None:
         """raises: RestError   403; 400 for a `Host` that is none"""
+        said = (method, *(each for each in headers.raw if each[0] in _LOOKED_AT))
+        if said in self._passed:
+            return
+        self._look(method, headers)
+        # A client says the same again and again. Only what passed is kept, which nobody can make many of.
+        if len(self._passed) < MOST_KEPT:
+            self._passed.add(said)
+
+    def _look(self, method: str, headers: Headers) -> None:
         given = headers.getlist("host")
         found = _HOST.fullmatch(given[0]) if len(given) == 1 else None
         if found is None:

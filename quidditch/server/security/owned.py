@@ -56,6 +56,10 @@ class OwnedContexts:
         with context.lock:
             return search_views(context.views, body)
 
+    def indices(self, id: str) -> list[str]:
+        """raises: RestError   404"""
+        return list(self.get(id).views)
+
     def listed(self, *, scrolls: bool) -> list[Listed]:
         found = []
         for id in self.contexts.ids(scrolls=scrolls, owner=self.caller.name):
