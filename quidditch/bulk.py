@@ -47,6 +47,7 @@ class Action:
     if_primary_term: int | None = None
     version: int | None = None
     version_type: Any = "external"
+    routing: Any = None
     error: RequestError | None = None
 
 
@@ -147,6 +148,7 @@ def _action(op: OpName, meta: Dict[str, Any], body: Any) -> Action:
         meta.get("if_primary_term"),
         meta.get("version"),
         meta.get("version_type", "external"),
+        meta.get("routing", meta.get("_routing")),
     )
 
 

@@ -120,6 +120,16 @@ class DocumentNotFound(RequestError, KeyError):
     type = "document_missing_exception"
 
 
+class RoutingMissing(RequestError):
+    """The mapping demands a routing (`_routing.required`), and the request names none."""
+
+    type = "routing_missing_exception"
+
+    @classmethod
+    def of(cls, index: str, id: str) -> RoutingMissing:
+        return cls(f"routing is required for [{index}]/[{id}]")
+
+
 class VersionConflict(RequestError):
     """The document is not in the state that the write demanded."""
 

@@ -129,13 +129,14 @@ class _ReadsSource:
 
 @dataclass(frozen=True, slots=True)
 class Document(_ReadsSource):
-    """One document by its id; `doc["title"]` reads the source."""
+    """One document by its id; `doc["title"]` reads the source. `routing` is what it was written with."""
 
     id: str
     source: Source
     version: int
     seq_no: int
     primary_term: int = 1
+    routing: str | None = None
 
 
 # ---------------------------------------------------------------------------------------------- read records
@@ -167,7 +168,7 @@ class Hit(_ReadsSource, msgspec.Struct, frozen=True):
     """One result. `hit["title"]` reads the source.
 
     `score` is None when the search was sorted by fields alone; `sort` are the values it was sorted by; `fields`,
-    `version`, `seq_no` and `primary_term` are there where they were asked for.
+    `version`, `seq_no` and `primary_term` are there where they were asked for, `routing` where the document has one.
     """
 
     id: str
@@ -182,6 +183,7 @@ class Hit(_ReadsSource, msgspec.Struct, frozen=True):
     version: int | None = None
     seq_no: int | None = None
     primary_term: int | None = None
+    routing: str | None = None
 
     def to_dict(self) -> dict[str, Json]:
         """The hit as OpenSearch renders it."""
@@ -191,6 +193,8 @@ class Hit(_ReadsSource, msgspec.Struct, frozen=True):
         if self.seq_no is not None:
             body |= {"_seq_no": self.seq_no, "_primary_term": self.primary_term}
         body["_score"] = self.score
+        if self.routing is not None:
+            body["_routing"] = self.routing
         if self.has_source:
             body["_source"] = self.source
         if self.fields:
@@ -470,6 +474,7 @@ class Index(Protocol):
         if_primary_term: int | None = None,
         version: int | None = None,
         version_type: Literal["external", "external_gte"] = "external",
+        routing: str | None = None,
     ) -> WriteResult: ...
 
     def add_many(
@@ -484,9 +489,9 @@ class Index(Protocol):
 
     def bulk(self, actions: Iterable[Any], *, refresh: bool = False) -> BulkResult: ...
 
-    def get(self, id: str) -> Document: ...
+    def get(self, id: str, *, routing: str | None = None) -> Document: ...
 
-    def mget(self, ids: Sequence[str]) -> list[Document | None]: ...
+    def mget(self, ids: Sequence[str], *, routings: Sequence[str | None] = ()) -> list[Document | None]: ...
 
     def update(
         self,
@@ -499,6 +504,7 @@ class Index(Protocol):
         script: Json = None,
         if_seq_no: int | None = None,
         if_primary_term: int | None = None,
+        routing: str | None = None,
     ) -> WriteResult: ...
 
     def delete(
@@ -509,6 +515,7 @@ class Index(Protocol):
         if_primary_term: int | None = None,
         version: int | None = None,
         version_type: Literal["external", "external_gte"] = "external",
+        routing: str | None = None,
     ) -> WriteResult: ...
 
     def delete_by_query(
@@ -760,6 +767,7 @@ class Fetched(msgspec.Struct, frozen=True):
     fields: dict[str, list[Json]] = {}
     version: int | None = None
     seq_no: int | None = None
+    routing: str | None = None
 
 
 class ShardSnapshot(Protocol):

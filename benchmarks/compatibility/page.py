@@ -30,10 +30,11 @@ OpenSearch 2 no longer has, do not run.
 DIFFERENCES = """
 ## What differs on purpose
 
-- A write is visible to every search once it is acknowledged. Cases that expect a document *not* to be found before a
-  refresh fail.
-- An index has one shard, and no replica: `active_shards` of more are never there. `routing` is taken, and neither
-  stored nor demanded.
+- A write is visible to every search once it is acknowledged, unless its index was given a `refresh_interval`; that is
+  followed, for 60 seconds at most.
+- An index has one shard, and no replica: `active_shards` of more are never there. `routing` is kept with a document,
+  and demanded where the mapping says so; a document is found whatever routing is asked with. Cases that expect it to
+  be missed, because another of several shards was asked, fail.
 - What the engine does not have (field types, clauses, settings) is refused by name; nothing is ignored silently.
 """
 

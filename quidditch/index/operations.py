@@ -40,7 +40,7 @@ class Operation:
     """One write as it was asked for. `doc` is the document, or for an update the part that changes.
 
     `version` is one that is counted elsewhere; without it, each write counts one on. `source` is the document as
-    `encode_source` wrote it, where that has been done.
+    `encode_source` wrote it, where that has been done. `routing` is kept with the document.
     """
 
     op: OpName
@@ -54,6 +54,7 @@ class Operation:
     version: int | None = None
     version_type: VersionType = "external"
     source: bytes | None = None
+    routing: str | None = None
 
     @property
     def brings_document(self) -> bool:
@@ -94,11 +95,12 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The last write to an id."""
+    """The last write to an id, and the routing of the document that it left."""
 
     seq_no: SeqNo
     version: int
     deleted: bool
+    routing: str | None = None
 
 
 Find: TypeAlias = Callable[[bytes], Entry | None]
@@ -146,15 +148,20 @@ class Changes:
             return self._update(operation, before, source_of)
         if source is None:
             raise InternalError(f"operation on {operation.id!r} without a document")
-        return self._write(operation.id, source, before, operation.version)
+        return self._write(operation.id, source, before, operation.routing, operation.version)
 
     def _write(
-        self, id_bytes: bytes, source: bytes, before: Entry | None, version: int | None = None
+        self,
+        id_bytes: bytes,
+        source: bytes,
+        before: Entry | None,
+        routing: str | None,
+        version: int | None = None,
     ) -> Applied:
         self._replace(before)
         if version is None:
             version = 1 if before is None else before.version + 1
-        entry = Entry(self._take(), version, False)
+        entry = Entry(self._take(), version, False, routing)
         self.entries[id_bytes] = entry
         self.added[entry.seq_no] = (id_bytes, source)
         created = before is None or before.deleted
@@ -175,12 +182,13 @@ class Changes:
         part = operation.doc or {}
         if before is None or before.deleted:
             upsert = part if operation.doc_as_upsert else operation.upsert or {}
-            return self._write(operation.id, self._check(upsert), before)
+            return self._write(operation.id, self._check(upsert), before, operation.routing)
         old = self._source(before, source_of)
         merged = merge_objects(decode_source(old), part)
         if operation.detect_noop and encode_source(merged) == encode_source(decode_source(old)):
             return Applied(operation.id, before.version, before.seq_no, "noop")
-        return self._write(operation.id, self._check(merged), before)
+        # The routing that the document has, not that of the request, which only says where it is.
+        return self._write(operation.id, self._check(merged), before, before.routing)
 
     def _source(self, entry: Entry, source_of: SourceOf) -> bytes:
         if entry.seq_no in self.added:

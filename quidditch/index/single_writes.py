@@ -29,6 +29,7 @@ from quidditch.index.group_commit import GroupCommit
 from quidditch.index.merging import add_tombstones
 from quidditch.index.operations import Applied, Changes, Entry, Operation
 from quidditch.index.reader import SegmentReader
+from quidditch.index.routings import any_routings, read_routing, write_routings
 from quidditch.index.snapshot import Snapshots, read_entry, read_source
 from quidditch.index.storage import Table, Transaction
 from quidditch.types import SeqNo, U32s, U64s
@@ -127,9 +128,13 @@ class SingleWrites:
     ) -> list[Applied | QuidditchError]:
         """What each operation does, over what the transaction sees and the changes so far."""
 
+        routed = any_routings(transaction)
+
         def find(id_bytes: bytes) -> Entry | None:
             found = read_entry(transaction, id_bytes)
-            return None if found is None else Entry(*found)
+            if found is None:
+                return None
+            return Entry(*found, read_routing(transaction, id_key(id_bytes), found[0]) if routed else None)
 
         def source_of(seq_no: SeqNo) -> bytes | None:
             segments = self._snapshots.segment_list.now(transaction)
@@ -174,6 +179,8 @@ class SingleWrites:
                 for one, entry in changes.entries.items()
             ),
         )
+        routings = ((id_key(one), entry.seq_no, entry.routing) for one, entry in changes.entries.items())
+        write_routings(transaction, routings, any_routings(transaction))
         now = int(time.time() * 1000)
         for seq_no, id_bytes in changes.deleted:
             transaction.put(Table.DELETES, seq_no_key(seq_no), struct.pack("<Q", now) + id_bytes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -27,6 +27,7 @@ from quidditch.index.codecs import (
 )
 from quidditch.index.environment import Environment
 from quidditch.index.reader import DEFAULT_CACHE_BYTES, SegmentCache, SegmentReader
+from quidditch.index.routings import any_routings, read_routing
 from quidditch.index.segment import SegmentRecord, decode_record
 from quidditch.index.storage import Table, Transaction
 from quidditch.schema.mapping import Mapping
@@ -144,6 +145,16 @@ class Snapshot:
     def entry(self, id: str) -> tuple[SeqNo, int, bool] | None:
         """(sequence number, version, deleted) of the last write to this id."""
         return read_entry(self.transaction, id.encode())
+
+    def routings(self, ids: Sequence[str]) -> dict[str, str]:
+        """The routings of those of these live documents that have one."""
+        found: dict[str, str] = {}
+        for id in ids if any_routings(self.transaction) else ():
+            entry = self.entry(id)
+            routing = None if entry is None else read_routing(self.transaction, id_key(id.encode()), entry[0])
+            if routing is not None:
+                found[id] = routing
+        return found
 
     def close(self) -> None:
         if self._transaction is not None:

@@ -107,6 +107,11 @@ class Transaction:
             found = ((bytes(key), value) for key, value in cursor.getmulti(keys))
             return {key: self._opened(table, key, value) for key, value in found}
 
+    def begins(self, table: Table, prefix: bytes) -> bool:
+        """Is there a row whose key starts with `prefix`? No value is read."""
+        with self.handle.cursor(self._tables[table]) as cursor:
+            return bool(cursor.set_range(prefix)) and bytes(cursor.key()).startswith(prefix)
+
     def floor(self, table: Table, key: bytes) -> tuple[bytes, Buffer] | None:
         """The row with the largest key that is not above `key`."""
         with self.handle.cursor(self._tables[table]) as cursor:

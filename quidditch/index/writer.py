@@ -43,6 +43,7 @@ from quidditch.index.merge_schedule import MergeSchedule
 from quidditch.index.merging import Merger, add_tombstones
 from quidditch.index.operations import Applied, Entry, Operation, Published
 from quidditch.index.postings import Row
+from quidditch.index.routings import any_routings, write_routings
 from quidditch.index.segment import (
     FieldRecord,
     SegmentBuilder,
@@ -166,17 +167,22 @@ class IndexWriter:
             with self.lend_vocabularies() as vocabularies:
                 builder = SegmentBuilder(vocabularies)
                 gather(builder, batch, ids)
-                published = self.publish(builder, new=any(each.op == "create" for each in operations))
+                routings = [operations[position].routing for position in batch.accepted]
+                new = any(each.op == "create" for each in operations)
+                published = self.publish(builder, routings, new=new)
                 vocabularies.trim()
             for place, (position, id_bytes) in enumerate(zip(batch.accepted, ids, strict=True)):
                 results[position] = published.of(place, id_bytes)
             self.merge_due(published.size_bytes)
         return [results[position] for position in range(len(operations))]
 
-    def publish(self, builder: SegmentBuilder, *, new: bool = False) -> Published:
+    def publish(
+        self, builder: SegmentBuilder, routings: Sequence[str | None] = (), *, new: bool = False
+    ) -> Published:
         """Make the builder's documents visible as one segment, replacing those of the same ids.
 
-        new:    nothing is to be replaced: raises _NotNew in place of that
+        routings:  of the documents; without it they have none
+        new:       nothing is to be replaced: raises _NotNew in place of that
 
         The buffer goes before it, so that sequence numbers rise from segment to segment. `merge_due` should
         follow, once the builder's memory is free.
@@ -191,6 +197,7 @@ class IndexWriter:
                 superseded, outcomes = self._map_ids(transaction, builder.ids, first)
                 if new and outcomes is not None and not all(created for _, created in outcomes):
                     raise _NotNew
+                _keep_routings(transaction, builder.ids, first, routings)
                 self._publish(transaction, segment, record)
                 add_tombstones(transaction, segment, superseded)
                 set_next_seq_no(transaction, last + 1)
@@ -405,6 +412,20 @@ class IndexWriter:
         except QuidditchError:
             return False
         return True
+
+
+def _keep_routings(
+    transaction: Transaction, ids: Sequence[bytes], first: SeqNo, routings: Sequence[str | None]
+) -> None:
+    """Of documents just published: those of the same ids that came before have lost theirs."""
+    known = any_routings(transaction)
+    if not known and not any(routings):
+        return
+    last = {id_bytes: place for place, id_bytes in enumerate(ids)}
+    rows = (
+        (id_key(one), first + place, routings[place] if routings else None) for one, place in last.items()
+    )
+    write_routings(transaction, rows, known)
 
 
 def _first_entries(ids: Sequence[bytes], first: SeqNo) -> list[bytes]:

@@ -17,6 +17,7 @@ from quidditch.errors import (
 )
 from quidditch.index.document import encode_source
 from quidditch.index.operations import Applied, Operation, check_id, check_version, without_id
+from quidditch.index.routings import check_routing
 from quidditch.interface import BulkItem, BulkResult
 from quidditch.local.directory import Directory
 from quidditch.local.writing import CurrentWriter, update_operation
@@ -181,8 +182,9 @@ def operation_of(action: Action, writer: CurrentWriter) -> Operation:
     if id is None and action.op in ("update", "delete"):
         raise RequestError(f"bulk: an action [{action.op}] needs an _id")
     id_bytes = writer.make_id() if id is None else check_id(id)
+    routing = check_routing(action.routing)
     if action.op == "update":
-        return update_operation(id_bytes, body, action.if_seq_no, action.if_primary_term)
+        return update_operation(id_bytes, body, action.if_seq_no, action.if_primary_term, routing)
     check_version(action.version, action.version_type)
     return Operation(
         action.op,
@@ -193,4 +195,5 @@ def operation_of(action: Action, writer: CurrentWriter) -> Operation:
         version=action.version,
         version_type=action.version_type,
         source=None if action.op == "delete" else _encoded(body),
+        routing=routing,
     )

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, Literal, TypeAlias
 
 from quidditch.errors import RequestError, VersionConflict
-from quidditch.interface import BulkItem, ByQueryResult, Hit, Index, QueryLike
+from quidditch.interface import BulkItem, ByQueryResult, Hit, Index, QueryLike, View
 
 Conflicts: TypeAlias = Literal["abort", "proceed"]
 
@@ -23,8 +23,9 @@ def by_query(
     conflicts: Conflicts,
     max_docs: int | None,
     goes_on: Callable[[], bool] = lambda: True,
+    view: View | None = None,
 ) -> ByQueryResult:
-    """Delete, or index anew, each document that matched when this began.
+    """Delete, or index anew, each document that matched when this began, or in a view of the index.
 
     A document that another writer has changed since is a conflict: it may match no more.
     goes_on:  asked before each batch; when it says no, the result tells of those before
@@ -37,7 +38,7 @@ def by_query(
     started = time.monotonic()
     total = done = conflicting = batches = 0
     failures: list[BulkItem] = []
-    hits = islice(index.scan(query), max_docs)
+    hits = islice((index if view is None else view).scan(query), max_docs)
     for batch in batches_of(hits, goes_on):
         actions = _actions(index, op, batch)
         items = index.bulk(actions).items
@@ -68,12 +69,12 @@ def batches_of(hits: Iterator[Hit], goes_on: Callable[[], bool]) -> Iterator[lis
 def _actions(index: Index, op: Literal["delete", "index"], batch: list[Hit]) -> list[Any]:
     """A write for each document that is still as it was when it matched, which holds only in that state."""
     actions: list[Any] = []
-    for hit, document in zip(batch, index.mget([hit.id for hit in batch]), strict=True):
+    documents = index.mget([hit.id for hit in batch], routings=[hit.routing for hit in batch])
+    for hit, document in zip(batch, documents, strict=True):
         if document is None or document.source != hit.source:
             continue
-        actions.append(
-            {op: {"_id": hit.id, "if_seq_no": document.seq_no, "if_primary_term": document.primary_term}}
-        )
+        state = {"if_seq_no": document.seq_no, "if_primary_term": document.primary_term}
+        actions.append({op: {"_id": hit.id, "routing": document.routing, **state}})
         if op == "index":
             actions.append(document.source)
     return actions

@@ -20,15 +20,19 @@ from quidditch.errors import (
     QueryError,
     QuidditchError,
     RequestError,
+    RoutingMissing,
     StorageError,
 )
 from quidditch.index.batches import ThreadAnalysis
 from quidditch.index.catalog import IndexEntry
+from quidditch.index.codecs import id_key
 from quidditch.index.document import decode_source
 from quidditch.index.loading import StreamLoader
 from quidditch.index.operations import Operation, VersionType, check_id, check_version, without_id
-from quidditch.index.snapshot import read_entry, read_source
-from quidditch.index.storage import SHARD_TABLES, Table
+from quidditch.index.reader import SegmentCache
+from quidditch.index.routings import check_routing, check_routings, read_routing
+from quidditch.index.snapshot import SegmentState, read_entry, read_source
+from quidditch.index.storage import SHARD_TABLES, Table, Transaction
 from quidditch.index.workers import MAX_WORKERS, WorkerAnalysis
 from quidditch.interface import (
     BulkItem,
@@ -155,12 +159,14 @@ class LocalIndex(Searches):
         if_primary_term: int | None = None,
         version: int | None = None,
         version_type: VersionType = "external",
+        routing: str | None = None,
     ) -> WriteResult:
         """Add or replace one document; it is on disk when this returns, or within `sync_interval` with "async".
 
         Without `id` the document's own `_id` counts, or one is made. `op="create"` refuses to replace. A `version` is
         one that is counted elsewhere, and must be past the document's, or equal with "external_gte".
-        raises: DocumentError, VersionConflict, RequestError (the id), StorageError
+        `routing` is kept with the document.
+        raises: DocumentError, VersionConflict, RequestError (the id), RoutingMissing, StorageError
         """
         if not isinstance(doc, Dict):
             raise DocumentError(f"an object expected as document, not {spell(doc)}")
@@ -170,7 +176,9 @@ class LocalIndex(Searches):
         writer = self._writer()
         given = doc.get("_id") if id is None else id
         id_bytes = writer.make_id() if given is None else check_id(given)
-        operation = Operation(op, id_bytes, without_id(doc), if_seq_no, if_primary_term)
+        operation = Operation(
+            op, id_bytes, without_id(doc), if_seq_no, if_primary_term, routing=check_routing(routing)
+        )
         if version is not None:
             operation = replace(operation, version=version, version_type=version_type)
         return writer.apply_one(operation)
@@ -194,6 +202,7 @@ class LocalIndex(Searches):
         Each chunk is all there or not at all after a crash. If `docs` raises, what it gave before is kept.
         raises: StorageError   a chunk could not be written; the error says up to where the stream is in, and
                                `error.partial` what a return would have said
+                RoutingMissing the mapping demands one, which `bulk` takes
         """
         if chunk is not None and (isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1):
             raise RequestError(f"add_many: chunk: a number of documents from 1 on expected, not {chunk!r}")
@@ -203,6 +212,8 @@ class LocalIndex(Searches):
             raise RequestError(
                 f"add_many: workers: a number of processes from 1 to {MAX_WORKERS} expected, not {workers!r}"
             )
+        if self._mapping().routing_required:
+            raise RoutingMissing(f"add_many: routing is required for [{self.name}]; bulk takes one")
         started = time.monotonic()
         writer = self._writer()
         stream = records(docs)
@@ -250,19 +261,21 @@ class LocalIndex(Searches):
         script: Json = None,
         if_seq_no: int | None = None,
         if_primary_term: int | None = None,
+        routing: str | None = None,
     ) -> WriteResult:
         """Change part of a document: objects are merged, other values replaced.
 
         A change that changes nothing is a "noop". Of a document that is not there, `upsert` is added, or `doc`
-        itself with `doc_as_upsert`.
-        raises: DocumentNotFound, DocumentError, VersionConflict
+        itself with `doc_as_upsert`, with `routing`; one that is there keeps its own.
+        raises: DocumentNotFound, DocumentError, VersionConflict, RoutingMissing
         """
         if script is not None:
             raise RequestError("update: scripts are not in this release")
         if doc is None and upsert is None:
             raise RequestError("update: doc or upsert expected")
         body = {"doc": doc, "upsert": upsert, "doc_as_upsert": doc_as_upsert, "detect_noop": detect_noop}
-        return self._writer().apply_one(update_operation(check_id(id), body, if_seq_no, if_primary_term))
+        operation = update_operation(check_id(id), body, if_seq_no, if_primary_term, check_routing(routing))
+        return self._writer().apply_one(operation)
 
     def delete(
         self,
@@ -272,10 +285,11 @@ class LocalIndex(Searches):
         if_primary_term: int | None = None,
         version: int | None = None,
         version_type: VersionType = "external",
+        routing: str | None = None,
     ) -> WriteResult:
         """Delete one document; what is not there is "not_found", no error. `version` as in `add`.
 
-        raises: VersionConflict, RequestError (the id)
+        raises: VersionConflict, RequestError (the id), RoutingMissing
         """
         check_version(version, version_type)
         operation = Operation(
@@ -286,6 +300,7 @@ class LocalIndex(Searches):
             if_primary_term,
             version=version,
             version_type=version_type,
+            routing=check_routing(routing),
         )
         return self._writer().apply_one(operation)
 
@@ -357,31 +372,32 @@ class LocalIndex(Searches):
 
     # ------------------------------------------------------------------------------------------ by document
 
-    def get(self, id: str) -> Document:
-        """raises: DocumentNotFound, RequestError (the id)"""
-        (found,) = self.mget([id])
+    def get(self, id: str, *, routing: str | None = None) -> Document:
+        """The document of this id. A directory finds it whatever its routing.
+
+        raises: DocumentNotFound, RequestError (the id), RoutingMissing
+        """
+        (found,) = self.mget([id], routings=[routing])
         if found is None:
             raise DocumentNotFound(f"no document [{id}] in index [{self.name}]")
         return found
 
-    def mget(self, ids: Sequence[str]) -> list[Document | None]:
-        """The documents of these ids, in order; None for one that is not there. One snapshot for all."""
+    def mget(self, ids: Sequence[str], *, routings: Sequence[str | None] = ()) -> list[Document | None]:
+        """The documents of these ids, in order; None for one that is not there. One snapshot for all.
+
+        routings:  one for each id, or none at all; a directory finds a document whatever its routing
+        raises: RequestError (an id), RoutingMissing
+        """
         if isinstance(ids, str) or not isinstance(ids, Iterable):
             raise RequestError(f"mget: a list of ids expected, not {spell(ids)}")
         wanted = [check_id(id) for id in ids]
-        found: list[Document | None] = []
+        given = check_routings(routings, len(wanted))
+        if None in given and self._mapping().routing_required:
+            raise RoutingMissing.of(self.name, wanted[given.index(None)].decode())
         with self._reading() as shard, shard.environment.read() as transaction:
             segments = shard.snapshots.segment_list.read(transaction)
-            for id_bytes in wanted:
-                entry = read_entry(transaction, id_bytes)
-                source = None
-                if entry is not None and not entry[2]:
-                    source = read_source(transaction, segments, shard.snapshots.cache, entry[0])
-                if entry is None or source is None:
-                    found.append(None)
-                else:
-                    found.append(Document(id_bytes.decode(), decode_source(source), entry[1], entry[0]))
-        return found
+            cache = shard.snapshots.cache
+            return [_read_document(transaction, segments, cache, id_bytes) for id_bytes in wanted]
 
     def __getitem__(self, id: str) -> Document:
         return self.get(id)
@@ -462,6 +478,20 @@ class LocalIndex(Searches):
             oldest_view_s=max(views_s, default=0.0),
             detail=sizes,
         )
+
+
+def _read_document(
+    transaction: Transaction, segments: tuple[SegmentState, ...], cache: SegmentCache, id_bytes: bytes
+) -> Document | None:
+    entry = read_entry(transaction, id_bytes)
+    if entry is None or entry[2]:
+        return None
+    seq_no, version, _ = entry
+    source = read_source(transaction, segments, cache, seq_no)
+    if source is None:
+        return None
+    routing = read_routing(transaction, id_key(id_bytes), seq_no)
+    return Document(id_bytes.decode(), decode_source(source), version, seq_no, routing=routing)
 
 
 def _loaded(loader: StreamLoader, started: float) -> BulkResult:

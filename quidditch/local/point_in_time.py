@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, Self
 
-from quidditch.errors import RequestError, StorageError
+from quidditch.errors import QuidditchError, RequestError, StorageError
 from quidditch.interface import Shard, ShardSnapshot
 from quidditch.local.options import is_seconds
 from quidditch.local.searches import Searches
@@ -32,13 +32,18 @@ class PointInTime(Searches):
         self._open = True
         with ExitStack() as stack:
             shard = stack.enter_context(index._reading())
-            self._mapping_then = shard.schema.current()
+            self._schema = shard.schema
+            self._newest = shard.schema.current()
             view = stack.enter_context(shard.snapshot(lasting=True, keep_alive_s=keep_alive_s))
             self._shard = _Frozen(view)
             self._held = stack.pop_all()
 
     def _mapping(self) -> Mapping:
-        return self._mapping_then
+        """As it is now: fields that came since may be asked for, and no document of then has a value in them."""
+        with suppress(QuidditchError):
+            # Of an index that was moved or deleted: what was last known.
+            self._newest = self._schema.current()
+        return self._newest
 
     @contextmanager
     def _shards(self) -> Iterator[Sequence[Shard]]:

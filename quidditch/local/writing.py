@@ -7,7 +7,7 @@ from collections.abc import Mapping as Dict
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from quidditch.errors import DocumentError, IndexBlocked, QuidditchError, RequestError
+from quidditch.errors import DocumentError, IndexBlocked, QuidditchError, RequestError, RoutingMissing
 from quidditch.index.catalog import GenerationReplaced
 from quidditch.index.environment import EnvironmentGone
 from quidditch.index.operations import Applied, Operation, Published
@@ -63,9 +63,18 @@ class CurrentWriter:
             self._generation = generation
 
     def apply(self, operations: Sequence[Operation]) -> list[Applied | QuidditchError]:
-        """As `IndexWriter.apply`."""
+        """As `IndexWriter.apply`; what lacks a routing that the mapping demands is refused."""
         self._check_block()
-        return self.on_shard(lambda shard: shard.writer.apply(operations))
+        if not self._directory.catalog.mapping(self._name).routing_required:
+            return self.on_shard(lambda shard: shard.writer.apply(operations))
+        routed = [operation for operation in operations if operation.routing is not None]
+        applied = iter(self.on_shard(lambda shard: shard.writer.apply(routed)) if routed else ())
+        return [
+            RoutingMissing.of(self._name, operation.id.decode())
+            if operation.routing is None
+            else next(applied)
+            for operation in operations
+        ]
 
     def publish(self, builder: SegmentBuilder) -> Published:
         """As `IndexWriter.publish`, which looks whether the shard is current before it reads the builder."""
@@ -91,7 +100,11 @@ class CurrentWriter:
 
 
 def update_operation(
-    id_bytes: bytes, body: Dict[str, Any], if_seq_no: int | None = None, if_primary_term: int | None = None
+    id_bytes: bytes,
+    body: Dict[str, Any],
+    if_seq_no: int | None = None,
+    if_primary_term: int | None = None,
+    routing: str | None = None,
 ) -> Operation:
     """An update from its body as OpenSearch has it."""
     for key in body:
@@ -111,4 +124,5 @@ def update_operation(
         body.get("upsert"),
         bool(body.get("doc_as_upsert", False)),
         bool(body.get("detect_noop", True)),
+        routing=routing,
     )

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from quidditch.errors import DocumentError, DocumentNotFound, QuidditchError, RequestError
 from quidditch.index.operations import IdMaker, VersionType, check_id, check_version, without_id
+from quidditch.index.routings import check_routing, check_routings
 from quidditch.interface import ByQueryResult, Document, QueryLike, WriteResult
 from quidditch.remote.clauses import clause_of
 from quidditch.remote.encoding import encode, encode_document
@@ -40,14 +41,16 @@ class DocumentFlows:
         if_primary_term: int | None = None,
         version: int | None = None,
         version_type: VersionType = "external",
+        routing: str | None = None,
     ) -> Flow[WriteResult]:
         """Add or replace one document; the server has it on disk when this returns.
 
         Without `id` the document's own `_id` counts, or one is made here. `op="create"` refuses to replace. A
         `version` is one that is counted elsewhere, and must be past the document's, or equal with "external_gte".
-        raises: DocumentError, VersionConflict, RequestError (the id), StorageError; Unreachable when no answer came:
-                a write that may have been carried out is sent again only if it then holds once (an id made here,
-                "create", `if_seq_no`)
+        `routing` is kept with the document.
+        raises: DocumentError, VersionConflict, RequestError (the id), RoutingMissing, StorageError; Unreachable
+                when no answer came: a write that may have been carried out is sent again only if it then holds once
+                (an id made here, "create", `if_seq_no`)
         """
         if not isinstance(doc, Dict):
             raise DocumentError(f"an object expected as document, not {type(doc).__name__}")
@@ -61,7 +64,7 @@ class DocumentFlows:
         request = Request(
             "PUT",
             self._path("_create" if creates else "_doc", step(id_text)),
-            _condition(if_seq_no, if_primary_term, version, version_type),
+            _condition(if_seq_no, if_primary_term, version, version_type, routing),
             encode_document(without_id(doc)),
             repeat=_repeat(creates, if_seq_no),
             accepts=(409,) if free else (),
@@ -70,7 +73,7 @@ class DocumentFlows:
         answer = yield request
         if answer.status == 409:
             # The id is new, so it was this document that the attempt without an answer has written.
-            found = yield from self.get(id_text)
+            found = yield from self.get(id_text, routing=routing)
             return WriteResult(found.id, found.version, found.seq_no, "created", found.primary_term)
         return write_result(answer.json())
 
@@ -85,12 +88,13 @@ class DocumentFlows:
         script: Json = None,
         if_seq_no: int | None = None,
         if_primary_term: int | None = None,
+        routing: str | None = None,
     ) -> Flow[WriteResult]:
         """Change part of a document: objects are merged, other values replaced.
 
         A change that changes nothing is a "noop". Of a document that is not there, `upsert` is added, or `doc`
-        itself with `doc_as_upsert`.
-        raises: DocumentNotFound, DocumentError, VersionConflict
+        itself with `doc_as_upsert`, with `routing`; one that is there keeps its own.
+        raises: DocumentNotFound, DocumentError, VersionConflict, RoutingMissing
         """
         if script is None and doc is None and upsert is None:
             raise RequestError("update: doc or upsert expected")
@@ -99,7 +103,7 @@ class DocumentFlows:
         answer = yield Request(
             "POST",
             self._path("_update", step(check_id(id).decode())),
-            _condition(if_seq_no, if_primary_term),
+            _condition(if_seq_no, if_primary_term, routing=routing),
             encode_document({**body, "doc_as_upsert": doc_as_upsert, "detect_noop": detect_noop}),
             repeat=_repeat(False, if_seq_no),
             writes=True,
@@ -114,39 +118,50 @@ class DocumentFlows:
         if_primary_term: int | None = None,
         version: int | None = None,
         version_type: VersionType = "external",
+        routing: str | None = None,
     ) -> Flow[WriteResult]:
         """Delete one document; what is not there is "not_found", no error. `version` as in `add`.
 
-        raises: VersionConflict, RequestError (the id)
+        raises: VersionConflict, RequestError (the id), RoutingMissing
         """
         check_version(version, version_type)
         answer = yield Request(
             "DELETE",
             self._path("_doc", step(check_id(id).decode())),
-            _condition(if_seq_no, if_primary_term, version, version_type),
+            _condition(if_seq_no, if_primary_term, version, version_type, routing),
             repeat=_repeat(False, if_seq_no),
             accepts=(404,),
             writes=True,
         )
         return write_result(about_a_document(answer))
 
-    def get(self, id: str) -> Flow[Document]:
-        """raises: DocumentNotFound, RequestError (the id)"""
+    def get(self, id: str, *, routing: str | None = None) -> Flow[Document]:
+        """The document of this id.
+
+        raises: DocumentNotFound, RequestError (the id), RoutingMissing
+        """
         path = self._path("_doc", step(check_id(id).decode()))
-        answer = yield Request("GET", path, accepts=(404,))
+        answer = yield Request("GET", path, _routed(routing), accepts=(404,))
         body = about_a_document(answer)
         if not body["found"]:
             raise DocumentNotFound(f"no document [{id}] in index [{self.name}]")
         return document(body)
 
-    def mget(self, ids: Sequence[str]) -> Flow[list[Document | None]]:
-        """The documents of these ids, in order; None for one that is not there. One snapshot for all."""
+    def mget(self, ids: Sequence[str], *, routings: Sequence[str | None] = ()) -> Flow[list[Document | None]]:
+        """The documents of these ids, in order; None for one that is not there. One snapshot for all.
+
+        routings:  one for each id, or none at all
+        raises: RequestError (an id), RoutingMissing
+        """
         if isinstance(ids, str) or not isinstance(ids, Iterable):
             raise RequestError(f"mget: a list of ids expected, not {type(ids).__name__}")
         wanted = [check_id(id).decode() for id in ids]
         if not wanted:
             return []
-        answer = yield Request("POST", self._path("_mget"), content=encode({"ids": wanted}))
+        given = check_routings(routings, len(wanted))
+        items = [{"_id": id, "routing": each} for id, each in zip(wanted, given, strict=True)]
+        body = {"docs": items} if any(given) else {"ids": wanted}
+        answer = yield Request("POST", self._path("_mget"), content=encode(body))
         return documents(answer.json())
 
     def exists(self, id: object) -> Flow[bool]:
@@ -211,6 +226,11 @@ def about_a_document(answer: Answer) -> dict[str, Any]:
     return body
 
 
+def _routed(routing: str | None) -> dict[str, str]:
+    checked = check_routing(routing)
+    return {} if checked is None else {"routing": checked}
+
+
 def _repeat(creates: bool, if_seq_no: int | None) -> Repeat:
     """A write may be sent again when, carried out already, it would be refused."""
     return "always" if creates or if_seq_no is not None else "unsent"
@@ -221,9 +241,10 @@ def _condition(
     if_primary_term: int | None,
     version: int | None = None,
     version_type: str = "external",
+    routing: str | None = None,
 ) -> dict[str, str]:
-    """The state that a write demands, as parameters of its request."""
-    said = dict(NO_NEW_INDEX)
+    """The state that a write demands, and its routing, as parameters of its request."""
+    said = {**NO_NEW_INDEX, **_routed(routing)}
     if if_seq_no is not None or if_primary_term is not None:
         said["if_seq_no"] = str(if_seq_no)
         said["if_primary_term"] = str(1 if if_primary_term is None else if_primary_term)

@@ -11,6 +11,7 @@ from typing import Any
 from quidditch.bulk import Action, parse_actions
 from quidditch.errors import DocumentError, QuidditchError, RequestError, StorageError, VersionConflict
 from quidditch.index.operations import check_id, check_version, without_id
+from quidditch.index.routings import check_routing
 from quidditch.interface import BulkItem, BulkResult
 from quidditch.progress import watched_stream
 from quidditch.remote.documents import NO_NEW_INDEX, ids
@@ -162,6 +163,9 @@ def _lines(action: Action) -> tuple[bool, list[bytes]]:
             meta[name] = value
     if action.version is not None:
         meta |= {"version": action.version, "version_type": action.version_type}
+    routing = check_routing(action.routing)
+    if routing is not None:
+        meta["routing"] = routing
     head = encode({"create" if free else action.op: meta}) + b"\n"
     return free, [head] if action.op == "delete" else [head, encode_document(body) + b"\n"]
 

@@ -28,7 +28,14 @@ def write_result(body: dict[str, Any]) -> WriteResult:
 
 
 def document(body: dict[str, Any]) -> Document:
-    return Document(body["_id"], body["_source"], body["_version"], body["_seq_no"], body["_primary_term"])
+    return Document(
+        body["_id"],
+        body["_source"],
+        body["_version"],
+        body["_seq_no"],
+        body["_primary_term"],
+        body.get("_routing"),
+    )
 
 
 def documents(body: dict[str, Any]) -> list[Document | None]:
@@ -101,6 +108,7 @@ def hit(body: dict[str, Any]) -> Hit:
         body.get("_version"),
         body.get("_seq_no"),
         body.get("_primary_term"),
+        body.get("_routing"),
     )
 
 

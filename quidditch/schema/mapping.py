@@ -43,13 +43,18 @@ class ObjectField:
 class Mapping:
     """The fields of an index by full path, and the objects between them. Compares by value."""
 
-    __slots__ = ("_by_source", "fields", "objects")
+    __slots__ = ("_by_source", "fields", "objects", "routing_required")
 
     fields: dict[str, Field]
     objects: dict[str, ObjectField]
+    routing_required: bool
 
-    def __init__(self, fields: Dict[str, Field], objects: Dict[str, ObjectField]) -> None:
-        """`objects` has the root under ""; both dicts are taken as complete and consistent."""
+    def __init__(
+        self, fields: Dict[str, Field], objects: Dict[str, ObjectField], routing_required: bool = False
+    ) -> None:
+        """`objects` has the root under ""; both dicts are taken as complete and consistent. `routing_required`: who
+        writes or gets a document must name a routing."""
+        self.routing_required = routing_required
         self.fields = dict(fields)
         self.objects = dict(objects)
         by_source: dict[str, list[Field]] = {}
@@ -77,7 +82,22 @@ class Mapping:
         """
         builder = _Builder(dict(self.fields), dict(self.objects), analyzers)
         builder.add_root({} if body is None else body)
-        return Mapping(builder.fields, builder.objects)
+        return Mapping(builder.fields, builder.objects, self._routing(body or {}))
+
+    def _routing(self, body: Dict[str, Json]) -> bool:
+        """Whether a routing is required, by this mapping and the `_routing` of `body`."""
+        spec = _expect_object(body.get("_routing", {}), "mapping: [_routing]")
+        for key, value in spec.items():
+            if key != "required":
+                raise MappingError(f"mapping: unknown parameter [{key}] of [_routing]; [required] is known")
+            if value not in (True, False, "true", "false"):
+                raise MappingError(
+                    f"mapping: [_routing]: [required] is {spell(value)}; true or false expected"
+                )
+        required = spec.get("required", self.routing_required) in (True, "true")
+        if self.routing_required and not required:
+            raise MappingError("mapping: [_routing]: [required] cannot change from [true] to [false]")
+        return required
 
     def to_dict(self) -> dict[str, Json]:
         """The mapping in OpenSearch's shape, defaults left out; `parse` of it gives an equal mapping."""
@@ -98,7 +118,7 @@ class Mapping:
             if path and not node["properties"]:
                 node["type"] = "object"
                 del node["properties"]
-        return nodes[""]
+        return {"_routing": {"required": True}, **nodes[""]} if self.routing_required else nodes[""]
 
     @staticmethod
     def _properties(nodes: dict[str, dict[str, Json]], path: str) -> dict[str, Json]:
@@ -143,7 +163,11 @@ class Mapping:
     def __eq__(self, other: builtins.object) -> bool:
         if not isinstance(other, Mapping):
             return NotImplemented
-        return self.fields == other.fields and self.objects == other.objects
+        return (
+            self.fields == other.fields
+            and self.objects == other.objects
+            and self.routing_required == other.routing_required
+        )
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -272,6 +296,9 @@ def _expect_object(body: Json, where: str) -> Dict[str, Json]:
     return body
 
 
+_ROOT_KEYS = ("_routing", "dynamic", "properties")
+
+
 class _Builder:
     """Reads mapping bodies into the two dicts of a Mapping, checking each step against what is there."""
 
@@ -285,10 +312,8 @@ class _Builder:
     def add_root(self, body: Json) -> None:
         body = _expect_object(body, "mapping")
         for key in body:
-            if key not in ("dynamic", "properties"):
-                raise MappingError(
-                    f"mapping: unknown parameter [{key}]{nearest(key, ('dynamic', 'properties'))}"
-                )
+            if key not in _ROOT_KEYS:
+                raise MappingError(f"mapping: unknown parameter [{key}]{nearest(key, _ROOT_KEYS)}")
         if "dynamic" in body:
             self.objects[""] = ObjectField("", self._dynamic(body["dynamic"], "mapping"))
         self._add_properties("", body.get("properties", {}))

@@ -141,7 +141,15 @@ def scan(
             for found, hit in _batches(snapshot, query, source, batch):
                 if deadline is not None and time.monotonic() > deadline:
                     return
-                yield Hit(found.id, None, found.source, index, sort=hit.sort, has_source=source is not False)
+                yield Hit(
+                    found.id,
+                    None,
+                    found.source,
+                    index,
+                    sort=hit.sort,
+                    has_source=source is not False,
+                    routing=found.routing,
+                )
 
 
 def _batches(
@@ -247,6 +255,7 @@ def _hit(
         version=found.version if request.version else None,
         seq_no=found.seq_no if request.seq_no else None,
         primary_term=1 if request.seq_no else None,
+        routing=found.routing,
     )
 
 

@@ -155,6 +155,9 @@ class Snapshot(Protocol):
     def entry(self, id: str) -> tuple[int, int, bool] | None:
         """(sequence number, version, deleted) of the last write to this id."""
 
+    def routings(self, ids: Sequence[str]) -> dict[str, str]:
+        """The routings of those of these live documents that have one."""
+
 
 def distinct_docs(column: Column) -> Ints:
     """The documents with a value, each once."""

@@ -45,10 +45,10 @@ class _Ids:
             self._located[id] = self._snapshot.locate(id)
         return self._located[id]
 
-    def version(self, id: str) -> tuple[int, int] | tuple[()]:
+    def version(self, id: str) -> tuple[int, int] | tuple[None, None]:
         """(version, sequence number) of a document of this snapshot."""
         entry = self._snapshot.entry(id)
-        return () if entry is None else (entry[1], entry[0])
+        return (None, None) if entry is None else (entry[1], entry[0])
 
     def finder(self, first: int, starts: Sequence[int]) -> Callable[[str], DocId | None]:
         """The number of a live document in the segments from `first` on, which begin at `starts`."""
@@ -167,9 +167,10 @@ class SnapshotSearcher:
         """The documents of one segment, in the order asked."""
         segment = self._segment(place)
         ids = segment.ids(docs)
+        routings = self._snapshot.routings(ids)
         plain = not request.versions and not request.fields
         if request.source is False and highlighter is None and weight is None and plain:
-            return [Fetched(id, {}, {}) for id in ids]
+            return [Fetched(id, {}, {}, routing=routings.get(id)) for id in ids]
         wants_source = request.source is not False or highlighter is not None or bool(request.fields)
         sources: Sequence[Source] = [{} for _ in ids]
         if wants_source:
@@ -181,7 +182,7 @@ class SnapshotSearcher:
                 {} if highlighter is None else highlighter.highlight(source),
                 None if weight is None else explain(weight, self._context(place), doc),
                 {} if not request.fields else shown_values(source, request.fields, self._mapping),
-                *(self._ids.version(id) if request.versions else ()),
+                *(*(self._ids.version(id) if request.versions else (None, None)), routings.get(id)),
             )
             for doc, id, source in zip(docs.tolist(), ids, sources, strict=True)
         ]

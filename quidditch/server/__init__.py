@@ -8,6 +8,7 @@ A request passes these rooms, each of which imports only from those above it:
     parameters.py  the query string: typed readings; a name that is not declared is refused with the nearest
     routing.py     `Routes`: one small function a route; `RouteTable` finds the one of a path
     contexts.py    scrolls and points in time; tasks.py work that can be ended early
+    refreshing.py  what searches see of an index whose `refresh_interval` was given
     activity.py    what was asked of each index, counted
     runtime/       processes and what they know of each other, limits, logs, numbers; see there
     state.py       what a server keeps between requests: those, who it is, settings of the cluster
@@ -16,6 +17,7 @@ A request passes these rooms, each of which imports only from those above it:
     rendering/     records of the engine to bodies (counts, sizes, settings, tables of `_cat`)
     templates.py   what new indices are made after; making.py makes them
     resolving.py   index expressions (`logs-*,-logs-old`, aliases, `_all`) to names
+    document_routing.py, visibility.py   the routing of a request; when writes are seen, and by whom
     shard_failures.py  searches that an index refused; search_limits.py how large a search one allows
     views.py       the views of a scroll or a point in time
     openapi/       the routes as an OpenAPI document

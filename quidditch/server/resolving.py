@@ -37,6 +37,18 @@ class Resolved:
     def expression(self) -> str:
         return ",".join(self.names)
 
+    def narrowing(self, index: str) -> Any:
+        """What the aliases that named an index narrow it to; None where it was named itself, or by one that does
+        not."""
+        having = [
+            self.infos[index].aliases[name].get("filter")
+            for name in self.names
+            if name in self.infos[index].aliases
+        ]
+        if index in self.names or not having or None in having:
+            return None
+        return having[0] if len(having) == 1 else {"bool": {"should": having}}
+
 
 def resolve(
     call: Call,

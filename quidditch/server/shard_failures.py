@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from quidditch.errors import FieldError, LimitExceeded, QuidditchError
@@ -16,6 +16,7 @@ from quidditch.interface import IndexInfo, SearchResult
 from quidditch.server.call import Call
 from quidditch.server.failures import RestError, cause_of
 from quidditch.server.resolving import Resolved
+from quidditch.server.visibility import search
 from quidditch.types import Json
 
 FOUND_BY_SHARDS = (FieldError, LimitExceeded)
@@ -67,7 +68,7 @@ def search_indices(
     cost:   when one of several refuses, a search of each by itself to tell which
     """
     try:
-        return call.database.search(found.expression, asked), []
+        return search(call, found, asked), []
     except FOUND_BY_SHARDS as error:
         node = call.state.node_id
         failures = _refusals(call, found, asked, error)
@@ -79,7 +80,7 @@ def search_indices(
             "allow_partial_search_results", True
         ):
             raise all_failed(failures, node, "Partial shards failure") from error
-    return call.database.search(",".join(able), asked), failures
+    return search(call, replace(found, names=able, indices=able), asked), failures
 
 
 def _refusals(

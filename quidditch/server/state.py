@@ -11,6 +11,7 @@ from typing import Any
 from quidditch.server.activity import Activity
 from quidditch.server.contexts import LONGEST_S, Contexts
 from quidditch.server.parameters import seconds_of
+from quidditch.server.refreshing import Unrefreshed
 from quidditch.server.runtime.board import Board, Numbers
 from quidditch.server.runtime.limits import Limits
 from quidditch.server.runtime.peers import Peers
@@ -38,6 +39,7 @@ class State:
     contexts: Contexts = field(default_factory=Contexts)
     tasks: Tasks = field(default_factory=Tasks)
     activity: Activity = field(default_factory=Activity)
+    unrefreshed: Unrefreshed = field(default_factory=Unrefreshed)
     lock: threading.Lock = field(default_factory=threading.Lock)
     peers: Peers = field(default_factory=Peers)
     board: Board = field(default_factory=Board)

@@ -8,6 +8,7 @@ from typing import Any
 from quidditch.interface import View
 from quidditch.server.call import Call
 from quidditch.server.resolving import Resolved
+from quidditch.server.visibility import seen
 
 
 def open_views(call: Call, found: Resolved, keep_alive_s: float) -> dict[str, tuple[View, Any]]:
@@ -15,21 +16,9 @@ def open_views(call: Call, found: Resolved, keep_alive_s: float) -> dict[str, tu
     with ExitStack() as stack:
         views = {}
         for name in found.indices:
-            view = call.database.index(name).point_in_time(keep_alive_s + 60)
+            index = call.database.index(name)
+            view = seen(call, index, found) or index.point_in_time(keep_alive_s + 60)
             stack.callback(view.close)
-            filters = _narrowing(found, name)
-            views[name] = (view, filters)
+            views[name] = (view, found.narrowing(name))
         stack.pop_all()
     return views
-
-
-def _narrowing(found: Resolved, index: str) -> Any:
-    """None where the index was named itself, or an alias of it without a filter."""
-    having = [
-        found.infos[index].aliases[name].get("filter")
-        for name in found.names
-        if name in found.infos[index].aliases
-    ]
-    if index in found.names or not having or None in having:
-        return None
-    return having[0] if len(having) == 1 else {"bool": {"should": having}}

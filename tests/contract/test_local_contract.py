@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from database_contract import DatabaseContract, OpenAgain
 from index_contract import IndexContract
+from routing_contract import RoutingContract
 from upkeep_contract import UpkeepContract
 
 import quidditch
@@ -78,3 +79,11 @@ class TestAsynchronousDatabase(AcknowledgedFromMemory, DatabaseContract):
 
 class TestAsynchronousIndex(AcknowledgedFromMemory, IndexContract):
     """An index with `durability: async`."""
+
+
+class TestLocalRouting(OnDirectory, RoutingContract):
+    """Routings of `connect("./data")`."""
+
+
+class TestAsynchronousRouting(AcknowledgedFromMemory, RoutingContract):
+    """Routings of writes that are acknowledged from memory."""

@@ -11,6 +11,7 @@ import pytest
 from bridging import IN_PROCESS, InProcess, Switch, on_a_socket
 from database_contract import DatabaseContract, OpenAgain
 from index_contract import IndexContract
+from routing_contract import RoutingContract
 from server.processes import Served as Process
 from upkeep_contract import UpkeepContract
 
@@ -134,6 +135,10 @@ class TestUpkeepOverASocket(OverASocket, UpkeepContract):
 
 class TestIndexOverASocket(OverASocket, IndexContract):
     """An index of `connect("http://…")`."""
+
+
+class TestRoutingInThisProcess(InThisProcess, RoutingContract):
+    """Routings through a client."""
 
 
 class TestDatabaseOfTwoWorkers(OfTwoWorkers, DatabaseContract):

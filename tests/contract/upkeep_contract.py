@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 
@@ -186,11 +187,11 @@ class UpkeepContract:
         changed = threading.Event()
         read = type(books).mget
 
-        def change_first(index: Index, ids: list[str]) -> object:
+        def change_first(index: Index, ids: list[str], **options: Any) -> object:
             if not changed.is_set():
                 changed.set()
                 books.add({"n": 1, "tag": "even"}, "1")
-            return read(index, ids)
+            return read(index, ids, **options)
 
         monkeypatch.setattr(type(books), "mget", change_first)
         done = books.delete_by_query({"term": {"tag": "odd"}}, conflicts="proceed")
@@ -200,7 +201,7 @@ class UpkeepContract:
     def test_a_conflict_aborts_unless_told_otherwise(
         self, books: Index, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(type(books), "mget", lambda index, ids: [None] * len(ids))
+        monkeypatch.setattr(type(books), "mget", lambda index, ids, **_: [None] * len(ids))
         with pytest.raises(VersionConflict, match="changed meanwhile"):
             books.delete_by_query({"term": {"tag": "odd"}})
         with pytest.raises(RequestError, match="conflicts"):

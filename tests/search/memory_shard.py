@@ -56,6 +56,9 @@ class MemorySnapshot:
         seq_no = int(segment.seq_nos(np.array([place[1]], np.uint32))[0])
         return seq_no, 1, place[1] in segment.deleted
 
+    def routings(self, ids: Sequence[str]) -> dict[str, str]:
+        return {}
+
 
 @dataclass
 class MemoryShard:

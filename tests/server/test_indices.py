@@ -77,7 +77,7 @@ def test_settings_change_and_keep(books: Server) -> None:
 
 def test_an_alias_narrows_a_search(books: Server) -> None:
     books("PUT", "/books/_doc/1", {"title": "Dune", "tag": "a"})
-    books("PUT", "/books/_doc/2", {"title": "Emma", "tag": "b"})
+    books("PUT", "/books/_doc/2?refresh=true", {"title": "Emma", "tag": "b"})
     found = books("GET", "/tagged/_search").json()["hits"]
     assert [hit["_id"] for hit in found["hits"]] == ["1"]
     assert books("GET", "/library/_count").json()["count"] == 2

@@ -140,17 +140,6 @@ def test_a_second_signal_ends_a_server_that_drains(serve: Start, tmp_path: Path)
         assert served.process.wait(10) != 0
 
 
-@pytest.mark.parametrize("interval", ["1s", "-1", "30s"])
-@pytest.mark.parametrize("refresh", ["", "?refresh=true", "?refresh=wait_for", "?refresh=false"])
-def test_a_write_is_found_at_the_latest_when_opensearch_would_find_it(
-    server: Server, interval: str, refresh: str
-) -> None:
-    server("PUT", "/books", {"settings": {"refresh_interval": interval}})
-    written = server("PUT", f"/books/_doc/1{refresh}", {"text": "words"}).json()
-    assert written.get("forced_refresh", False) is (refresh == "?refresh=true")
-    assert server("GET", "/books/_count").json()["count"] == 1
-
-
 def test_a_refresh_interval_that_is_none_is_refused(server: Server) -> None:
     refused = server("PUT", "/books", {"settings": {"index": {"refresh_interval": "often"}}})
     assert refused.status_code == 400

@@ -11,9 +11,10 @@ from quidditch.errors import CorruptIndex
 from quidditch.index.buffer import unpack_buffered
 from quidditch.index.checking.findings import Finding
 from quidditch.index.codecs import WINDOW_DOCS, Buffer
-from quidditch.index.commit import Lease, read_leases
+from quidditch.index.commit import Lease, next_seq_no, read_leases
 from quidditch.index.document import decode_source
 from quidditch.index.operations import MAX_ID_BYTES
+from quidditch.index.routings import PREFIX, unpack_routing
 from quidditch.index.segment import FieldRecord, SegmentRecord, decode_record
 from quidditch.index.snapshot import unpack_tombstones
 from quidditch.index.storage import FORMAT_KEY, SEGMENT_TABLES, Table, Transaction
@@ -99,10 +100,24 @@ def _counters(transaction: Transaction) -> Iterator[Finding]:
     for key, value in transaction.rows(Table.META):
         if key == FORMAT_KEY:
             continue
-        if key not in COUNTERS:
+        if key.startswith(PREFIX):
+            yield from _routing(transaction, key, value)
+        elif key not in COUNTERS:
             yield Finding("key", place(Table.META, key), "no row of this name is known")
         elif len(value) != 8:
             yield Finding("counters", place(Table.META, key), f"{len(value)} bytes, 8 expected")
+
+
+def _routing(transaction: Transaction, key: bytes, value: Buffer) -> Iterator[Finding]:
+    """Is a document's routing readable, and of a write that was?"""
+    try:
+        seq_no, _ = unpack_routing(value)
+    except CorruptIndex as error:
+        yield Finding("routing", place(Table.META, key), str(error))
+        return
+    following = next_seq_no(transaction)
+    if seq_no >= following:
+        yield Finding("routing", place(Table.META, key), f"is of write {seq_no}; the next is {following}")
 
 
 # ---------------------------------------------------------------------------------------------------- segments

@@ -13,6 +13,7 @@ from quidditch.errors import QuidditchError
 from quidditch.interface import BulkItem
 from quidditch.server import wire
 from quidditch.server.call import Call, Reply
+from quidditch.server.document_routing import routing_of
 from quidditch.server.failures import RestError, cause_of, status_of, validation_failed
 from quidditch.server.filtering import filter_body
 from quidditch.server.rendering.writes import bulk_item
@@ -20,6 +21,7 @@ from quidditch.server.resolving import written_index
 from quidditch.server.routes.documents import check_no_metadata, found_body
 from quidditch.server.routing import Routes
 from quidditch.server.source_filters import NAMES, source_of
+from quidditch.server.visibility import before_writing, refresh
 
 routes = Routes(changes="write")
 
@@ -32,8 +34,8 @@ MAX_LINE_BYTES = 100 << 20
 _OPS = ("index", "create", "update", "delete")
 _META = frozenset(
     (
-        *("_index", "_id", "routing", "_routing", "if_seq_no", "if_primary_term", "version", "version_type"),
-        *("_version", "_version_type", "require_alias", "retry_on_conflict", "pipeline", "_source"),
+        *("_index", "_id", "routing", "if_seq_no", "if_primary_term", "version", "version_type", "op_type"),
+        *("require_alias", "retry_on_conflict", "pipeline", "_source"),
     )
 )
 _PASSED = ("_index", "_id", "if_seq_no", "if_primary_term")
@@ -50,13 +52,13 @@ def bulk(call: Call) -> Reply:
     """A line that is no action ends the request; what came before it has been carried out, as in a crash."""
     started = time.monotonic()
     asked = call.parameters.choice("refresh", ("", "true", "false", "wait_for"), "false")
-    run = _Bulk(call, refreshed=asked in ("", "true"))
+    run = _Bulk(call, forced=asked in ("", "true"))
     for piece in _pieces(_actions(_lines(call.chunks))):
         run.carry_out(piece)
     if not run.any:
         raise validation_failed("no requests added")
-    for name in run.written if run.refreshed else ():
-        call.database.index(name).refresh()
+    for name in run.written if asked != "false" else ():
+        refresh(call, call.database.index(name))
     took_ms = round((time.monotonic() - started) * 1000)
     return Reply({"took": took_ms, "errors": run.errors, "items": run.items()})
 
@@ -64,15 +66,17 @@ def bulk(call: Call) -> Reply:
 class _Bulk:
     """What has become of the actions so far, as bytes of the answer: a body has a million of them."""
 
-    def __init__(self, call: Call, refreshed: bool) -> None:
+    def __init__(self, call: Call, forced: bool) -> None:
         self._call = call
         self._targets: dict[tuple[str, bool], str | QuidditchError] = {}
-        self.refreshed = refreshed
+        self._forced = forced
         self._shown = call.parameters.text("filter_path")
         self._items: list[bytes] = []
         self.any = False
         self.errors = False
         self.written: set[str] = set()
+        # Names that are no aliases, whose options would have to be looked at.
+        self._plain: set[str] = set()
 
     def carry_out(self, piece: list[tuple[str, dict[str, Any], Any]]) -> None:
         """The actions that can be are handed on as one bulk; the others become items with their error."""
@@ -89,11 +93,13 @@ class _Bulk:
                 document = {key: value for key, value in document.items() if key != "_source"}
             given += [{op: line}] if op == "delete" else [{op: line}, document]
         items: list[dict[str, Any]] = []
+        for name in self.written:
+            before_writing(self._call, self._call.database.index(name))
         carried_out = self._call.database.bulk(given).items if given else []
         self._count(carried_out)
         results = iter(carried_out)
         for (op, meta, document), answer in zip(piece, answers, strict=True):
-            item = bulk_item(next(results), self.refreshed) if answer is None else answer
+            item = bulk_item(next(results), self._forced) if answer is None else answer
             if op == "update" and answer is None:
                 self._add_source(item[op], meta, document)
             items.append(item)
@@ -120,7 +126,8 @@ class _Bulk:
         asked = meta.get("_source", document.get("_source", False) if isinstance(document, dict) else False)
         spec = source_of(self._call.parameters, asked)
         if spec is not False and "error" not in item:
-            found = self._call.database.index(item["_index"]).get(item["_id"])
+            routing = self._routing(item["_index"], meta)
+            found = self._call.database.index(item["_index"]).get(item["_id"], routing=routing)
             item["get"] = found_body(found, spec)
 
     def _line(self, op: str, meta: dict[str, Any], document: Any) -> dict[str, Any]:
@@ -141,16 +148,27 @@ class _Bulk:
             raise target
         self.written.add(target)
         line = {name: meta[name] for name in _PASSED if name in meta}
-        kind = meta.get("version_type", meta.get("_version_type", "internal"))
+        kind = meta.get("version_type", "internal")
         if kind != "internal":
-            line |= {"version": meta.get("version", meta.get("_version")), "version_type": kind}
+            line |= {"version": meta.get("version"), "version_type": kind}
+        routing = self._routing(name, meta)
+        if routing is not None:
+            line["routing"] = routing
         if isinstance(line.get("_id"), int | float):
             line["_id"] = str(line["_id"])
         return {**line, "_index": target}
 
+    def _routing(self, name: str, meta: dict[str, Any]) -> str | None:
+        if name in self._plain and not ("routing" in meta or "routing" in self._call.parameters):
+            return None
+        return routing_of(self._call, name, meta.get("routing"))
+
     def _target(self, name: str, create: bool) -> str | QuidditchError:
         try:
-            return written_index(self._call, name, create).name
+            target = written_index(self._call, name, create).name
+            if target == name:
+                self._plain.add(name)
+            return target
         except QuidditchError as error:
             return error
 
@@ -237,7 +255,8 @@ def _action(line: bytes, number: int) -> tuple[str, dict[str, Any]]:
     for key in meta:
         if key not in _META:
             raise RestError(f"Action/metadata line [{number}] contains an unknown parameter [{key}]")
-    return op, meta
+    creates = op == "index" and meta.get("op_type") == "create"
+    return "create" if creates else op, meta
 
 
 def _pieces(

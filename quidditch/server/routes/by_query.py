@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from itertools import islice
 from typing import Any, Literal
 
-from quidditch.interface import ByQueryResult
+from quidditch.interface import ByQueryResult, Hit
 from quidditch.local.by_query import batches_of, by_query
 from quidditch.server.body_values import count_of, expression_of
 from quidditch.server.call import Call, Reply
@@ -18,6 +19,7 @@ from quidditch.server.search_bodies import QUERY_STRING, query_of
 from quidditch.server.shard_failures import asking_shards
 from quidditch.server.source_filters import filtered
 from quidditch.server.tasks import Work
+from quidditch.server.visibility import before_writing, refresh, seen
 
 routes = Routes(changes="write")
 
@@ -64,8 +66,14 @@ def _by_query(call: Call, op: str, query: Any) -> Reply:
             if left == 0 or not goes_on():
                 break
             index = call.database.index(name)
-            with asking_shards([name], found.infos, call.state.node_id):
-                done.append(by_query(index, _OPS[op], query, conflicts, left, goes_on))
+            before_writing(call, index)
+            with asking_shards([name], found.infos, call.state.node_id), ExitStack() as stack:
+                view = seen(call, index, found)
+                if view is not None:
+                    stack.enter_context(view)
+                done.append(by_query(index, _OPS[op], query, conflicts, left, goes_on, view))
+            if call.parameters.flag("refresh"):
+                refresh(call, index)
         return _summary(done, goes_on)
 
     return _now_or_later(call, f"indices:data/write/{op}/byquery", f"{op}-by-query [{','.join(names)}]", work)
@@ -155,14 +163,13 @@ def _copied(
     started = time.monotonic()
     op = dest.get("op_type", "index")
     target = written_index(call, dest["index"])
-    found = (hit for name in names for hit in call.database.index(name).scan(source.get("query")))
+    found = (hit for name in names for hit in _scanned(call, name, source.get("query")))
     total = created = updated = conflicts = batches = 0
     failures: list[Any] = []
     for batch in batches_of(islice(found, most), goes_on):
         spec = source.get("_source", True)
-        items = target.bulk(
-            [part for hit in batch for part in ({op: {"_id": hit.id}}, filtered(hit.source, spec))]
-        ).items
+        before_writing(call, target)
+        items = target.bulk([part for hit in batch for part in _copy_of(hit, op, spec)]).items
         total, batches = total + len(batch), batches + 1
         created += sum(item.result == "created" for item in items)
         updated += sum(item.result == "updated" for item in items)
@@ -170,9 +177,26 @@ def _copied(
         failures += [item for item in items if item.error is not None and (abort or item.status != 409)]
         if failures:
             break
+    if call.parameters.flag("refresh"):
+        refresh(call, target)
     took_ms = round((time.monotonic() - started) * 1000)
     result = ByQueryResult(total, 0, updated, conflicts, batches, failures, took_ms)
     return _summary([result], goes_on, created)
+
+
+def _scanned(call: Call, name: str, query: Any) -> Iterator[Hit]:
+    """What searches see of an index."""
+    index = call.database.index(name)
+    with ExitStack() as stack:
+        view = seen(call, index)
+        source = index if view is None else stack.enter_context(view)
+        yield from source.scan(query)
+
+
+def _copy_of(hit: Hit, op: str, spec: Any) -> tuple[Any, Any]:
+    """The action, and the document, that a hit is copied by."""
+    routing = {} if hit.routing is None else {"routing": hit.routing}
+    return {op: {"_id": hit.id, **routing}}, filtered(hit.source, spec)
 
 
 # -------------------------------------------------------------------------------------------------- carrying out

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from quidditch.interface import IndexInfo
+from quidditch.server import visibility
 from quidditch.server.call import Call, Reply
 from quidditch.server.rendering.aliases import matching
 from quidditch.server.rendering.settings import COMPATIBLE, date_text, uuid_of
@@ -90,7 +91,7 @@ def count(call: Call) -> Reply:
     if not call.parameters.flag("help"):
         found = resolve(call)
         asked = {"query": query_of(call.parameters), "size": 0}
-        number = call.database.search(found.expression, asked).total if found.names else 0
+        number = visibility.search(call, found, asked).total if found.names else 0
         table.rows = [[*_now(), number]]
     return table.reply(call)
 

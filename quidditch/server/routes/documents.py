@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from quidditch.errors import DocumentNotFound, IndexNotFound, VersionConflict
-from quidditch.interface import Document, Index
+from quidditch.errors import (
+    DocumentNotFound,
+    IndexNotFound,
+    QuidditchError,
+    RoutingMissing,
+    VersionConflict,
+)
+from quidditch.interface import Document, Index, View
 from quidditch.server.body_values import list_of
 from quidditch.server.call import Call, Reply
+from quidditch.server.document_routing import routing_of
 from quidditch.server.failures import RestError, cause_of, no_such_index, validation_failed
 from quidditch.server.rendering.writes import STATUS, write_body
 from quidditch.server.resolving import one_index, written_index
 from quidditch.server.routing import Routes
 from quidditch.server.source_filters import NAMES, filtered, source_of
+from quidditch.server.visibility import before_writing, refreshed, seen
 
 routes = Routes(changes="write")
 
@@ -47,7 +56,9 @@ def _write(call: Call, id: str | None, op: Any) -> Reply:
     check_no_metadata(document)
     condition = _condition(call, creates=op == "create")
     index = written_index(call, call.parts["index"])
-    result = index.add(document, id, op=op, **condition)
+    routing = routing_of(call, call.parts["index"])
+    before_writing(call, index)
+    result = index.add(document, id, op=op, routing=routing, **condition)
     call.state.activity.add([index.name], index=1)
     return Reply(
         write_body(index.name, result, refreshed(call, index)),
@@ -108,19 +119,13 @@ def _external(call: Call, kind: str, creates: bool) -> dict[str, Any]:
     return {"version": version, "version_type": kind}
 
 
-def refreshed(call: Call, index: Index) -> bool:
-    """Carry out what `refresh` says; whether it was forced."""
-    asked = call.parameters.choice("refresh", ("", "true", "false", "wait_for"), "false")
-    if asked in ("", "true"):
-        index.refresh()
-    return asked in ("", "true")
-
-
 @routes("DELETE", "/{index}/_doc/{id}", takes=_WRITE)
 def delete_document(call: Call) -> Reply:
     condition = _condition(call)
     index = written_index(call, call.parts["index"], create=False)
-    result = index.delete(call.parts["id"], **condition)
+    routing = routing_of(call, call.parts["index"])
+    before_writing(call, index)
+    result = index.delete(call.parts["id"], routing=routing, **condition)
     call.state.activity.add([index.name], delete=1)
     return Reply(write_body(index.name, result, refreshed(call, index)), STATUS[result.result])
 
@@ -141,12 +146,14 @@ def update_document(call: Call) -> Reply:
     condition = _condition(call)
     upserts = "upsert" in body or bool(body.get("doc_as_upsert"))
     index = written_index(call, call.parts["index"], create=upserts or "doc" in body)
-    result = _updated(call, index, body.get("doc"), {**arguments, **condition})
+    routing = routing_of(call, call.parts["index"])
+    before_writing(call, index)
+    result = _updated(call, index, body.get("doc"), {**arguments, **condition, "routing": routing})
     call.state.activity.add([index.name], index=1)
     answer = write_body(index.name, result, refreshed(call, index))
     spec = source_of(call.parameters, body.get("_source", False))
     if spec is not False:
-        answer["get"] = found_body(index.get(id), spec)
+        answer["get"] = found_body(index.get(id, routing=routing), spec)
     return Reply(answer, STATUS[result.result])
 
 
@@ -174,7 +181,7 @@ def get_document(call: Call) -> Reply:
     index = one_index(call)
     refreshed(call, index)
     try:
-        document = index.get(call.parts["id"])
+        document = _read(call, index)
     except DocumentNotFound:
         call.state.activity.add([index.name], get_missing=1)
         return Reply({"_index": index.name, "_id": call.parts["id"], "found": False}, 404)
@@ -186,13 +193,41 @@ def get_document(call: Call) -> Reply:
     return Reply({**body, **found_body(document, spec)})
 
 
+def _read(call: Call, index: Index) -> Document:
+    """The document of the path, as it is now, or with `realtime=false` as searches see it.
+
+    raises: DocumentNotFound, RoutingMissing
+    """
+    routing = routing_of(call, call.parts["index"])
+    view = None if call.parameters.flag("realtime", True) else seen(call, index)
+    if view is None:
+        return index.get(call.parts["id"], routing=routing)
+    with view:
+        (document,) = _documents_seen(view, [call.parts["id"]])
+    if document is None:
+        raise DocumentNotFound(f"no document [{call.parts['id']}] in index [{index.name}]")
+    return document
+
+
+def _documents_seen(view: View, ids: Sequence[str]) -> list[Document | None]:
+    body: dict[str, Any] = {"query": {"ids": {"values": list(ids)}}, "size": len(ids)}
+    hits = view.search_body({**body, "version": True, "seq_no_primary_term": True}).hits
+    found = {
+        hit.id: Document(hit.id, hit.source, hit.version or 1, hit.seq_no or 0, routing=hit.routing)
+        for hit in hits
+    }
+    return [found.get(id) for id in ids]
+
+
 def found_body(document: Document, spec: Any) -> dict[str, Any]:
     """What is told of a document that is there, with the part of its source that `spec` chooses."""
     body: dict[str, Any] = {
         "_seq_no": document.seq_no,
         "_primary_term": document.primary_term,
-        "found": True,
     }
+    if document.routing is not None:
+        body["_routing"] = document.routing
+    body["found"] = True
     if spec is not False:
         body["_source"] = filtered(document.source, spec)
     return body
@@ -214,7 +249,7 @@ def get_source(call: Call) -> Reply:
     index = one_index(call)
     refreshed(call, index)
     try:
-        document = index.get(call.parts["id"])
+        document = _read(call, index)
     except DocumentNotFound:
         reason = f"Document not found [{index.name}]/[{call.parts['id']}]"
         raise RestError(reason, 404, "resource_not_found_exception") from None
@@ -276,16 +311,17 @@ def _item(call: Call, item: Any, place: int) -> dict[str, Any]:
 
 
 def _mget(call: Call, name: str, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The answer to each item of an index; one that lacks its routing fails alone."""
     try:
         index = one_index(call, name)
         refreshed(call, index)
-        documents = index.mget([item["_id"] for item in items])
+        documents = _documents(call, index, name, items)
+    except RoutingMissing as error:
+        if len(items) == 1:
+            return _failed(name, items, error)
+        return [answer for item in items for answer in _mget(call, name, [item])]
     except (RestError, IndexNotFound) as error:
-        shown = no_such_index(name) if isinstance(error, IndexNotFound) else error
-        cause = cause_of(shown)
-        return [
-            {"_index": name, "_id": item["_id"], "error": {"root_cause": [cause], **cause}} for item in items
-        ]
+        return _failed(name, items, no_such_index(name) if isinstance(error, IndexNotFound) else error)
     return [
         {"_index": index.name, "_id": item["_id"], "found": False}
         if document is None
@@ -297,6 +333,20 @@ def _mget(call: Call, name: str, items: list[dict[str, Any]]) -> list[dict[str, 
         }
         for item, document in zip(items, documents, strict=True)
     ]
+
+
+def _failed(name: str, items: list[dict[str, Any]], error: QuidditchError) -> list[dict[str, Any]]:
+    cause = cause_of(error)
+    return [{"_index": name, "_id": item["_id"], "error": {"root_cause": [cause], **cause}} for item in items]
+
+
+def _documents(call: Call, index: Index, name: str, items: list[dict[str, Any]]) -> list[Document | None]:
+    ids = [item["_id"] for item in items]
+    view = None if call.parameters.flag("realtime", True) else seen(call, index)
+    if view is None:
+        return index.mget(ids, routings=[routing_of(call, name, item.get("routing")) for item in items])
+    with view:
+        return _documents_seen(view, ids)
 
 
 def _item_source(call: Call, item: dict[str, Any]) -> Any:

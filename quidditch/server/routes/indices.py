@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from quidditch.errors import IndexBlocked, IndexExists
+from quidditch.server import visibility
 from quidditch.server.body_values import object_of
 from quidditch.server.call import ACKNOWLEDGED, Call, Reply
 from quidditch.server.failures import RestError, validation_failed
@@ -74,6 +75,7 @@ def delete_index(call: Call) -> Reply:
         if found.infos[name].settings.get("blocks.read_only") in (True, "true"):
             raise IndexBlocked(f"index [{name}] blocked by: [FORBIDDEN/5/index read-only (api)];")
     for name in found.indices:
+        visibility.forget(call, [name])
         call.database.delete_index(name)
         forget_activity(call.state, name)
     return ACKNOWLEDGED
@@ -117,6 +119,7 @@ def open_index(call: Call) -> Reply:
 def close_index(call: Call) -> Reply:
     names = resolve(call, expand="open", closed=True).indices
     for name in names:
+        visibility.forget(call, [name])
         call.database.close_index(name)
     return Reply(
         {
@@ -139,7 +142,7 @@ def broadcast(found: Resolved) -> dict[str, Any]:
 def refresh(call: Call) -> Reply:
     found = resolve(call)
     for name in found.indices:
-        call.database.index(name).refresh()
+        visibility.refresh(call, call.database.index(name))
         call.state.activity.add([name], refresh=1)
     return Reply({"_shards": broadcast(found)})
 

@@ -7,11 +7,13 @@ from typing import Any
 from quidditch.patterns import matches
 from quidditch.server.call import ACKNOWLEDGED, Call, Reply
 from quidditch.server.failures import RestError, validation_failed
+from quidditch.server.refreshing import SETTING
 from quidditch.server.rendering.field_caps import flat_fields
 from quidditch.server.rendering.settings import DEFAULTS, for_engine, nested, settings_body
 from quidditch.server.resolving import OPTIONS, resolve
 from quidditch.server.routes.indices import WAITS
 from quidditch.server.routing import Routes
+from quidditch.server.visibility import forget
 
 routes = Routes()
 
@@ -114,6 +116,9 @@ def put_settings(call: Call) -> Reply:
             f"Can't update non dynamic settings [[index.number_of_shards]] for open indices [[{names}]]"
         )
     preserve = call.parameters.flag("preserve_existing")
-    for name in resolve(call, expand="open,closed", closed=True, allow_no_indices=False).indices:
+    found = resolve(call, expand="open,closed", closed=True, allow_no_indices=False)
+    for name in found.indices:
         call.database.index(name).put_settings(settings, preserve=preserve)
+    if SETTING in settings:
+        forget(call, found.indices)
     return ACKNOWLEDGED

@@ -9,6 +9,7 @@ import msgspec
 
 from quidditch.errors import IndexNotFound
 from quidditch.interface import Index, IndexInfo
+from quidditch.server import visibility
 from quidditch.server.call import ACKNOWLEDGED, Call, Reply
 from quidditch.server.routing import Routes
 from quidditch.server.runtime.anywhere import forget_activity
@@ -53,6 +54,7 @@ def create(call: Call) -> Reply:
 
 @routes("DELETE", _ONE)
 def delete(call: Call) -> Reply:
+    visibility.forget(call, [call.parts["index"]])
     call.database.delete_index(call.parts["index"])
     forget_activity(call.state, call.parts["index"])
     return ACKNOWLEDGED
@@ -66,6 +68,7 @@ def open_index(call: Call) -> Reply:
 
 @routes("POST", f"{_ONE}/close")
 def close_index(call: Call) -> Reply:
+    visibility.forget(call, [call.parts["index"]])
     call.database.close_index(call.parts["index"])
     return ACKNOWLEDGED
 
@@ -90,6 +93,7 @@ def put_mappings(call: Call) -> Reply:
 @routes("PUT", f"{_ONE}/settings", takes="preserve")
 def put_settings(call: Call) -> Reply:
     _index(call).put_settings(call.json(), preserve=call.parameters.flag("preserve"))
+    visibility.forget(call, [call.parts["index"]])
     return ACKNOWLEDGED
 
 

@@ -11,11 +11,12 @@ from typing import Any
 from quidditch.analysis.analyzer import Analyzer
 from quidditch.analysis.registry import analyzed, shown
 from quidditch.errors import DocumentNotFound, QuidditchError
-from quidditch.interface import SearchResult, Shards
-from quidditch.server import wire
+from quidditch.interface import Explanation, Index, SearchResult, Shards
+from quidditch.server import visibility, wire
 from quidditch.server.analyzing import PARTS, chain_of
 from quidditch.server.body_values import expression_of, names_of
 from quidditch.server.call import Call, Reply
+from quidditch.server.document_routing import routing_of
 from quidditch.server.failures import RestError, error_body, status_of, validation_failed
 from quidditch.server.parameters import Parameters
 from quidditch.server.rendering.field_caps import capabilities
@@ -90,7 +91,7 @@ def count(call: Call) -> Reply:
     if "min_score" in call.parameters:
         asked["min_score"] = call.parameters.number("min_score")
     with asking_shards(found.indices, found.infos, call.state.node_id):
-        number = (call.database.search(found.expression, asked).total or 0) if found.names else 0
+        number = (visibility.search(call, found, asked).total or 0) if found.names else 0
     shards = {"total": len(found.indices), "successful": len(found.indices), "skipped": 0, "failed": 0}
     most = terminate_after(call.parameters, body)
     if most is not None and number > most * len(found.indices):
@@ -229,14 +230,14 @@ def explain(call: Call) -> Reply:
     index, id = one_index(call), call.parts["id"]
     answer: dict[str, Any] = {"_index": index.name, "_id": id}
     try:
-        explanation = index.explain(id, query)
+        explanation = _explained(call, index, id, query)
     except DocumentNotFound:
         return Reply({**answer, "matched": False}, 404)
     matched = explanation.value > 0
     answer |= {"matched": matched, "explanation": explanation.to_dict()}
     spec = source_of(call.parameters, False)
     if spec is not False:
-        document = index.get(id)
+        document = index.get(id, routing=routing_of(call, call.parts["index"]))
         answer["get"] = {
             "_seq_no": document.seq_no,
             "_primary_term": 1,
@@ -244,6 +245,14 @@ def explain(call: Call) -> Reply:
             "_source": filtered(document.source, spec),
         }
     return Reply(answer)
+
+
+def _explained(call: Call, index: Index, id: str, query: Any) -> Explanation:
+    view = visibility.seen(call, index)
+    if view is None:
+        return index.explain(id, query)
+    with view:
+        return view.explain(id, query)
 
 
 # ------------------------------------------------------------------------------------------------- analyze

@@ -34,6 +34,11 @@ def answers(state: State, database: Database) -> Mapping[str, Callable[..., Any]
     def owned(caller: Caller) -> OwnedContexts:
         return OwnedContexts(state.contexts, caller)
 
+    def hold(name: str, seconds: float) -> None:
+        info = database.describe().get(name)
+        if info is not None:
+            state.unrefreshed.hold(database.index(name), info.uuid, seconds)
+
     return {
         "contexts.page": lambda caller, id, keep_alive_s: owned(caller).page(id, keep_alive_s),
         "contexts.search": lambda caller, id, body, keep_alive_s: owned(caller).search(
@@ -48,6 +53,8 @@ def answers(state: State, database: Database) -> Mapping[str, Callable[..., Any]
         "tasks.running": state.tasks.running,
         "tasks.cancel": state.tasks.cancel,
         "note": note,
+        "unrefreshed.hold": hold,
+        "unrefreshed.release": state.unrefreshed.release,
         "settings.get": lambda: (dict(state.persistent), dict(state.transient)),
         "settings.put": state.put_settings,
     }
