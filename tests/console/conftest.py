@@ -12,7 +12,7 @@ from quidditch_pytest import Server
 from .chromium import Browser, Page, executable
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     path = executable()
     if path is None:
@@ -24,17 +24,17 @@ def browser() -> Iterator[Browser]:
         yield found
 
 
-@pytest.fixture(scope="session")
-def session_server() -> Iterator[Server]:
+@pytest.fixture(scope="package")
+def shared_server() -> Iterator[Server]:
     with Server() as server:
         yield server
 
 
 @pytest.fixture
-def url(session_server: Server) -> Iterator[str]:
+def url(shared_server: Server) -> Iterator[str]:
     """Of a server without any index."""
-    yield session_server.url
-    session_server.reset()
+    yield shared_server.url
+    shared_server.reset()
 
 
 @pytest.fixture
