@@ -49,6 +49,13 @@ class Resolved:
             return None
         return having[0] if len(having) == 1 else {"bool": {"should": having}}
 
+    def narrowed(self, index: str, query: Any) -> Any:
+        """A query, or None for all documents, of those that the aliases leave of an index."""
+        narrowing = self.narrowing(index)
+        if narrowing is None:
+            return query
+        return {"bool": {"must": [] if query is None else [query], "filter": [narrowing]}}
+
 
 def resolve(
     call: Call,

@@ -35,6 +35,13 @@ def test_every_kind_of_action(server: Server) -> None:
     assert len(server.database.index("films")) == 1
 
 
+def test_ids_that_are_no_text_count_as_they_are_written(server: Server) -> None:
+    ids = (7, 1.5, True)
+    actions = [line for id in ids for line in ({"index": {"_id": id}}, {"n": 1})]
+    answer = server("POST", "/books/_bulk", actions).json()
+    assert [item["index"]["_id"] for item in answer["items"]] == ["7", "1.5", "true"]
+
+
 def test_a_bad_document_fails_alone(server: Server) -> None:
     server("PUT", "/books", {"mappings": {"properties": {"year": {"type": "integer"}}}})
     answer = server(

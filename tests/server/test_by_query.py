@@ -58,6 +58,44 @@ def test_reindex(numbers: Server) -> None:
     assert numbers("POST", "/_reindex", body).status_code == 400
 
 
+@pytest.fixture
+def halves(server: Server) -> Server:
+    """Two indices, each with an alias of what is even in it; of one, searches see writes only once refreshed."""
+    for name, settings in (("halves", {}), ("late", {"refresh_interval": "30s"})):
+        alias = {f"{name}-even": {"filter": {"term": {"odd": False}}}}
+        fields = {"properties": {"n": {"type": "integer"}, "odd": {"type": "boolean"}}}
+        server("PUT", f"/{name}", {"aliases": alias, "settings": settings, "mappings": fields})
+        actions = [
+            line for n in range(6) for line in ({"index": {"_id": str(n)}}, {"n": n, "odd": n % 2 == 1})
+        ]
+        server("POST", f"/{name}/_bulk?refresh=true", actions)
+    return server
+
+
+@pytest.mark.parametrize("name", ["halves", "late"])
+def test_writes_by_query_stay_within_the_filter_of_an_alias(halves: Server, name: str) -> None:
+    everything: dict[str, Any] = {"query": {"match_all": {}}}
+    assert halves("POST", f"/{name}-even/_update_by_query?refresh=true").json()["updated"] == 3
+    copying = {"source": {"index": f"{name}-even"}, "dest": {"index": "copy"}}
+    assert halves("POST", "/_reindex", copying).json()["created"] == 3
+    copying["source"] = {"index": f"{name}-even", "query": {"range": {"n": {"gte": 2}}}}
+    assert halves("POST", "/_reindex", copying).json()["updated"] == 2
+    asked = f"/{name}-even/_delete_by_query?refresh=true"
+    assert halves("POST", asked, {"query": {"range": {"n": {"lt": 2}}}}).json()["deleted"] == 1
+    assert halves("POST", asked, everything).json()["deleted"] == 2
+    left = halves("POST", f"/{name}/_search", {}).json()["hits"]["hits"]
+    assert {hit["_id"] for hit in left} == {"1", "3", "5"}
+    # Who names the index, too, means all of it.
+    assert halves("POST", f"/{name},{name}-even/_delete_by_query", everything).json()["deleted"] == 3
+
+
+def test_explain_stays_within_the_filter_of_an_alias(halves: Server) -> None:
+    everything = {"query": {"match_all": {}}}
+    matched = [halves("POST", f"/halves-even/_explain/{id}", everything).json()["matched"] for id in (0, 1)]
+    assert matched == [True, False]
+    assert halves("POST", "/halves/_explain/1", everything).json()["matched"] is True
+
+
 def test_a_task_keeps_its_answer(numbers: Server) -> None:
     query: dict[str, object] = {"query": {"match_all": {}}}
     started = numbers("POST", "/numbers/_delete_by_query?wait_for_completion=false", query).json()

@@ -154,8 +154,8 @@ class _Bulk:
         routing = self._routing(name, meta)
         if routing is not None:
             line["routing"] = routing
-        if isinstance(line.get("_id"), int | float):
-            line["_id"] = str(line["_id"])
+        if isinstance(id := line.get("_id"), int | float):
+            line["_id"] = str(id).lower() if isinstance(id, bool) else str(id)
         return {**line, "_index": target}
 
     def _routing(self, name: str, meta: dict[str, Any]) -> str | None:

@@ -13,7 +13,7 @@ from quidditch.local.by_query import batches_of, by_query
 from quidditch.server.body_values import count_of, expression_of
 from quidditch.server.call import Call, Reply
 from quidditch.server.failures import RestError, validation_failed
-from quidditch.server.resolving import OPTIONS, resolve, written_index
+from quidditch.server.resolving import OPTIONS, Resolved, resolve, written_index
 from quidditch.server.routing import Routes
 from quidditch.server.search_bodies import QUERY_STRING, query_of
 from quidditch.server.shard_failures import asking_shards
@@ -71,7 +71,8 @@ def _by_query(call: Call, op: str, query: Any) -> Reply:
                 view = seen(call, index, found)
                 if view is not None:
                     stack.enter_context(view)
-                done.append(by_query(index, _OPS[op], query, conflicts, left, goes_on, view))
+                narrowed = found.narrowed(name, query)
+                done.append(by_query(index, _OPS[op], narrowed, conflicts, left, goes_on, view))
             if call.parameters.flag("refresh"):
                 refresh(call, index)
         return _summary(done, goes_on)
@@ -135,15 +136,15 @@ def reindex(call: Call) -> Reply:
     if dest.get("op_type", "index") not in ("index", "create"):
         raise RestError("reindex: op_type: [index] or [create] expected")
     expression = expression_of(source["index"], "source.index")
-    names = resolve(call, expression, allow_no_indices=False).indices
-    if dest["index"] in names:
+    found = resolve(call, expression, allow_no_indices=False)
+    if dest["index"] in found.indices:
         reason = f"reindex cannot write into an index its reading from [{dest['index']}]"
         raise validation_failed(reason)
     most = count_of(call.parameters.integer("max_docs") or body.get("max_docs"), "max_docs")
 
     def work(goes_on: Callable[[], bool]) -> dict[str, Any]:
         abort = body.get("conflicts") != "proceed"
-        return _copied(call, names, source, dest, most, abort=abort, goes_on=goes_on)
+        return _copied(call, found, source, dest, most, abort=abort, goes_on=goes_on)
 
     return _now_or_later(
         call, "indices:data/write/reindex", f"reindex from [{expression}] to [{dest['index']}]", work
@@ -152,7 +153,7 @@ def reindex(call: Call) -> Reply:
 
 def _copied(
     call: Call,
-    names: list[str],
+    read: Resolved,
     source: dict[str, Any],
     dest: dict[str, Any],
     most: int | None,
@@ -163,7 +164,8 @@ def _copied(
     started = time.monotonic()
     op = dest.get("op_type", "index")
     target = written_index(call, dest["index"])
-    found = (hit for name in names for hit in _scanned(call, name, source.get("query")))
+    query = source.get("query")
+    found = (hit for name in read.indices for hit in _scanned(call, name, read.narrowed(name, query)))
     total = created = updated = conflicts = batches = 0
     failures: list[Any] = []
     for batch in batches_of(islice(found, most), goes_on):

@@ -230,7 +230,8 @@ def explain(call: Call) -> Reply:
     index, id = one_index(call), call.parts["id"]
     answer: dict[str, Any] = {"_index": index.name, "_id": id}
     try:
-        explanation = _explained(call, index, id, query)
+        found = resolve(call)
+        explanation = _explained(call, index, id, found.narrowed(index.name, query))
     except DocumentNotFound:
         return Reply({**answer, "matched": False}, 404)
     matched = explanation.value > 0
