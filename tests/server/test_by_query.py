@@ -76,7 +76,7 @@ def halves(server: Server) -> Server:
 def test_writes_by_query_stay_within_the_filter_of_an_alias(halves: Server, name: str) -> None:
     everything: dict[str, Any] = {"query": {"match_all": {}}}
     assert halves("POST", f"/{name}-even/_update_by_query?refresh=true").json()["updated"] == 3
-    copying = {"source": {"index": f"{name}-even"}, "dest": {"index": "copy"}}
+    copying: dict[str, Any] = {"source": {"index": f"{name}-even"}, "dest": {"index": "copy"}}
     assert halves("POST", "/_reindex", copying).json()["created"] == 3
     copying["source"] = {"index": f"{name}-even", "query": {"range": {"n": {"gte": 2}}}}
     assert halves("POST", "/_reindex", copying).json()["updated"] == 2
@@ -90,7 +90,7 @@ def test_writes_by_query_stay_within_the_filter_of_an_alias(halves: Server, name
 
 
 def test_explain_stays_within_the_filter_of_an_alias(halves: Server) -> None:
-    everything = {"query": {"match_all": {}}}
+    everything: dict[str, Any] = {"query": {"match_all": {}}}
     matched = [halves("POST", f"/halves-even/_explain/{id}", everything).json()["matched"] for id in (0, 1)]
     assert matched == [True, False]
     assert halves("POST", "/halves/_explain/1", everything).json()["matched"] is True

@@ -19,7 +19,9 @@ from quidditch.server.failures import RestError
 _LOOKED_AT = frozenset((b"host", b"origin", b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest"))
 
 MOST_KEPT = 1_000
-"""Sets of headers of which it is known that they are let in."""
+"""Sets of headers of which it is known that they are let in, and the bytes of the longest that is kept."""
+
+KEPT_BYTES = 512
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::(\d{1,5}))?")
 
@@ -38,12 +40,13 @@ class Origins:
 
     def check(self, method: str, headers: Headers) -> None:
         """raises: RestError   403; 400 for a `Host` that is none"""
-        said = (method, *(each for each in headers.raw if each[0] in _LOOKED_AT))
+        looked_at = tuple(each for each in headers.raw if each[0] in _LOOKED_AT)
+        said = (method, looked_at)
         if said in self._passed:
             return
         self._look(method, headers)
         # A client says the same again and again. Only what passed is kept, which nobody can make many of.
-        if len(self._passed) < MOST_KEPT:
+        if len(self._passed) < MOST_KEPT and sum(len(value) for _, value in looked_at) < KEPT_BYTES:
             self._passed.add(said)
 
     def _look(self, method: str, headers: Headers) -> None:
