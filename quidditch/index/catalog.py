@@ -226,11 +226,7 @@ class Catalog:
     def templates(self) -> dict[str, dict[str, Any]]:
         """What new indices are made after, by kind and name (`index/logs`)."""
         with self.environment.read() as transaction:
-            return {
-                key[len(TEMPLATE_PREFIX) :].decode(): _decode_template(key, value)
-                for key, value in transaction.rows(Table.META)
-                if key.startswith(TEMPLATE_PREFIX)
-            }
+            return _templates(transaction)
 
     def change_templates(
         self, alter: Callable[[dict[str, dict[str, Any]]], dict[str, dict[str, Any] | None]]
@@ -240,11 +236,7 @@ class Catalog:
         raises: whatever `alter` raises; nothing was changed then
         """
         with self.environment.write() as transaction:
-            before = {
-                key[len(TEMPLATE_PREFIX) :].decode(): _decode_template(key, value)
-                for key, value in transaction.rows(Table.META)
-                if key.startswith(TEMPLATE_PREFIX)
-            }
+            before = _templates(transaction)
             for name, body in alter(before).items():
                 key = TEMPLATE_PREFIX + name.encode()
                 if body is not None:
@@ -378,6 +370,13 @@ def _decode(name: bytes, value: bytes | memoryview) -> IndexEntry:
         return msgspec.json.decode(value, type=IndexEntry)
     except msgspec.MsgspecError as error:
         raise CorruptIndex(f"catalogue: the entry of index {name!r} is unreadable: {error}") from error
+
+
+def _templates(transaction: Transaction) -> dict[str, dict[str, Any]]:
+    return {
+        key[len(TEMPLATE_PREFIX) :].decode(): _decode_template(key, value)
+        for key, value in transaction.rows(Table.META, TEMPLATE_PREFIX)
+    }
 
 
 @decodes("template of the catalogue")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
+from quidditch.interface import BulkResult
+from quidditch.local import LocalDatabase
 from quidditch.server.routes import bulk
 
 from .asking import Server, lines
@@ -103,3 +106,27 @@ def test_external_versions(server: Server) -> None:
     assert first["items"][0]["index"]["_version"] == 5
     assert again["items"][0]["index"]["status"] == 409
     assert json.loads(server("GET", "/books/_source/1").content) == {"n": 1}
+
+
+def test_an_index_deleted_between_two_pieces_fails_its_items_alone(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quidditch.server.routes.bulk.PIECE_ACTIONS", 2)
+    carry_out = LocalDatabase.bulk
+
+    def with_a_rival(database: LocalDatabase, actions: Any, **options: Any) -> BulkResult:
+        result = carry_out(database, actions, **options)
+        if "gone" in database:
+            database.delete_index("gone")
+        return result
+
+    monkeypatch.setattr(LocalDatabase, "bulk", with_a_rival)
+    actions = [
+        line
+        for index in ("gone", "kept", "gone", "kept")
+        for line in ({"index": {"_index": index}}, {"n": 1})
+    ]
+    answer = server("POST", "/_bulk?refresh=true", actions)
+    assert answer.status_code == 200
+    assert [item["index"]["status"] for item in answer.json()["items"]] == [201, 201, 404, 201]
+    assert len(server.database.index("kept")) == 2

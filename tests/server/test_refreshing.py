@@ -54,6 +54,8 @@ def test_searches_see_what_was_there_at_the_last_refresh(books: Server) -> None:
     assert count(books, {"match": {"text": "new"}}) == 0
     (hit,) = books("GET", "/books/_search?q=words").json()["hits"]["hits"]
     assert hit["_source"]["text"] == "old words"
+    native = books("POST", "/_quidditch/indices/books/_search", {"query": {"match": {"text": "new"}}})
+    assert native.json()["hits"]["total"]["value"] == 0
     explained = books("GET", "/books/_explain/1", {"query": {"match": {"text": "old"}}})
     assert explained.json()["matched"]
     assert books("GET", "/_cat/count/books?h=count").text == "1\n"

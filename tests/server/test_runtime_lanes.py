@@ -10,6 +10,7 @@ import pytest
 
 from quidditch.server.failures import RestError, status_of
 from quidditch.server.runtime.board import Board
+from quidditch.server.runtime.lanes import SLOW_S
 from quidditch.server.runtime.limits import Limits
 from quidditch.server.runtime.pressure import Pressure
 
@@ -57,6 +58,25 @@ def test_a_slow_read_holds_nobody_up_until_as_many_run_as_may() -> None:
         assert await slow
         assert await slow_too
         assert await asyncio.wait_for(worker.run("search", lambda: "again"), 10) == "again"
+
+    asyncio.run(main())
+
+
+def test_when_one_of_several_slow_reads_ends_another_begins() -> None:
+    ends = [threading.Event(), threading.Event()]
+
+    async def main() -> None:
+        worker = pressure(threads=2)
+        first, second = [asyncio.create_task(worker.run("search", partial(end.wait, 30))) for end in ends]
+        waiting = asyncio.create_task(worker.run("search", lambda: "third"))
+        await asyncio.sleep(10 * SLOW_S)
+        assert not waiting.done()
+        ends[0].set()
+        assert await first
+        assert await asyncio.wait_for(waiting, 10) == "third"
+        assert not second.done()
+        ends[1].set()
+        assert await second
 
     asyncio.run(main())
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from quidditch.errors import QuidditchError
-from quidditch.interface import BulkItem
+from quidditch.errors import IndexNotFound, QuidditchError
+from quidditch.interface import BulkItem, Index
 from quidditch.server import wire
 from quidditch.server.call import Call, Reply
 from quidditch.server.document_routing import routing_of
@@ -57,8 +57,8 @@ def bulk(call: Call) -> Reply:
         run.carry_out(piece)
     if not run.any:
         raise validation_failed("no requests added")
-    for name in run.written if asked != "false" else ():
-        refresh(call, call.database.index(name))
+    if asked != "false":
+        run.refresh()
     took_ms = round((time.monotonic() - started) * 1000)
     return Reply({"took": took_ms, "errors": run.errors, "items": run.items()})
 
@@ -74,7 +74,7 @@ class _Bulk:
         self._items: list[bytes] = []
         self.any = False
         self.errors = False
-        self.written: set[str] = set()
+        self._written: set[str] = set()
         # Names that are no aliases, whose options would have to be looked at.
         self._plain: set[str] = set()
 
@@ -93,8 +93,8 @@ class _Bulk:
                 document = {key: value for key, value in document.items() if key != "_source"}
             given += [{op: line}] if op == "delete" else [{op: line}, document]
         items: list[dict[str, Any]] = []
-        for name in self.written:
-            before_writing(self._call, self._call.database.index(name))
+        for index in self._indices():
+            before_writing(self._call, index)
         carried_out = self._call.database.bulk(given).items if given else []
         self._count(carried_out)
         results = iter(carried_out)
@@ -107,6 +107,21 @@ class _Bulk:
             each.get("result", "failed") for item in items for each in item.values()
         )
         self._keep(items)
+
+    def refresh(self) -> None:
+        for index in self._indices():
+            refresh(self._call, index)
+
+    def _indices(self) -> Iterator[Index]:
+        """Those written to. Of one that somebody deleted meanwhile its items tell, not the whole request."""
+        for name in self._written:
+            try:
+                index = self._call.database.index(name)
+            except QuidditchError as error:
+                if status_of(error) != IndexNotFound.status:
+                    raise
+            else:
+                yield index
 
     def _keep(self, items: list[dict[str, Any]]) -> None:
         """What the answer is to show of them."""
@@ -146,7 +161,7 @@ class _Bulk:
         target = self._targets[key]
         if isinstance(target, QuidditchError):
             raise target
-        self.written.add(target)
+        self._written.add(target)
         line = {name: meta[name] for name in _PASSED if name in meta}
         kind = meta.get("version_type", "internal")
         if kind != "internal":

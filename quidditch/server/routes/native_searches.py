@@ -4,6 +4,7 @@ limits alone, so that they are answered, and refused, as in process. `index.max_
 from __future__ import annotations
 
 from quidditch.interface import SearchResult, Shards
+from quidditch.server import visibility
 from quidditch.server.call import Call, Reply
 from quidditch.server.rendering.searches import result_body
 from quidditch.server.resolving import resolve
@@ -18,7 +19,7 @@ def search(call: Call) -> Reply:
     found = resolve(call)
     if not found.names:
         return Reply(result_body(SearchResult((), 0, shards=Shards(0, 0))))
-    result = call.database.search(found.expression, call.object())
+    result = visibility.search(call, found, call.object())
     call.state.activity.add(found.indices, query=1, query_ms=result.took_ms)
     return Reply(result_body(result))
 

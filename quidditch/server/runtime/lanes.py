@@ -21,8 +21,10 @@ class Lane:
     """
 
     def __init__(self, at_once: int, most: int) -> None:
-        self._turns = anyio.CapacityLimiter(min(at_once, most))
+        self._at_once = at_once
         self._most = most
+        self._slow = 0
+        self._turns = anyio.CapacityLimiter(min(at_once, most))
 
     def enter_now(self) -> bool:
         """Take a turn, if there is one."""
@@ -39,36 +41,24 @@ class Lane:
     @contextmanager
     def turn(self) -> Iterator[None]:
         """A turn that was taken, until the end of the block."""
-        run = _Run(self)
-        slow = asyncio.get_running_loop().call_later(SLOW_S, run.count_no_more)
+        counts = True
+
+        def count_no_more() -> None:
+            nonlocal counts
+            counts = False
+            self._are_slow(1)
+
+        timer = asyncio.get_running_loop().call_later(SLOW_S, count_no_more)
         try:
             yield
         finally:
-            slow.cancel()
+            timer.cancel()
+            # Before the turn is given back: it must not be given to one that may not run any more.
+            if not counts:
+                self._are_slow(-1)
             self._turns.release()
-            run.end()
 
-    def widen(self) -> bool:
-        """Let one more run, if so many may."""
-        if self._turns.total_tokens >= self._most:
-            return False
-        self._turns.total_tokens += 1
-        return True
-
-    def narrow(self) -> None:
-        self._turns.total_tokens -= 1
-
-
-class _Run:
-    """One request that runs."""
-
-    def __init__(self, lane: Lane) -> None:
-        self._lane = lane
-        self._widened = False
-
-    def count_no_more(self) -> None:
-        self._widened = self._lane.widen()
-
-    def end(self) -> None:
-        if self._widened:
-            self._lane.narrow()
+    def _are_slow(self, more: int) -> None:
+        """So many more of those that run are slow."""
+        self._slow += more
+        self._turns.total_tokens = min(self._most, self._at_once + self._slow)
