@@ -5,4 +5,9 @@ Rooms, from the bottom up; PROTOCOL.md has every key, stream, message and call b
     state.py        what is kept where all processes see it: routing table, reports of nodes; values without a network
     allocation.py   one routing table made of another: pure
     routing.py      which shard a document belongs to: pure
+    nats_server.py  the NATS servers that are ours: program, configuration, process
+    loop.py         the thread in which a process's network runs
+    connection.py   a process's connection to NATS; what is asked again, and what is refused
+    log.py          WriteLog, the replicated log of a shard, and JetStreamLog
+    keys.py         shared keys by compare-and-set, and mirrors that follow them
 """
