@@ -86,6 +86,9 @@ class WriteLog(Protocol):
 
     def bounds(self) -> Bounds: ...
 
+    def identity(self) -> str:
+        """Names this log, and no other that is made in its place."""
+
     def trim(self, upto: int) -> None:
         """Forget entries up to this sequence, which every replica has durably applied."""
 
@@ -142,6 +145,10 @@ class JetStreamLog:
         last = int(info.state.last_seq)
         # Of a stream that is empty because it was trimmed NATS says first = last + 1; of a new one, 0.
         return Bounds(max(1, int(info.state.first_seq)), last)
+
+    def identity(self) -> str:
+        info = self._connection.call(lambda: self._jetstream.stream_info(self.stream), "asking for a stream")
+        return f"{self.stream}@{info.created.isoformat() if info.created else ''}"
 
     def trim(self, upto: int) -> None:
         self._connection.call(

@@ -42,6 +42,7 @@ from quidditch.index.merge_schedule import MergeSchedule
 from quidditch.index.merging import Merger, add_tombstones
 from quidditch.index.operations import Applied, Entry, Operation
 from quidditch.index.postings import Row
+from quidditch.index.replication import Batch
 from quidditch.index.segment import (
     FieldRecord,
     SegmentBuilder,
@@ -51,7 +52,7 @@ from quidditch.index.segment import (
     seq_no_rows,
     split_records,
 )
-from quidditch.index.single_writes import Durability, SingleWrites, bury, spelt_out
+from quidditch.index.single_writes import Durability, Results, SingleWrites, bury, spelt_out
 from quidditch.index.snapshot import Snapshots, check_long_id
 from quidditch.index.storage import Table, Transaction
 from quidditch.types import I64s, SegmentId, SeqNo, U32s
@@ -108,6 +109,18 @@ class IndexWriter:
         raises: StoreFull, StoreLocked, ...   nothing was written
         """
         results = self._singles.apply(operations)
+        self._after_singles()
+        return results
+
+    def follow(
+        self, batches: Sequence[Batch], mark: Callable[[Transaction, list[Results]], None]
+    ) -> list[Results]:
+        """Carry out batches of a log, all in one transaction with what `mark` writes; see `SingleWrites.follow`."""
+        results = self._singles.follow(batches, mark)
+        self._after_singles()
+        return results
+
+    def _after_singles(self) -> None:
         buried, full = self._singles.take_tally()
         self._buried += buried
         if full:
@@ -115,7 +128,6 @@ class IndexWriter:
         elif self._buried >= BURIED_DOCS:
             self._buried = 0
             self._merges.owe()
-        return results
 
     def sync(self) -> None:
         """Have every acknowledged write on disk, those with durability "async" too."""

@@ -14,6 +14,7 @@ from quidditch.index.codecs import WINDOW_DOCS, Buffer
 from quidditch.index.commit import Lease, read_leases
 from quidditch.index.document import decode_source
 from quidditch.index.operations import MAX_ID_BYTES
+from quidditch.index.replication import LOG_PREFIX, check_log_row
 from quidditch.index.segment import FieldRecord, SegmentRecord, decode_record
 from quidditch.index.snapshot import unpack_tombstones
 from quidditch.index.storage import FORMAT_KEY, SEGMENT_TABLES, Table, Transaction
@@ -99,10 +100,19 @@ def _counters(transaction: Transaction) -> Iterator[Finding]:
     for key, value in transaction.rows(Table.META):
         if key == FORMAT_KEY:
             continue
-        if key not in COUNTERS:
+        if key.startswith(LOG_PREFIX):
+            yield from _of_the_log(key, value)
+        elif key not in COUNTERS:
             yield Finding("key", place(Table.META, key), "no row of this name is known")
         elif len(value) != 8:
             yield Finding("counters", place(Table.META, key), f"{len(value)} bytes, 8 expected")
+
+
+def _of_the_log(key: bytes, value: Buffer) -> Iterator[Finding]:
+    try:
+        check_log_row(key, value)
+    except CorruptIndex as error:
+        yield Finding("log", place(Table.META, key), str(error))
 
 
 # ---------------------------------------------------------------------------------------------------- segments
