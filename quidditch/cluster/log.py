@@ -126,6 +126,11 @@ class JetStreamLog:
             return
 
     def append(self, data: bytes, batch_id: str, timeout_s: float) -> int:
+        return self._connection.run(self.appending(data, batch_id, timeout_s), timeout_s + CALL_S + 1.0)
+
+    async def appending(self, data: bytes, batch_id: str, timeout_s: float) -> int:
+        """As `append`, in the loop."""
+
         async def publish() -> int:
             ack = await self._jetstream.publish(
                 self.subject, data, timeout=CALL_S, stream=self.stream, headers={"Nats-Msg-Id": batch_id}
@@ -135,7 +140,7 @@ class JetStreamLog:
                 raise NotCommitted(f"{self.stream}: acknowledged without a sequence")
             return int(ack.seq)
 
-        return self._connection.call(publish, f"appending to {self.stream}", timeout_s)
+        return await asking(publish, f"appending to {self.stream}", timeout_s)
 
     def read_from(self, sequence: int) -> JetStreamReader:
         return JetStreamReader(self._connection, self.stream, sequence)

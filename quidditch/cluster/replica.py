@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -63,14 +63,17 @@ class Replica:
     def __init__(self, database: LocalDatabase, name: str, write_log: WriteLog, mappings: Mappings) -> None:
         self.name = name
         self._database = database
-        self._index = database.index(name)
+        self.index = database.index(name)
         self._log = write_log
         self._mappings = mappings
         self._progress = threading.Condition()
         self._stopping = False
         self._started = False
         self._failed = ""
+        self.behind = False
+        """The log no longer holds what comes next: only a copy of a peer helps."""
         self._thread: threading.Thread | None = None
+        self._serves: Callable[[], None] = lambda: None
         with self._shard() as shard, shard.environment.read() as transaction:
             self._followed = read_followed(transaction) or Followed()
             self._known = read_known(transaction)
@@ -90,8 +93,9 @@ class Replica:
     def report(self) -> ShardReport:
         return ShardReport(self._followed.applied, self._started, self._failed)
 
-    def start(self) -> None:
-        """Follow the log, in a thread of its own, until `stop`."""
+    def start(self, serves: Callable[[], None] = lambda: None) -> None:
+        """Follow the log, in a thread of its own, until `stop`; `serves` is called once, when it has caught up."""
+        self._serves = serves
         self._thread = threading.Thread(target=self._follow, name=f"quidditch-{self.name[-12:]}", daemon=True)
         self._thread.start()
 
@@ -142,6 +146,7 @@ class Replica:
             with self._progress:
                 self._started, self._failed = True, ""
                 self._progress.notify_all()
+            self._serves()
 
     def _fail(self, error: QuidditchError) -> None:
         """Say what is wrong; whoever has lost its log serves what it has, and applies no more."""
@@ -151,8 +156,7 @@ class Replica:
             log.error("shard %s at %d: %s", self.name, self.applied, error)
         with self._progress:
             self._failed = str(error)
-            if isinstance(error, LogTrimmed | LogLost):
-                self._started = self._started and isinstance(error, LogLost)
+            self.behind = self.behind or isinstance(error, LogTrimmed)
             self._progress.wait_for(lambda: self._stopping, PAUSE_S)
 
     # --------------------------------------------------------------------------------------------- applying
@@ -170,7 +174,7 @@ class Replica:
     def _take_on(self, version: int) -> None:
         """Index from now on by a newer mapping."""
         if version > self._followed.mapping:
-            self._index.put_mappings(self._mappings.get(version))
+            self.index.put_mappings(self._mappings.get(version))
             self._followed = _at(self._followed, mapping=version)
 
     def _carry_out(self, group: Sequence[tuple[int, LogEntry]]) -> None:
@@ -226,6 +230,11 @@ class Replica:
         if found is None:
             raise Unavailable(f"shard {self.name}: the results of entry {sequence} are no longer kept")
         return found
+
+    def copy_to(self, descriptor: int) -> None:
+        """The file of this copy as of one commit, into a descriptor, which may be a pipe."""
+        with self._shard() as shard:
+            shard.environment.copy_to(descriptor)
 
     @contextmanager
     def snapshot(self, lasting: bool = False, keep_alive_s: float | None = None) -> Iterator[ShardSnapshot]:
