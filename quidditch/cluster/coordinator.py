@@ -29,6 +29,9 @@ from quidditch.local.settings import check_settings
 from quidditch.schema.mapping import Mapping
 from quidditch.types import Json
 
+DEFAULT_SHARDS = 1
+"""Of an index that says nothing about it."""
+
 MOST_SHARDS = 1_024
 
 MOST_REPLICAS = 10
@@ -222,4 +225,4 @@ def sharded_settings(settings: dict[str, Json] | None, default_replicas: int) ->
     replicas = flat["number_of_replicas"]
     if not str(replicas).isdecimal() or not 0 <= int(str(replicas)) <= MOST_REPLICAS:
         raise RequestError(f"settings: number_of_replicas: 0 to {MOST_REPLICAS} expected, not {replicas!r}")
-    return int(flat.get("number_of_shards") or 1), flat
+    return int(flat.get("number_of_shards") or DEFAULT_SHARDS), flat
