@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Mapping as Dict
 from contextlib import ExitStack, contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -183,7 +182,8 @@ class ClusterIndex(LocalIndex):
         loading = _Loading(self._writer(), id_field)
         for some in _chunks(watched_stream(stream, docs) if progress else stream, chunk or CHUNK_DOCS):
             loading.add(some)
-        return BulkResult(loading.rejected, loading.accepted, round((time.monotonic() - started) * 1000))
+        rejected = sorted(loading.rejected, key=lambda item: item.position)
+        return BulkResult(rejected, loading.accepted, round((time.monotonic() - started) * 1000))
 
     # -------------------------------------------------------------------------------------------- documents
 
@@ -359,7 +359,21 @@ class _Loading:
 
 
 def _chunks(stream: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    while some := list(islice(stream, size)):
+    """Lists of so many. If reading the stream fails, what it gave before comes first."""
+    some: list[Any] = []
+    while True:
+        try:
+            some.append(next(stream))
+        except StopIteration:
+            break
+        except Exception:
+            if some:
+                yield some
+            raise
+        if len(some) == size:
+            yield some
+            some = []
+    if some:
         yield some
 
 

@@ -175,6 +175,8 @@ def _translated(error: Exception, what: str) -> Exception:
         return Overloaded(f"{what}: the log has no room until its shards have caught up: {error.description}")
     if isinstance(error, nats_errors.ConnectionClosedError):
         return StorageError(f"{what}: the connection to NATS is closed")
+    if isinstance(error, nats_errors.Error) and not isinstance(error, js_errors.APIError):
+        return StorageError(f"{what}: {_spelt(error)}")
     return error
 
 

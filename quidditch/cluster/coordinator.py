@@ -19,7 +19,7 @@ from quidditch.cluster.remote_shard import AtOnce, Copies
 from quidditch.cluster.sharded_writer import Means, ShardedWriter, Written
 from quidditch.cluster.state import ShardId
 from quidditch.cluster.transport import Transport
-from quidditch.errors import IndexExists, IndexNotFound, RequestError, Unsupported
+from quidditch.errors import IndexExists, IndexNotFound, RequestError, StorageError, Unsupported
 from quidditch.index.catalog import IndexEntry, check_name
 from quidditch.interface import BulkResult, CheckReport, IndexInfo, Problem, SearchResult
 from quidditch.local.aliases import alter_aliases
@@ -47,14 +47,29 @@ class ClusterDatabase:
     """
 
     def __init__(self, connection: Connection, secret: str = "", default_replicas: int = 1) -> None:
-        self.catalogue = Catalogue(connection)
+        self._catalogue = Catalogue(connection)
+        self._closed = False
         self.scatter = AtOnce()
         self._default_replicas = default_replicas
         transport = Transport(connection.loop, secret)
-        self.means = Means(self.catalogue, transport, Copies(self.catalogue), Written())
+        self._means = Means(self._catalogue, transport, Copies(self._catalogue), Written())
 
     def __repr__(self) -> str:
-        return f"ClusterDatabase({self.catalogue.connection.options.urls})"
+        return f"ClusterDatabase({self._catalogue.connection.options.urls})"
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """raises: StorageError   this handle is closed"""
+        if self._closed:
+            raise StorageError("this handle on the cluster is closed")
+        return self._catalogue
+
+    @property
+    def means(self) -> Means:
+        """raises: StorageError   this handle is closed"""
+        if self._closed:
+            raise StorageError("this handle on the cluster is closed")
+        return self._means
 
     # ---------------------------------------------------------------------------------------------- indices
 
@@ -199,9 +214,13 @@ class ClusterDatabase:
     # ------------------------------------------------------------------------------------------------- life
 
     def close(self) -> None:
+        """End what this handle has under way; the connection stays open."""
+        if self._closed:
+            return
+        self._closed = True
         self.scatter.close()
-        self.means.transport.close()
-        self.catalogue.close()
+        self._means.transport.close()
+        self._catalogue.close()
 
     def __enter__(self) -> Self:
         return self

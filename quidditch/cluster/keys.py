@@ -213,5 +213,6 @@ class Mirror:
 
     def close(self) -> None:
         self._ended = True
+        self._reader.wake()
         self._thread.join(5.0)
         self._reader.close()

@@ -146,19 +146,28 @@ class JetStreamLog:
         return JetStreamReader(self._connection, self.stream, sequence)
 
     def bounds(self) -> Bounds:
-        info = self._connection.call(lambda: self._jetstream.stream_info(self.stream), "asking for a stream")
+        info = stream_info(self._connection, self.stream)
         last = int(info.state.last_seq)
         # Of a stream that is empty because it was trimmed NATS says first = last + 1; of a new one, 0.
         return Bounds(max(1, int(info.state.first_seq)), last)
 
     def identity(self) -> str:
-        info = self._connection.call(lambda: self._jetstream.stream_info(self.stream), "asking for a stream")
+        info = stream_info(self._connection, self.stream)
         return f"{self.stream}@{info.created.isoformat() if info.created else ''}"
 
     def trim(self, upto: int) -> None:
         self._connection.call(
             lambda: self._jetstream.purge_stream(self.stream, seq=upto + 1), f"trimming {self.stream}"
         )
+
+
+def stream_info(connection: Connection, stream: str) -> api.StreamInfo:
+    """raises: LogLost   there is no such stream"""
+    jetstream = connection.jetstream
+    try:
+        return connection.call(lambda: jetstream.stream_info(stream), "asking for a stream")
+    except js_errors.NotFoundError as error:
+        raise LogLost(f"{stream}: there is no such stream") from error
 
 
 class JetStreamReader:
@@ -176,12 +185,13 @@ class JetStreamReader:
         self._arrived = threading.Condition()
         self._entries: deque[Entry] = deque()
         self._consumer: _Consumer | None = None
+        self._ended = False
 
     def read(self, limit: int, wait_s: float) -> list[Entry]:
         """raises: LogLost   the stream ends before the sequence that was asked for, beside what `LogReader` says"""
         consumer = self._consumer or self._open()
         with self._arrived:
-            self._arrived.wait_for(lambda: self._entries or consumer.lost, wait_s)
+            self._arrived.wait_for(lambda: self._entries or consumer.lost or self._ended, wait_s)
             found = [self._entries.popleft() for _ in range(min(limit, len(self._entries)))]
         if not found:
             if consumer.silent():
@@ -212,11 +222,7 @@ class JetStreamReader:
 
     def _check_bounds(self) -> None:
         """raises: LogTrimmed, LogLost"""
-        jetstream = self._connection.jetstream
-        try:
-            info = self._connection.call(lambda: jetstream.stream_info(self._stream), "asking for a stream")
-        except js_errors.NotFoundError as error:
-            raise LogLost(f"{self._stream}: there is no such stream") from error
+        info = stream_info(self._connection, self._stream)
         first, last = int(info.state.first_seq), int(info.state.last_seq)
         if first > self._next and not self._gaps:
             raise LogTrimmed(f"{self._stream}: entry {self._next} is needed; the log begins at {first}")
@@ -229,6 +235,12 @@ class JetStreamReader:
             if entry is not None and (self._consumer is None or self._consumer is consumer):
                 self._entries.append(entry)
             self._arrived.notify()
+
+    def wake(self) -> None:
+        """Have whoever reads wait no longer, now and from now on."""
+        with self._arrived:
+            self._ended = True
+            self._arrived.notify_all()
 
     def _forget(self) -> None:
         consumer, self._consumer = self._consumer, None
@@ -277,8 +289,10 @@ class _Consumer:
             made = await asking(
                 lambda: jetstream.add_consumer(self._stream, config), f"reading {self._stream}", 10.0
             )
-        except BaseException:
+        except BaseException as error:
             await subscription.unsubscribe()
+            if isinstance(error, js_errors.NotFoundError):
+                raise LogLost(f"{self._stream}: there is no such stream") from error
             raise
         return str(made.name), inbox, subscription
 

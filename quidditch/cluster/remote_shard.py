@@ -86,6 +86,9 @@ class RemoteShard(Shard):
             body["keep_s"] = keep_alive_s or 300.0
         view = RemoteSnapshot(self._shard, self._number, address, self._copies, self._transport, body)
         try:
+            if lasting:
+                # What is written from now on is not seen, however late the first call comes.
+                view.open()
             yield view
         finally:
             view.close()

@@ -93,13 +93,11 @@ class NodeReport(msgspec.Struct, frozen=True):
 
 Kept = TypeVar("Kept", bound=msgspec.Struct)
 
-_pack = zstandard.ZstdCompressor(level=3)
-_encoder = msgspec.msgpack.Encoder()
-
 
 def to_bytes(value: msgspec.Struct) -> bytes:
     """A value as it is kept: msgpack, packed by zstd, since a table of thousands of shards repeats itself."""
-    return _pack.compress(_encoder.encode(value))
+    # A compressor of its own for each call: one that threads share would mix their bytes.
+    return zstandard.ZstdCompressor(level=3).compress(msgspec.msgpack.encode(value))
 
 
 def from_bytes(data: bytes, kind: type[Kept]) -> Kept:

@@ -72,6 +72,12 @@ class SmallCluster:
         self._connections.append(self._connect())
         return ClusterDatabase(self._connections[-1], SECRET, replicas)
 
+    def empty(self) -> None:
+        """Delete every index."""
+        with self.coordinator() as database:
+            for name in database.indices():
+                database.delete_index(name)
+
     def stop_node(self, name: str) -> None:
         self.nodes.pop(name).stop()
 

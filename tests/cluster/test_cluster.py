@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from conftest import OneServer
@@ -44,8 +45,7 @@ def cluster(nats_server: OneServer, tmp_path_factory: pytest.TempPathFactory) ->
 def database(cluster: SmallCluster) -> Iterator[ClusterDatabase]:
     with cluster.coordinator() as opened:
         yield opened
-        for name in opened.indices():
-            opened.delete_index(name)
+    cluster.empty()
 
 
 def history(seed: int) -> list[object]:
