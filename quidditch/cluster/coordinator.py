@@ -46,6 +46,8 @@ class ClusterDatabase:
     The connection stays the caller's to close.
     """
 
+    most_shards = MOST_SHARDS
+
     def __init__(self, connection: Connection, secret: str = "", default_replicas: int = 1) -> None:
         self._catalogue = Catalogue(connection)
         self._closed = False

@@ -94,10 +94,17 @@ class DataNode:
         self.calls.views.close_all()
         for replica in list(self._replicas.values()):
             replica.stop()
-        with contextlib.suppress(QuidditchError):
-            self._catalogue.forget_node(self.options.name)
+        # Not forgotten at once: a node that is started again shortly keeps its copies.
+        self._say_that_none_serves()
         self._database.close()
         self._catalogue.close()
+
+    def _say_that_none_serves(self) -> None:
+        options = self.options
+        with contextlib.suppress(QuidditchError):
+            self._catalogue.report(
+                NodeReport(options.name, self._run, options.address, options.zone, self.draining)
+            )
 
     # --------------------------------------------------------------------------------------------- answering
 

@@ -1,11 +1,12 @@
 """A whole cluster on one machine, NATS included: put up in a folder, told about, taken down.
 
-The folder holds everything: secrets, configurations, logs, the pid of each process, and the data. Put up again it goes
-on with what it had.
+The folder holds everything: secrets, configurations, logs, the pid of each process, and the data. Put up again it
+goes on with what it had.
 """
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import secrets
@@ -55,7 +56,7 @@ def up(folder: Path, plan: Plan) -> str:
         member = Member("nats", layout["nats"], folder / "nats")
         process = NatsProcess(member, [member], Credentials(password=layout["password"]))
         process.start()
-        _note_pid(folder, "nats", process.pid)
+        _note_pid(folder, "nats", process.popen)
     for role, name in _processes(plan):
         if name not in pids:
             _start(folder, role, name)
@@ -100,13 +101,11 @@ def _start(folder: Path, role: str, name: str) -> None:
             stderr=said,
             start_new_session=True,
         )
-    _note_pid(folder, name, process.pid)
+    _note_pid(folder, name, process)
 
 
 def _wait_up(folder: Path, plan: Plan, port: int) -> None:
     """raises: Unavailable   naming the process that does not run, and the end of what it said"""
-    import http.client
-
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         pids = _running(folder)
@@ -143,6 +142,8 @@ def down(folder: Path) -> list[str]:
                 raise StorageError(f"{name}, process {pid}, did not end within {STOP_S:g} s")
             _reap(pid)
             time.sleep(0.02)
+        if pid in _children:
+            _children.pop(pid).wait()
         (folder / f"{name}.pid").unlink(missing_ok=True)
     return order
 
@@ -192,8 +193,13 @@ def told(catalogue: Catalogue) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------- processes
 
 
-def _note_pid(folder: Path, name: str, pid: int) -> None:
-    (folder / f"{name}.pid").write_text(f"{pid}\n")
+_children: dict[int, subprocess.Popen[bytes]] = {}
+"""Processes that this one has started: who has ended stays in the system's list until its parent has asked."""
+
+
+def _note_pid(folder: Path, name: str, process: subprocess.Popen[bytes]) -> None:
+    _children[process.pid] = process
+    (folder / f"{name}.pid").write_text(f"{process.pid}\n")
 
 
 def _running(folder: Path) -> dict[str, int]:
@@ -209,6 +215,8 @@ def _running(folder: Path) -> dict[str, int]:
 
 def _is_ours(folder: Path, pid: int) -> bool:
     """Whether a process of this number runs, and was started for this folder: numbers are given again."""
+    if pid in _children:
+        return _children[pid].poll() is None
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, PermissionError):
@@ -225,8 +233,6 @@ def _command(pid: int) -> Sequence[str]:
 
 
 def _reap(pid: int) -> None:
-    """A child of this very process that has ended."""
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except (ChildProcessError, OSError):
-        return
+    """Ask after a child of this very process."""
+    if pid in _children and _children[pid].poll() is not None:
+        del _children[pid]

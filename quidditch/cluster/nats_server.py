@@ -33,6 +33,9 @@ MAX_MESSAGE_BYTES = 8 << 20
 
 START_S = 10.0
 
+_warned: set[tuple[int, ...]] = set()
+"""Releases that a warning was written about: once is enough."""
+
 log = logging.getLogger("quidditch.cluster")
 
 
@@ -83,7 +86,8 @@ def check_version(version: tuple[int, ...], allow_unsafe_log: bool = False) -> N
             f"nats-server {shown} cannot sync each write (sync_interval: always) and loses acknowledged writes when "
             "the power fails: 2.10 or newer expected; allow_unsafe_log takes it nevertheless"
         )
-    if version < RECOMMENDED:
+    if version < RECOMMENDED and version not in _warned:
+        _warned.add(version)
         log.warning("nats-server %s works; 2.12 or newer is recommended", shown)
 
 
@@ -165,11 +169,11 @@ class NatsProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
-    def pid(self) -> int:
+    def popen(self) -> subprocess.Popen[bytes]:
         """raises: StorageError   it does not run"""
         if self._process is None:
             raise StorageError(f"nats-server {self.member.name} does not run")
-        return self._process.pid
+        return self._process
 
     def start(self) -> None:
         """Start it, and wait until it takes connections.
