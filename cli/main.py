@@ -15,6 +15,7 @@ from . import (
     accounts,
     admin,
     bench,
+    cluster,
     demo,
     documents,
     indexing,
@@ -126,7 +127,7 @@ for command in (
         command
     )
 
-for group in (accounts.users, accounts.keys, accounts.roles):
+for group in (accounts.users, accounts.keys, accounts.roles, cluster.app):
     app.add_typer(group)
 
 

@@ -20,6 +20,7 @@ The branches say who can act:
         AccessDenied           also a PermissionError
         MissingLibrary         also an ImportError
         Unsupported
+        Overloaded
       StorageError        5xx  the operator
         StoreFull
         StoreLocked            also a TimeoutError
@@ -27,6 +28,7 @@ The branches say who can act:
         FormatTooOld
         FormatTooNew
         Unreachable            also a ConnectionError
+        Unavailable            also a ConnectionError
       InternalError       500  us: a broken invariant
 
 `status` and `type` are what the REST API answers, so rendering an error needs no table.
@@ -174,6 +176,13 @@ class Unsupported(RequestError):
     type = "unsupported_operation_exception"
 
 
+class Overloaded(RequestError):
+    """A cluster's log has no room for more until its shards have caught up; the same request may be sent again."""
+
+    status = 429
+    type = "rejected_execution_exception"
+
+
 class StorageError(QuidditchError):
     """The directory cannot be used as it is; the operator can act.
 
@@ -221,6 +230,13 @@ class Unreachable(StorageError, ConnectionError):
 
     status = 503
     type = "server_unreachable_exception"
+
+
+class Unavailable(StorageError, ConnectionError):
+    """A part of the cluster that is needed did not answer in time; the message says if a write may have happened."""
+
+    status = 503
+    type = "unavailable_shards_exception"
 
 
 class InternalError(QuidditchError):

@@ -167,6 +167,14 @@ def parse_and_learn(
             schema.extend(batch.mapping.to_dict())
 
 
+def parse_as_mapped(
+    docs: Sequence[Dict[str, Any]], schema: Schema, sources: Sequence[bytes] | None = None
+) -> ParsedBatch:
+    """`parse_documents` by the index's mapping as it is: values of fields that it does not know are stored and not
+    indexed, which is the same for every copy of a shard."""
+    return parse_documents(docs, schema.current(), ANALYZER_NAMES, sources)
+
+
 class _Attempt:
     """One pass over a batch. A document that fails spoils the pass: it is repeated without that document, so
     that nothing of it, a field that it alone brought included, stays behind."""

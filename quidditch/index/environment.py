@@ -374,6 +374,13 @@ class Environment:
         """In a format older than this release writes."""
         return self.format < FORMAT_VERSION
 
+    def copy_to(self, descriptor: int) -> None:
+        """The file as of one commit, into a descriptor, which may be a pipe. Writers go on; what they replace
+        meanwhile is not reused before the end."""
+        with self.translated():
+            self._guard()
+            self._env.copyfd(descriptor)
+
     def upgrade(self) -> None:
         """Write every row anew in this release's format, in one transaction: for small environments.
 

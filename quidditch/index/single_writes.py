@@ -11,10 +11,11 @@ from __future__ import annotations
 import struct
 import threading
 import time
+from collections.abc import Callable, Sequence
 from collections.abc import Mapping as Dict
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -23,12 +24,13 @@ from quidditch.index.background import Background
 from quidditch.index.buffer import pack_buffered
 from quidditch.index.codecs import LONGEST_PLAIN_ID, id_key, pack_id_entry, seq_no_key
 from quidditch.index.commit import next_seq_no, set_next_seq_no
-from quidditch.index.document import ParsedBatch, Schema, parse_and_learn
+from quidditch.index.document import ParsedBatch, Schema, parse_and_learn, parse_as_mapped
 from quidditch.index.environment import EnvironmentGone
 from quidditch.index.group_commit import GroupCommit
 from quidditch.index.merging import add_tombstones
 from quidditch.index.operations import Applied, Changes, Entry, Operation
 from quidditch.index.reader import SegmentReader
+from quidditch.index.replication import Batch
 from quidditch.index.routings import any_routings, read_routing, write_routings
 from quidditch.index.snapshot import Snapshots, read_entry, read_source
 from quidditch.index.storage import Table, Transaction
@@ -54,6 +56,13 @@ LOOK_S = 0.05
 
 DELETE_MEMORY_MS = 60_000
 """How long a deleted id's version is remembered (OpenSearch's index.gc_deletes)."""
+
+
+Results: TypeAlias = list[Applied | QuidditchError]
+"""What each of some operations did, or why it failed."""
+
+
+Parse: TypeAlias = Callable[[Sequence[Dict[str, Any]], Schema, Sequence[bytes] | None], ParsedBatch]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +94,7 @@ class SingleWrites:
         self._buried = 0
         self._full = False
 
-    def apply(self, operations: Sequence[Operation]) -> list[Applied | QuidditchError]:
+    def apply(self, operations: Sequence[Operation]) -> Results:
         """Carry out the operations in order, all in one transaction; what each did, or why it failed.
 
         raises: StoreFull, StoreLocked, ...   nothing was written
@@ -99,7 +108,7 @@ class SingleWrites:
             self._buried, self._full = 0, False
         return tally
 
-    def _carry_out(self, operations: Sequence[Operation]) -> list[Applied | QuidditchError]:
+    def _carry_out(self, operations: Sequence[Operation]) -> Results:
         sources = self._checked(operations)
         if self._durability.mode == "async":
             return self._remember(operations, sources)
@@ -114,6 +123,29 @@ class SingleWrites:
         self._count(changes, full)
         return results
 
+    def follow(
+        self, batches: Sequence[Batch], mark: Callable[[Transaction, list[Results]], None]
+    ) -> list[Results]:
+        """Carry out batches of a log in order, all in one transaction with what `mark` writes into it.
+
+        Whatever the copies of a shard are doing otherwise, the same batches give the same results: the clock is the
+        batches' own. Not for a shard that takes other writes, or has durability "async".
+        raises: StoreFull, StoreLocked, ...   nothing was written
+        """
+        sources = [self._checked(batch.operations, parse_as_mapped) for batch in batches]
+        results: list[Results] = []
+        with self._environment.write() as transaction:
+            self._schema.check()
+            for batch, checked in zip(batches, sources, strict=True):
+                _check_room(transaction, batch.operations, 0)
+                changes = Changes(next_seq_no(transaction), partial(self._check_one, parse=parse_as_mapped))
+                results.append(self._settle(transaction, changes, batch.operations, checked, batch.now_ms))
+                if changes.entries:
+                    self._write(transaction, changes, batch.now_ms)
+                self._count(changes, is_full(transaction))
+            mark(transaction, results)
+        return results
+
     def _count(self, changes: Changes, full: bool) -> None:
         with self._tally:
             self._buried += len(changes.buried)
@@ -125,14 +157,18 @@ class SingleWrites:
         changes: Changes,
         operations: Sequence[Operation],
         sources: Sequence[bytes | QuidditchError | None],
-    ) -> list[Applied | QuidditchError]:
-        """What each operation does, over what the transaction sees and the changes so far."""
+        now_ms: int | None = None,
+    ) -> Results:
+        """What each operation does, over what the transaction sees and the changes so far.
+
+        now_ms:  by this clock a deleted id is forgotten, whether its row has been removed yet or not
+        """
 
         routed = any_routings(transaction)
 
         def find(id_bytes: bytes) -> Entry | None:
             found = read_entry(transaction, id_bytes)
-            if found is None:
+            if found is None or (now_ms is not None and _is_forgotten(transaction, Entry(*found), now_ms)):
                 return None
             return Entry(*found, read_routing(transaction, id_key(id_bytes), found[0]) if routed else None)
 
@@ -140,7 +176,7 @@ class SingleWrites:
             segments = self._snapshots.segment_list.now(transaction)
             return read_source(transaction, segments, self._snapshots.cache, seq_no)
 
-        results: list[Applied | QuidditchError] = []
+        results: Results = []
         for operation, source in zip(operations, sources, strict=True):
             try:
                 if isinstance(source, QuidditchError):
@@ -150,25 +186,27 @@ class SingleWrites:
                 results.append(error)
         return results
 
-    def _checked(self, operations: Sequence[Operation]) -> list[bytes | QuidditchError | None]:
+    def _checked(
+        self, operations: Sequence[Operation], parse: Parse = parse_and_learn
+    ) -> list[bytes | QuidditchError | None]:
         """The source of each index and create, or its error; None for the others."""
         places = [i for i, one in enumerate(operations) if one.op in ("index", "create")]
         checked: list[bytes | QuidditchError | None] = [None] * len(operations)
         if places:
-            batch = parse_operations([operations[place] for place in places], self._schema)
+            batch = parse_operations([operations[place] for place in places], self._schema, parse)
             for place, error in batch.errors.items():
                 checked[places[place]] = error
             for place, source in zip(batch.accepted, batch.sources, strict=True):
                 checked[places[place]] = source
         return checked
 
-    def _check_one(self, doc: Dict[str, Any]) -> bytes:
-        (checked,) = self._checked([Operation("index", b"", doc)])
+    def _check_one(self, doc: Dict[str, Any], parse: Parse = parse_and_learn) -> bytes:
+        (checked,) = self._checked([Operation("index", b"", doc)], parse)
         if isinstance(checked, QuidditchError):
             raise checked
         return checked or b"{}"
 
-    def _write(self, transaction: Transaction, changes: Changes) -> None:
+    def _write(self, transaction: Transaction, changes: Changes, now_ms: int | None = None) -> None:
         bury(transaction, changes.buried, self._snapshots)
         rows = [(seq_no_key(seq_no), pack_buffered(*added)) for seq_no, added in changes.added.items()]
         transaction.put_many(Table.BUFFER, rows)
@@ -181,7 +219,7 @@ class SingleWrites:
         )
         routings = ((id_key(one), entry.seq_no, entry.routing) for one, entry in changes.entries.items())
         write_routings(transaction, routings, any_routings(transaction))
-        now = int(time.time() * 1000)
+        now = int(time.time() * 1000) if now_ms is None else now_ms
         for seq_no, id_bytes in changes.deleted:
             transaction.put(Table.DELETES, seq_no_key(seq_no), struct.pack("<Q", now) + id_bytes)
         _forget_deletes(transaction, now, max(100, 2 * len(changes.deleted)))
@@ -191,7 +229,7 @@ class SingleWrites:
 
     def _remember(
         self, operations: Sequence[Operation], sources: Sequence[bytes | QuidditchError | None]
-    ) -> list[Applied | QuidditchError]:
+    ) -> Results:
         """Settle the operations over those that wait already, and keep the write lock until they are committed."""
         with self._environment.locked(joins=True):
             if self._closed:
@@ -278,11 +316,13 @@ class SingleWrites:
 # ------------------------------------------------------------------------------------------------------- rows
 
 
-def parse_operations(operations: Sequence[Operation], schema: Schema) -> ParsedBatch:
+def parse_operations(
+    operations: Sequence[Operation], schema: Schema, parse: Parse = parse_and_learn
+) -> ParsedBatch:
     """The documents of operations that bring one each; see `parse_and_learn`."""
     docs = [operation.doc or {} for operation in operations]
     sources = [operation.source for operation in operations if operation.source is not None]
-    return parse_and_learn(docs, schema, sources if len(sources) == len(docs) else None)
+    return parse(docs, schema, sources if len(sources) == len(docs) else None)
 
 
 def spelt_out(id_bytes: bytes) -> bytes:
@@ -343,6 +383,14 @@ def _docs_of(reader: SegmentReader, seq_nos: U64s) -> U32s:
     places = places[places < len(own)]
     found: U32s = places[own[places] == seq_nos[: len(places)]].astype(np.uint32)
     return found
+
+
+def _is_forgotten(transaction: Transaction, entry: Entry, now_ms: int) -> bool:
+    """Whether an id was deleted so long ago that its version does not count any more."""
+    if not entry.deleted:
+        return False
+    row = transaction.get(Table.DELETES, seq_no_key(entry.seq_no))
+    return row is None or struct.unpack_from("<Q", row)[0] <= now_ms - DELETE_MEMORY_MS
 
 
 def _forget_deletes(transaction: Transaction, now_ms: int, limit: int) -> None:

@@ -43,6 +43,7 @@ from quidditch.index.merge_schedule import MergeSchedule
 from quidditch.index.merging import Merger, add_tombstones
 from quidditch.index.operations import Applied, Entry, Operation, Published
 from quidditch.index.postings import Row
+from quidditch.index.replication import Batch
 from quidditch.index.routings import any_routings, write_routings
 from quidditch.index.segment import (
     FieldRecord,
@@ -56,6 +57,7 @@ from quidditch.index.segment import (
 from quidditch.index.single_writes import (
     BUFFER_DOCS,
     Durability,
+    Results,
     SingleWrites,
     bury,
     parse_operations,
@@ -126,6 +128,18 @@ class IndexWriter:
             with contextlib.suppress(_NotNew):
                 return self._load(operations)
         results = self._singles.apply(operations)
+        self._after_singles()
+        return results
+
+    def follow(
+        self, batches: Sequence[Batch], mark: Callable[[Transaction, list[Results]], None]
+    ) -> list[Results]:
+        """Carry out batches of a log, all in one transaction with what `mark` writes; see `SingleWrites.follow`."""
+        results = self._singles.follow(batches, mark)
+        self._after_singles()
+        return results
+
+    def _after_singles(self) -> None:
         buried, full = self._singles.take_tally()
         self._buried += buried
         if full:
@@ -133,7 +147,6 @@ class IndexWriter:
         elif self._buried >= BURIED_DOCS:
             self._buried = 0
             self._merges.owe()
-        return results
 
     def sync(self) -> None:
         """Have every acknowledged write on disk, those with durability "async" too."""

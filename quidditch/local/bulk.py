@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol, TypeAlias
 
 from quidditch.bulk import Action, parse_actions
 from quidditch.errors import (
@@ -31,20 +31,37 @@ BULK_CHUNK_BYTES = 8 << 20
 _STATUS = {"created": 201, "updated": 200, "deleted": 200, "noop": 200, "not_found": 404}
 
 
+class OperationWriter(Protocol):
+    """Where the operations of one index go."""
+
+    def make_id(self) -> bytes: ...
+
+    def apply(self, operations: Sequence[Operation]) -> list[Applied | QuidditchError]: ...
+
+
+OpenWriter: TypeAlias = Callable[[str], OperationWriter]
+"""The writer of the index of a name. raises: IndexNotFound"""
+
+
 def carry_out(directory: Directory, actions: Iterable[Any], default_index: str | None) -> BulkResult:
-    """What became of each action.
+    """What became of each action. raises: as `carry_out_by`"""
+    return carry_out_by(lambda name: CurrentWriter(directory, name), actions, default_index)
+
+
+def carry_out_by(open_writer: OpenWriter, actions: Iterable[Any], default_index: str | None) -> BulkResult:
+    """What became of each action, written by whatever writers there are.
 
     raises: StorageError      a chunk could not be written; `partial` says what became of the actions before
             whatever reading `actions` raises, after what came before has been written
     """
     if isinstance(actions, str | bytes | dict) or not isinstance(actions, Iterable):
         raise RequestError(f"bulk: an iterable of actions expected, not {type(actions).__name__}")
-    return _Bulk(directory, default_index).run(parse_actions(actions))
+    return _Bulk(open_writer, default_index).run(parse_actions(actions))
 
 
 class _Bulk:
-    def __init__(self, directory: Directory, default_index: str | None) -> None:
-        self._directory = directory
+    def __init__(self, open_writer: OpenWriter, default_index: str | None) -> None:
+        self._open_writer = open_writer
         self._default_index = default_index
         self._started = time.monotonic()
         self._writers: dict[str, BulkWriter] = {}
@@ -82,7 +99,7 @@ class _Bulk:
             if not isinstance(name, str):
                 raise RequestError(f"bulk: action {position} names no _index")
             if name not in self._writers:
-                self._writers[name] = BulkWriter(CurrentWriter(self._directory, name), name)
+                self._writers[name] = BulkWriter(self._open_writer(name), name)
         except RequestError as error:
             self._items.append(failed_item(position, action, name, error))
             return
@@ -106,7 +123,7 @@ def failed_item(position: int, action: Action, index: str | None, error: Quiddit
 class BulkWriter:
     """The actions of a bulk that go to one shard, in order, a transaction for each chunk."""
 
-    def __init__(self, writer: CurrentWriter, name: str) -> None:
+    def __init__(self, writer: OperationWriter, name: str) -> None:
         self._writer = writer
         self._name = name
         self._actions: list[tuple[int, Action]] = []
@@ -171,7 +188,7 @@ def _encoded(doc: Any) -> bytes | None:
         return None
 
 
-def operation_of(action: Action, writer: CurrentWriter) -> Operation:
+def operation_of(action: Action, writer: OperationWriter) -> Operation:
     """raises: RequestError   for a bad id, or an update's unknown key"""
     id = action.id
     body: Any = action.body

@@ -26,14 +26,12 @@ from quidditch.local.directory import Directory, acquire, apart, release
 from quidditch.local.generations import backup, restore
 from quidditch.local.index import LocalIndex
 from quidditch.local.location import local_path
+from quidditch.local.matching import matching, search_each
 from quidditch.local.options import Options, check_options
 from quidditch.local.settings import check_settings
 from quidditch.local.verifying import check_catalogue, check_closed, raise_if_damaged, verify_directory
-from quidditch.patterns import matches
 from quidditch.progress import watched, watched_bytes
-from quidditch.schema.mapping import Mapping, nearest
-from quidditch.search.phases import combine
-from quidditch.search.request import SearchRequest
+from quidditch.schema.mapping import Mapping
 from quidditch.types import Json
 
 MEMORY = ":memory:"
@@ -270,34 +268,10 @@ class LocalDatabase:
 
         raises: IndexNotFound, QueryError, RequestError
         """
-        filters = self._matching(index)
-        if len(filters) == 1:
-            ((name, narrowing),) = filters.items()
-            query, request = SearchRequest.from_body(body, self.directory.catalog.mapping(name))
-            return self.index(name).run(query, request, narrowing)
-        results = []
-        whole = SearchRequest()
-        for name, narrowing in filters.items():
-            query, whole = SearchRequest.from_body(body, self.directory.catalog.mapping(name))
-            results.append(self.index(name).run(query, whole.from_the_start(), narrowing))
-        return combine(results, whole)
+        return search_each(self._matching(index), body, self.directory.catalog.mapping, self.index)
 
     def _matching(self, expression: str) -> dict[str, dict[str, Any] | None]:
-        """The indices that an expression names, in its order, and what its aliases narrow each down to."""
-        if not isinstance(expression, str) or not expression:
-            raise RequestError(f"search: an index name, or several with commas, expected, not {expression!r}")
-        entries = self.directory.catalog.entries()
-        known = sorted({*entries, *(alias for entry in entries.values() for alias in entry.aliases)})
-        found: dict[str, list[Any]] = {}
-        for part in expression.split(","):
-            part = "*" if part == "_all" else part
-            names = [name for name in known if matches(name, part)] if "*" in part else [part]
-            for name in names:
-                if name not in known:
-                    raise IndexNotFound(f"no index [{part}] in {self.path}{nearest(part, known)}")
-                for index, narrowing in _behind(name, entries):
-                    found.setdefault(index, []).append(narrowing)
-        return {name: _any_of(filters) for name, filters in found.items()}
+        return matching(expression, self.directory.catalog.entries(), str(self.path))
 
     # --------------------------------------------------------------------------------------------- safekeeping
 
@@ -403,21 +377,6 @@ class LocalDatabase:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _behind(name: str, entries: dict[str, IndexEntry]) -> list[tuple[str, dict[str, Any] | None]]:
-    """The index of this name, or those that have the alias, each with the alias's filter."""
-    if name in entries:
-        return [(name, None)]
-    having = ((index, entry.aliases) for index, entry in sorted(entries.items()))
-    return [(index, aliases[name].get("filter")) for index, aliases in having if name in aliases]
-
-
-def _any_of(filters: list[Any]) -> dict[str, Any] | None:
-    """What lets through what any filter does; None, as one of them, lets everything through."""
-    if None in filters:
-        return None
-    return filters[0] if len(filters) == 1 else {"bool": {"should": filters}}
 
 
 def _reconnect(path: str, options: Options) -> LocalDatabase:

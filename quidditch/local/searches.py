@@ -24,6 +24,7 @@ class Searches:
     """Searches over some shards and a mapping, which a subclass supplies."""
 
     name: str
+    _scatter: phases.Scatter = staticmethod(phases.in_turn)
 
     def _mapping(self) -> Mapping:
         raise NotImplementedError
@@ -99,13 +100,15 @@ class Searches:
         if request.slice is not None:
             resolved = Boolean(must=(resolved,), filter=(request.slice,))
         with self._shards() as shards:
-            return phases.search(shards, request, resolved, mapping, index=self.name, notes=notes)
+            return phases.search(
+                shards, request, resolved, mapping, index=self.name, notes=notes, scatter=self._scatter
+            )
 
     def count(self, query: QueryLike = None) -> int:
         """How many documents match."""
         resolved = _resolve(query, self._mapping())[0]
         with self._shards() as shards:
-            return phases.count(shards, resolved)
+            return phases.count(shards, resolved, self._scatter)
 
     def explain(self, id: str, query: QueryLike) -> Explanation:
         """The document's score as a tree of the numbers it was made of; value 0 when it does not match.

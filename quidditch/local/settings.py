@@ -75,9 +75,10 @@ LONGEST_INTERVAL_S = 3600.0
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-def check_settings(settings: dict[str, Json] | None) -> dict[str, Json]:
+def check_settings(settings: dict[str, Json] | None, most_shards: int = 1) -> dict[str, Json]:
     """The settings of an index, flat; OpenSearch's nesting under `index` is taken too.
 
+    most_shards:  how many an index may have: one in a directory
     raises: RequestError   naming a setting that is unknown, or a value that is not in this release
     """
     if settings is None:
@@ -94,10 +95,8 @@ def check_settings(settings: dict[str, Json] | None) -> dict[str, Json]:
             raise RequestError(f"settings: {name}: {value!a} is no value of a setting")
         if name not in NAMES:
             raise RequestError(f"settings: unknown setting [{name}]{nearest(name, NAMES)}")
-        if name == "number_of_shards" and (value is True or value not in (1, "1")):
-            raise RequestError(
-                f"settings: number_of_shards is {value!r}; a directory's index has 1 in this release"
-            )
+        if name == "number_of_shards":
+            _check_shards(value, most_shards)
         if name == "durability" and value not in ("request", "async"):
             raise RequestError(f'settings: durability: "request" or "async" expected, not {value!r}')
         if name == "sync_interval":
@@ -113,6 +112,18 @@ def check_settings(settings: dict[str, Json] | None) -> dict[str, Json]:
         if name in BLOCKS and value not in (True, False, "true", "false"):
             raise RequestError(f"settings: {name}: true or false expected, not {value!r}")
     return flat
+
+
+def _check_shards(value: Json, most: int) -> None:
+    """raises: RequestError"""
+    text = "" if isinstance(value, bool) else str(value)
+    if text.isdecimal() and 1 <= int(text) <= most:
+        return
+    if most == 1:
+        raise RequestError(
+            f"settings: number_of_shards is {value!r}; a directory's index has 1 in this release"
+        )
+    raise RequestError(f"settings: number_of_shards: 1 to {most} expected, not {value!r}")
 
 
 def changed_settings(

@@ -4,11 +4,11 @@ shard."""
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Mapping as Dict
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -44,6 +44,22 @@ SCAN_BATCH = 1000
 WRITE_ORDER = (SortKey("_doc"),)
 
 
+Asked = TypeVar("Asked")
+
+
+class Scatter(Protocol):
+    """Asks several snapshots the same: what each answered, in their order."""
+
+    def __call__(
+        self, ask: Callable[[ShardSnapshot], Asked], snapshots: Sequence[ShardSnapshot]
+    ) -> list[Asked]: ...
+
+
+def in_turn(ask: Callable[[ShardSnapshot], Asked], snapshots: Sequence[ShardSnapshot]) -> list[Asked]:
+    """One after the other: for shards of this process, which have its processors to share."""
+    return [ask(snapshot) for snapshot in snapshots]
+
+
 def similarities_of(query: Primitive, mapping: Mapping) -> dict[str, str]:
     """The similarity of each field that the query scores by; other fields score constants."""
     found: dict[str, str] = {}
@@ -68,6 +84,7 @@ def search(
     *,
     index: str,
     notes: Sequence[str] = (),
+    scatter: Scatter = in_turn,
 ) -> SearchResult:
     """One page of hits. With a time limit, segments whose turn comes too late are left out and `timed_out` says
     so."""
@@ -75,11 +92,11 @@ def search(
     deadline = None if request.timeout_s is None else started + request.timeout_s
     with ExitStack() as stack:
         snapshots = _open(shards, stack)
-        asked = _query_request(snapshots, request, query, mapping)
-        parts = [snapshot.query(_within(asked, deadline)) for snapshot in snapshots]
+        asked = _query_request(snapshots, request, query, mapping, scatter)
+        parts = scatter(lambda snapshot: snapshot.query(_within(asked, deadline)), snapshots)
         best = reduce(parts, asked.size, asked.sort)
         page = best.hits[request.from_ :]
-        fetched = _fetch_phase(snapshots, page, request, asked)
+        fetched = _fetch_phase(snapshots, page, request, asked, scatter)
     by_score = not asked.sort or any(key.field == "_score" for key in asked.sort)
     hits = [
         _hit(found, hit, request, asked.sort, index, by_score)
@@ -98,11 +115,12 @@ def search(
     )
 
 
-def count(shards: Sequence[Shard], query: Primitive) -> int:
+def count(shards: Sequence[Shard], query: Primitive, scatter: Scatter = in_turn) -> int:
     """How many live documents match. Nothing is scored."""
     request = QueryRequest(query, CollectionStats(), size=0, sort=WRITE_ORDER)
     with ExitStack() as stack:
-        return sum(snapshot.query(request).total for snapshot in _open(shards, stack))
+        snapshots = _open(shards, stack)
+        return sum(scatter(lambda snapshot: snapshot.query(request).total, snapshots))
 
 
 def explain(shards: Sequence[Shard], id: str, query: Primitive, mapping: Mapping) -> Explanation:
@@ -174,7 +192,11 @@ def _open(shards: Sequence[Shard], stack: ExitStack, lasting: bool = False) -> l
 
 
 def _query_request(
-    snapshots: Sequence[ShardSnapshot], request: SearchRequest, query: Primitive, mapping: Mapping
+    snapshots: Sequence[ShardSnapshot],
+    request: SearchRequest,
+    query: Primitive,
+    mapping: Mapping,
+    scatter: Scatter,
 ) -> QueryRequest:
     asked = QueryRequest(
         query,
@@ -187,18 +209,23 @@ def _query_request(
     )
     if not request.explain and not needs_scores(asked):
         return asked
-    return _scored_request(snapshots, query, mapping, asked)
+    return _scored_request(snapshots, query, mapping, asked, scatter)
 
 
 def _scored_request(
-    snapshots: Sequence[ShardSnapshot], query: Primitive, mapping: Mapping, asked: QueryRequest
+    snapshots: Sequence[ShardSnapshot],
+    query: Primitive,
+    mapping: Mapping,
+    asked: QueryRequest,
+    scatter: Scatter = in_turn,
 ) -> QueryRequest:
     """The request with the statistics of all shards, which is what makes scores the same on every layout."""
     similarities = similarities_of(query, mapping)
     if not similarities:
         return asked
     terms = list(scored_terms(query, similarities))
-    stats = CollectionStats.total(snapshot.statistics(similarities, terms) for snapshot in snapshots)
+    parts = scatter(lambda snapshot: snapshot.statistics(similarities, terms), snapshots)
+    stats = CollectionStats.total(parts)
     return replace(asked, stats=stats, similarities=similarities)
 
 
@@ -210,9 +237,13 @@ def _within(asked: QueryRequest, deadline: float | None) -> QueryRequest:
 
 
 def _fetch_phase(
-    snapshots: Sequence[ShardSnapshot], page: Sequence[ShardHit], request: SearchRequest, asked: QueryRequest
+    snapshots: Sequence[ShardSnapshot],
+    page: Sequence[ShardHit],
+    request: SearchRequest,
+    asked: QueryRequest,
+    scatter: Scatter,
 ) -> list[Fetched]:
-    """The documents of the page, each shard asked once."""
+    """The documents of the page, each shard that has some asked once."""
     details = FetchRequest(
         request.source,
         request.highlight,
@@ -226,10 +257,14 @@ def _fetch_phase(
     wanted: dict[int, list[DocAddress]] = {}
     for hit in page:
         wanted.setdefault(hit.address.shard, []).append(hit.address)
+    having = {id(snapshots[shard]): addresses for shard, addresses in wanted.items()}
+    parts = scatter(
+        lambda snapshot: snapshot.fetch(having[id(snapshot)], details), [snapshots[shard] for shard in wanted]
+    )
     found: Dict[DocAddress, Fetched] = {
         address: fetched
-        for shard, addresses in wanted.items()
-        for address, fetched in zip(addresses, snapshots[shard].fetch(addresses, details), strict=True)
+        for addresses, part in zip(wanted.values(), parts, strict=True)
+        for address, fetched in zip(addresses, part, strict=True)
     }
     return [found[hit.address] for hit in page]
 

@@ -12,6 +12,11 @@ from quidditch.server.security.guarding import for_making
 from quidditch.server.templates import plan_for
 
 
+def most_shards(database: Database) -> int:
+    """How many shards an index of this database may have."""
+    return int(getattr(database, "most_shards", 1))
+
+
 def make_index(database: Database, name: str, body: Mapping[str, Any]) -> Index:
     """An index with the `settings`, `mappings` and `aliases` of a body. All of it, or nothing: an alias that cannot
     be given takes the index back. The aliases of a template are whoever's who put it: a caller who may make the index
@@ -24,7 +29,9 @@ def make_index(database: Database, name: str, body: Mapping[str, Any]) -> Index:
         raise RestError("aliases: an object of objects expected", 400, "parse_exception")
     plan = plan_for(database, name, body)
     below = for_making(database, name, aliases)
-    below.create_index(name, plan.mappings or None, for_engine(plan.settings))
+    below.create_index(
+        name, plan.mappings or None, for_engine(plan.settings, sharded=most_shards(database) > 1)
+    )
     if plan.aliases:
         actions = [
             {"add": {"index": name, "alias": alias, **(of or {})}} for alias, of in plan.aliases.items()

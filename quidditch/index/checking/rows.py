@@ -14,6 +14,7 @@ from quidditch.index.codecs import WINDOW_DOCS, Buffer
 from quidditch.index.commit import Lease, next_seq_no, read_leases
 from quidditch.index.document import decode_source
 from quidditch.index.operations import MAX_ID_BYTES
+from quidditch.index.replication import LOG_PREFIX, check_log_row
 from quidditch.index.routings import PREFIX, unpack_routing
 from quidditch.index.segment import FieldRecord, SegmentRecord, decode_record
 from quidditch.index.snapshot import unpack_tombstones
@@ -102,6 +103,8 @@ def _counters(transaction: Transaction) -> Iterator[Finding]:
             continue
         if key.startswith(PREFIX):
             yield from _routing(transaction, key, value)
+        elif key.startswith(LOG_PREFIX):
+            yield from _of_the_log(key, value)
         elif key not in COUNTERS:
             yield Finding("key", place(Table.META, key), "no row of this name is known")
         elif len(value) != 8:
@@ -118,6 +121,13 @@ def _routing(transaction: Transaction, key: bytes, value: Buffer) -> Iterator[Fi
     following = next_seq_no(transaction)
     if seq_no >= following:
         yield Finding("routing", place(Table.META, key), f"is of write {seq_no}; the next is {following}")
+
+
+def _of_the_log(key: bytes, value: Buffer) -> Iterator[Finding]:
+    try:
+        check_log_row(key, value)
+    except CorruptIndex as error:
+        yield Finding("log", place(Table.META, key), str(error))
 
 
 # ---------------------------------------------------------------------------------------------------- segments

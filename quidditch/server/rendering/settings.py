@@ -38,8 +38,10 @@ def flat(settings: Any) -> dict[str, Json]:
     return {name.removeprefix("index."): value for name, value in found.items()}
 
 
-def for_engine(settings: Any) -> dict[str, Json]:
+def for_engine(settings: Any, *, sharded: bool = False) -> dict[str, Json]:
     """The settings as the engine takes them. A directory's index has one shard, however many are asked for.
+
+    sharded:  the index is to be a cluster's, which has as many as it is told
 
     raises: RestError   no number of shards, or of replicas
     """
@@ -48,7 +50,7 @@ def for_engine(settings: Any) -> dict[str, Json]:
         if name in ("number_of_shards", "number_of_replicas") and value is not None:
             _check_count(name, value, least=1 if name == "number_of_shards" else 0)
         known[name.removeprefix("translog.") if name.startswith("translog.") else name] = value
-    if known.get("number_of_shards") is not None:
+    if known.get("number_of_shards") is not None and not sharded:
         known["number_of_shards"] = 1
     return known
 

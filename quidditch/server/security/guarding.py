@@ -208,6 +208,11 @@ class GuardedDatabase:
             raise RestError("this server's database keeps no templates", 501, "not_implemented")
         self._database.change_templates(alter)
 
+    @property
+    def most_shards(self) -> int:
+        """How many an index may have: no secret."""
+        return int(getattr(self._database, "most_shards", 1))
+
     def bulk(self, actions: Iterable[Any], *, refresh: bool = False) -> BulkResult:
         """The flat alternation of action lines and documents, every index of which is named and checked."""
         given = list(actions)

@@ -1,0 +1,27 @@
+"""The same database over many machines: shards with replicas, behind the API that a directory has.
+
+Rooms, from the bottom up; PROTOCOL.md has every key, stream, message and call between processes:
+
+    state.py        what is kept where all processes see it: routing table, reports of nodes; values without a network
+    allocation.py   one routing table made of another: pure
+    routing.py      which shard a document belongs to: pure
+    nats_server.py  the NATS servers that are ours: program, configuration, process
+    loop.py         the thread in which a process's network runs
+    connection.py   a process's connection to NATS; what is asked again, and what is refused
+    log.py          WriteLog, the replicated log of a shard, and JetStreamLog
+    messages.py     entries of the log, and the calls of a search on one shard, as bytes
+    replica.py      a copy of a shard: a local index that follows the shard's log, each entry once
+    keys.py         shared keys by compare-and-set, and mirrors that follow them
+    catalogue.py    what every process knows: indices, mappings by version, routing table, nodes
+    transport.py    calls between processes over HTTP, many at once
+    node_calls.py   what a data node answers about one shard
+    data_node.py    the copies that the routing table gives a node; node_app.py is its HTTP
+    master.py       the static master: places copies, trims logs
+    remote_shard.py, sharded_writer.py, cluster_index.py, coordinator.py
+                    `Database` and `Index` over shards on other machines
+    configuration.py, process.py, machine.py
+                    a process in one role, and a whole cluster on one machine (`quidditch cluster up`)
+
+Not there yet: TLS between processes (they listen on loopback alone), several NATS servers under `up`, hedged requests
+and partial results, snapshots to a directory, and the `_cluster` and `_cat` calls of the REST API tell of one node.
+"""

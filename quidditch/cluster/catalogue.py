@@ -1,0 +1,282 @@
+"""What all processes of a cluster know of it: indices, mappings, routing table, nodes; read from memory, changed by
+compare-and-set.
+
+The entries of indices are those of a directory's catalogue, `generation` being the uuid of the index, without its
+mapping: that has versions of its own, each written once, so that a log can name the one its documents were read by.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable
+from collections.abc import Mapping as Dict
+from typing import Any
+
+import msgspec
+
+from quidditch.analysis.registry import ANALYZER_NAMES
+from quidditch.cluster.connection import Connection
+from quidditch.cluster.keys import Changed, Keys
+from quidditch.cluster.state import NodeReport, RoutingTable, ShardId, from_bytes, to_bytes
+from quidditch.errors import IndexNotFound, StorageError, Unavailable
+from quidditch.index.catalog import IndexEntry
+from quidditch.schema.mapping import Mapping, nearest
+from quidditch.types import Json
+
+GONE_S = 5.0
+"""A node that has been silent for so long is gone."""
+
+CLUSTER, INDICES, ROUTING, TEMPLATES, SETTINGS = "cluster", "indices", "routing", "templates", "settings"
+
+
+class Indices(msgspec.Struct, frozen=True):
+    """All indices by name: one value, so that a change of several aliases is one change."""
+
+    entries: dict[str, IndexEntry] = {}
+    version: int = 1
+
+
+class Templates(msgspec.Struct, frozen=True):
+    """What new indices are made after, by kind and name."""
+
+    bodies: dict[str, dict[str, Any]] = {}
+    version: int = 1
+
+
+class Catalogue:
+    """The shared state, followed. Safe to share between threads."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._keys = Keys(connection, "quidditch")
+        self._node_keys = Keys(connection, "quidditch_nodes")
+        self._keys.create()
+        self._node_keys.create(in_memory=True)
+        self._state = self._keys.mirror()
+        self._reports = self._node_keys.mirror()
+        self._lock = threading.Lock()
+        self._decoded: dict[str, tuple[int, Any]] = {}
+        self._mappings: dict[str, tuple[int, Mapping]] = {}
+
+    def close(self) -> None:
+        self._state.close()
+        self._reports.close()
+
+    def _read(self, key: str, kind: type[Any]) -> Any:
+        """A key's value, decoded once for each revision; an empty one where there is none."""
+        value = self._state.get(key)
+        if value is None:
+            return kind()
+        with self._lock:
+            known = self._decoded.get(key)
+            if known is None or known[0] != value.revision:
+                known = self._decoded[key] = (value.revision, from_bytes(value.data, kind))
+            return known[1]
+
+    def cluster_id(self) -> str:
+        """Names this cluster for good; made by whoever asks first."""
+
+        def make(now: bytes | None) -> bytes | None:
+            return None if now else uuid.uuid4().hex.encode()
+
+        self._state.wait_revision(self._keys.change(CLUSTER, make))
+        value = self._state.get(CLUSTER)
+        return "" if value is None else value.data.decode()
+
+    def wait_for(self, true: Callable[[], object], timeout_s: float, what: str) -> None:
+        """Wait until it is true of the state. raises: Unavailable"""
+        self._state.wait_for(true, timeout_s, what)
+
+    def wait_change(self, timeout_s: float) -> None:
+        self._state.wait_change(timeout_s)
+
+    # ---------------------------------------------------------------------------------------------- indices
+
+    def entries(self) -> dict[str, IndexEntry]:
+        """All indices by name."""
+        found: Indices = self._read(INDICES, Indices)
+        return found.entries
+
+    def lost(self) -> bool:
+        """Whether there is a routing table without a list of indices: what was in NATS is no longer all there."""
+        return self._state.get(INDICES) is None and bool(self.routing().indices)
+
+    def entry(self, name: str) -> IndexEntry:
+        """raises: IndexNotFound"""
+        entries = self.entries()
+        try:
+            return entries[name]
+        except KeyError:
+            raise IndexNotFound(f"no index [{name}] in the cluster{nearest(name, entries)}") from None
+
+    def change(
+        self, alter: Callable[[dict[str, IndexEntry]], Dict[str, IndexEntry | None]]
+    ) -> list[IndexEntry]:
+        """As `Catalog.change` of a directory: entries put in place of those of the same names, None forgets one.
+
+        returns: the entries that were forgotten
+        raises:  whatever `alter` raises; nothing was changed then
+        """
+        forgotten: list[IndexEntry] = []
+
+        def rewrite(now: bytes | None) -> bytes | None:
+            before = Indices() if now is None else from_bytes(now, Indices)
+            changes = alter(dict(before.entries))
+            after = {**before.entries, **changes}
+            forgotten[:] = [before.entries[name] for name, entry in changes.items() if entry is None]
+            kept = {name: entry for name, entry in sorted(after.items()) if entry is not None}
+            return None if kept == before.entries else to_bytes(Indices(kept))
+
+        self._state.wait_revision(self._keys.change(INDICES, rewrite))
+        return forgotten
+
+    def templates(self) -> dict[str, dict[str, Any]]:
+        found: Templates = self._read(TEMPLATES, Templates)
+        return found.bodies
+
+    def change_templates(
+        self, alter: Callable[[dict[str, dict[str, Any]]], dict[str, dict[str, Any] | None]]
+    ) -> None:
+        """As `Catalog.change_templates` of a directory."""
+
+        def rewrite(now: bytes | None) -> bytes | None:
+            before = Templates() if now is None else from_bytes(now, Templates)
+            after = {**before.bodies, **alter(dict(before.bodies))}
+            return to_bytes(Templates({name: body for name, body in after.items() if body is not None}))
+
+        self._state.wait_revision(self._keys.change(TEMPLATES, rewrite))
+
+    # --------------------------------------------------------------------------------------------- mappings
+
+    def mapping(self, index: str) -> tuple[int, Mapping]:
+        """The newest mapping of an index, by uuid, and its version."""
+        version = self._newest(index)
+        with self._lock:
+            known = self._mappings.get(index)
+        if known is None or known[0] != version:
+            body = self.mapping_body(index, version)
+            known = (version, Mapping.parse(body, analyzers=ANALYZER_NAMES))
+            with self._lock:
+                self._mappings[index] = known
+        return known
+
+    def _newest(self, index: str) -> int:
+        prefix = f"mapping.{index}."
+        return max((int(key[len(prefix) :]) for key in self._state.values(prefix)), default=0)
+
+    def mapping_body(self, index: str, version: int) -> dict[str, Any]:
+        """One version of a mapping; version 0 has no field.
+
+        raises: Unavailable   it cannot be had
+        """
+        if version == 0:
+            return {}
+        value = self._state.get(f"mapping.{index}.{version}") or self._keys.get(f"mapping.{index}.{version}")
+        if value is None:
+            raise Unavailable(f"version {version} of the mapping of index {index} is not there")
+        body: dict[str, Any] = msgspec.json.decode(value.data)
+        return body
+
+    def extend_mapping(self, index: str, body: dict[str, Json]) -> tuple[int, Mapping]:
+        """Add fields to the mapping; the version that has them, and which others may have made.
+
+        raises: MappingError
+        """
+        while True:
+            version, old = self.mapping(index)
+            new = old.merged(body, analyzers=ANALYZER_NAMES)
+            if new == old and version:
+                return version, old
+            try:
+                revision = self._keys.replace(
+                    f"mapping.{index}.{version + 1}", msgspec.json.encode(new.to_dict()), 0
+                )
+            except Changed:
+                self._state.wait_for(lambda: self._newest(index) > version, 10.0, "a mapping")  # noqa: B023
+                continue
+            self._state.wait_revision(revision)
+            return version + 1, new
+
+    def forget_mappings(self, index: str) -> None:
+        """Of an index that was deleted."""
+        for key in self._state.values(f"mapping.{index}."):
+            self._keys.delete(key)
+
+    # ---------------------------------------------------------------------------------------------- routing
+
+    def routing(self) -> RoutingTable:
+        found: RoutingTable = self._read(ROUTING, RoutingTable)
+        return found
+
+    def change_routing(self, alter: Callable[[RoutingTable], RoutingTable]) -> RoutingTable:
+        """Put the table that `alter` makes in the place of the one there is; the master's alone to call."""
+
+        def rewrite(now: bytes | None) -> bytes | None:
+            before = RoutingTable() if now is None else from_bytes(now, RoutingTable)
+            after = alter(before)
+            return None if after is before else to_bytes(after)
+
+        self._state.wait_revision(self._keys.change(ROUTING, rewrite))
+        return self.routing()
+
+    # ------------------------------------------------------------------------------------------------ nodes
+
+    def report(self, report: NodeReport) -> None:
+        """A node says that it lives."""
+        self._node_keys.put(f"node.{report.node}", to_bytes(report))
+
+    def forget_node(self, node: str) -> None:
+        self._node_keys.delete(f"node.{node}")
+
+    def nodes(self, gone_s: float = GONE_S) -> dict[str, NodeReport]:
+        """What the nodes say that have not been silent for so long."""
+        found = {}
+        for key, value in self._reports.values("node.").items():
+            if self._reports.silent_s(key) < gone_s:
+                report = from_bytes(value.data, NodeReport)
+                found[report.node] = report
+        return found
+
+    def wait_for_nodes(self, true: Callable[[], object], timeout_s: float, what: str) -> None:
+        """Wait until it is true of what nodes say. raises: Unavailable"""
+        self._reports.wait_for(true, timeout_s, what)
+
+    def serving(self, shard: ShardId) -> dict[str, NodeReport]:
+        """The nodes that hold a copy of the shard which answers, by name; those that leave come last."""
+        alive = self.nodes()
+        found = {}
+        for copy in sorted(self.routing().copies(shard), key=lambda copy: copy.leaving):
+            report = alive.get(copy.node)
+            if report is not None and report.shards.get(str(shard)) and report.shards[str(shard)].started:
+                found[copy.node] = report
+        return found
+
+    def shards_of(self, name: str) -> list[ShardId]:
+        """raises: IndexNotFound"""
+        entry = self.entry(name)
+        return [ShardId(entry.generation, number) for number in range(entry.shards)]
+
+
+class IndexMappings:
+    """The versions of one index's mapping, for its replicas."""
+
+    def __init__(self, catalogue: Catalogue, index: str) -> None:
+        self._catalogue = catalogue
+        self._index = index
+
+    def get(self, version: int) -> dict[str, Any]:
+        return self._catalogue.mapping_body(self._index, version)
+
+
+def check_cluster(catalogue: Catalogue, known: str) -> str:
+    """The id of the cluster, which must be the one that a node belongs to already, if it does.
+
+    raises: StorageError   it is another cluster: its state was lost, or the node's folder is of another one
+    """
+    found = catalogue.cluster_id()
+    if known not in ("", found):
+        raise StorageError(
+            f"this folder belongs to cluster {known}, and NATS holds the state of cluster {found}"
+        )
+    return found

@@ -1,0 +1,431 @@
+"""The Index of a cluster: the one of a directory, with a writer and shards that are on other machines.
+
+What an index does with its writer, its shards and its mapping is the same wherever they are, and inherited.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Mapping as Dict
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import msgspec
+
+from quidditch.cluster.data_node import shard_path
+from quidditch.cluster.remote_shard import RemoteShard, RemoteSnapshot
+from quidditch.cluster.routing import shard_of
+from quidditch.cluster.sharded_writer import ShardedWriter
+from quidditch.cluster.state import ShardId
+from quidditch.cluster.transport import Request
+from quidditch.errors import (
+    DocumentError,
+    IndexClosed,
+    IndexNotFound,
+    QuidditchError,
+    RequestError,
+    SnapshotExpired,
+    StorageError,
+    Unavailable,
+    Unsupported,
+)
+from quidditch.index.catalog import IndexEntry
+from quidditch.index.document import decode_source
+from quidditch.index.operations import Operation, check_id, without_id
+from quidditch.interface import (
+    BulkItem,
+    BulkResult,
+    CheckReport,
+    Document,
+    Explanation,
+    FilterLike,
+    IndexStats,
+    Problem,
+    QueryLike,
+    SearchResult,
+    Shard,
+    ShardSnapshot,
+)
+from quidditch.local.bulk import carry_out_by
+from quidditch.local.index import LocalIndex
+from quidditch.local.searches import Searches
+from quidditch.local.settings import changed_settings
+from quidditch.progress import watched_stream
+from quidditch.schema.fields import spell
+from quidditch.schema.mapping import Mapping
+from quidditch.search.request import SearchRequest
+from quidditch.tables import records
+from quidditch.types import Json
+
+if TYPE_CHECKING:
+    from quidditch.cluster.coordinator import ClusterDatabase
+
+TRIES = 4
+"""How often a search is begun, with other copies each time."""
+
+CHUNK_DOCS = 1_000
+"""Documents of a stream in one call of the writer."""
+
+Result = TypeVar("Result")
+
+
+class ClusterIndex(LocalIndex):
+    """One index of a cluster. A search sees every write that this coordinator has acknowledged before it."""
+
+    _database: ClusterDatabase  # type: ignore[assignment]
+
+    def __init__(self, database: ClusterDatabase, name: str) -> None:
+        self._database = database
+        self.name = name
+        self._scatter = database.scatter
+
+    def __repr__(self) -> str:
+        return f"ClusterIndex({self.name!r})"
+
+    def _writer(self) -> ShardedWriter:  # type: ignore[override]
+        return ShardedWriter(self._database.means, self.name)
+
+    def _entry(self) -> IndexEntry:
+        """raises: IndexNotFound, IndexClosed"""
+        entry = self._database.catalogue.entry(self.name)
+        if entry.closed:
+            raise IndexClosed(f"index [{self.name}] is closed; open_index opens it")
+        return entry
+
+    def _mapping(self) -> Mapping:
+        return self._database.catalogue.mapping(self._database.catalogue.entry(self.name).generation)[1]
+
+    def _shard_ids(self) -> list[ShardId]:
+        entry = self._entry()
+        return [ShardId(entry.generation, number) for number in range(entry.shards)]
+
+    def remote_shards(self) -> list[RemoteShard]:
+        """The shards, each by whichever copy is asked; they show what this coordinator has written."""
+        means = self._database.means
+        return [
+            RemoteShard(shard, shard.number, means.copies, means.transport, means.written.of(shard))
+            for shard in self._shard_ids()
+        ]
+
+    @contextmanager
+    def _shards(self) -> Iterator[Sequence[Shard]]:
+        yield self.remote_shards()
+
+    def _reading(self) -> NoReturn:
+        raise Unsupported("a cluster's index has no directory in this process")
+
+    # -------------------------------------------------------------------------------------------- searching
+
+    def _run(
+        self, query: QueryLike, request: SearchRequest, filter: FilterLike, mapping: Mapping
+    ) -> SearchResult:
+        run = super()._run
+        return again(lambda: run(query, request, filter, mapping))
+
+    def count(self, query: QueryLike = None) -> int:
+        counted = super().count
+        return again(lambda: counted(query))
+
+    def explain(self, id: str, query: QueryLike) -> Explanation:
+        explained = super().explain
+        return again(lambda: explained(id, query))
+
+    def point_in_time(self, keep_alive_s: float | None = None) -> ClusterPointInTime:  # type: ignore[override]
+        """As `LocalIndex.point_in_time`; it ends with the nodes that hold its views."""
+        return again(lambda: ClusterPointInTime(self, keep_alive_s))
+
+    # ------------------------------------------------------------------------------- mappings and settings
+
+    @property
+    def settings(self) -> dict[str, Json]:
+        return dict(self._database.catalogue.entry(self.name).settings)
+
+    def put_settings(self, settings: dict[str, Json], *, preserve: bool = False) -> None:
+        def alter(entries: dict[str, IndexEntry]) -> dict[str, IndexEntry]:
+            if self.name not in entries:
+                raise IndexNotFound(f"no index [{self.name}] in the cluster")
+            entry = entries[self.name]
+            changed = changed_settings(entry.settings, settings, preserve)
+            return {self.name: msgspec.structs.replace(entry, settings=changed)}
+
+        self._database.catalogue.change(alter)
+
+    def put_mappings(self, mappings: dict[str, Json]) -> None:
+        uuid = self._database.catalogue.entry(self.name).generation
+        version, _ = self._database.catalogue.extend_mapping(uuid, mappings)
+        self._writer().mark_mapping(version)
+
+    # ---------------------------------------------------------------------------------------------- writes
+
+    def bulk(self, actions: Iterable[Any], *, refresh: bool = False) -> BulkResult:
+        self._writer()
+        return carry_out_by(lambda name: ShardedWriter(self._database.means, name), actions, self.name)
+
+    def add_many(
+        self,
+        docs: Iterable[Dict[str, Any]],
+        *,
+        id_field: str | None = "_id",
+        progress: bool = False,
+        chunk: int | None = None,
+        workers: int = 1,
+    ) -> BulkResult:
+        """As `LocalIndex.add_many`; each chunk goes to the logs of its shards, and `workers` is not heeded."""
+        if chunk is not None and (isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1):
+            raise RequestError(f"add_many: chunk: a number of documents from 1 on expected, not {chunk!r}")
+        if id_field is not None and not isinstance(id_field, str):
+            raise RequestError(f"add_many: a field name expected as id_field, not {spell(id_field)}")
+        started = time.monotonic()
+        stream = records(docs)
+        loading = _Loading(self._writer(), id_field)
+        for some in _chunks(watched_stream(stream, docs) if progress else stream, chunk or CHUNK_DOCS):
+            loading.add(some)
+        rejected = sorted(loading.rejected, key=lambda item: item.position)
+        return BulkResult(rejected, loading.accepted, round((time.monotonic() - started) * 1000))
+
+    # -------------------------------------------------------------------------------------------- documents
+
+    def mget(self, ids: Sequence[str]) -> list[Document | None]:
+        if isinstance(ids, str) or not isinstance(ids, Iterable):
+            raise RequestError(f"mget: a list of ids expected, not {spell(ids)}")
+        wanted = [check_id(id) for id in ids]
+        shards = self._shard_ids()
+        places: dict[ShardId, list[int]] = {}
+        for place, id_bytes in enumerate(wanted):
+            places.setdefault(shards[shard_of(id_bytes, len(shards))], []).append(place)
+        found: list[Document | None] = [None] * len(wanted)
+        for shard, own in places.items():
+            told = self._ask_one(shard, "get", {"ids": [wanted[place].decode() for place in own]})
+            for place, said in zip(own, told, strict=True):
+                if said is not None:
+                    source, version, seq_no = said
+                    found[place] = Document(wanted[place].decode(), decode_source(source), version, seq_no)
+        return found
+
+    def __contains__(self, id: object) -> bool:
+        try:
+            check_id(id)
+        except QuidditchError:
+            return False
+        return self.mget([str(id)])[0] is not None
+
+    def __len__(self) -> int:
+        return sum(self._ask_one(shard, "count", {}) for shard in self._shard_ids())
+
+    def _ask_one(self, shard: ShardId, call: str, body: dict[str, Any]) -> Any:
+        """What one copy answers that has seen this coordinator's writes; another is asked if it gives no answer."""
+        means = self._database.means
+        body = {**body, "min_sequence": means.written.of(shard)}
+
+        def ask() -> Any:
+            address = means.copies.of(shard)[0]
+            try:
+                return means.transport.call(Request(address, shard_path(shard, call), body, 60.0))
+            except Unavailable:
+                means.copies.suspect(address)
+                raise
+
+        return again(ask)
+
+    # ----------------------------------------------------------------------------------------------- upkeep
+
+    def refresh(self) -> None:
+        """Have every copy that answers show what is in the logs now, whoever wrote it."""
+        means = self._database.means
+        for shard in self._shard_ids():
+            last = means.log(shard).bounds().last
+            means.written.note(shard, last)
+            self._tell_all(shard, "wait", {"sequence": last, "timeout_s": 30.0})
+
+    def flush(self) -> None:
+        for shard in self._shard_ids():
+            self._tell_all(shard, "flush", {})
+
+    def force_merge(self, max_segments: int = 1) -> None:
+        if isinstance(max_segments, bool) or not isinstance(max_segments, int) or max_segments < 1:
+            raise RequestError(f"force_merge: max_segments: 1 or more expected, not {max_segments!r}")
+        for shard in self._shard_ids():
+            self._tell_all(shard, "force_merge", {"max_segments": max_segments})
+
+    def _tell_all(self, shard: ShardId, call: str, body: dict[str, Any]) -> list[Any]:
+        """What every copy that answers says.
+
+        raises: what a copy refuses; Unavailable   when none answers
+        """
+        means = self._database.means
+        path = shard_path(shard, call)
+        requests = [Request(address, path, body, 3600.0) for address in means.copies.of(shard)]
+        answers = means.transport.calls(requests)
+        for answer in answers:
+            if isinstance(answer, QuidditchError) and not isinstance(answer, Unavailable):
+                raise answer
+        said = [answer for answer in answers if not isinstance(answer, QuidditchError)]
+        if not said:
+            raise answers[0]
+        return said
+
+    def compact(self, *, progress: bool = False) -> NoReturn:
+        raise Unsupported(
+            "compact: not of a cluster's index; each node's directory can be, with the node stopped"
+        )
+
+    def backup(self, path: str | Path, *, progress: bool = False) -> NoReturn:
+        raise Unsupported("backup: not of a cluster's index in this release")
+
+    def check(self, *, deep: bool = True, progress: bool = False) -> CheckReport:
+        """Verify every copy that answers."""
+        problems: list[Problem] = []
+        for shard in self._shard_ids():
+            for said in self._tell_all(shard, "check", {"deep": deep}):
+                problems += [msgspec.convert(one, Problem) for one in said["problems"]]
+        return CheckReport(problems)
+
+    def stats(self, *, detail: bool = False) -> IndexStats:
+        """Of one copy of each shard, summed."""
+        parts = [self._ask_one(shard, "stats", {"detail": False}) for shard in self._shard_ids()]
+        return IndexStats(
+            **{name: sum(part[name] for part in parts) for name in _COUNTS},
+            fields=_summed(part["fields"] for part in parts),
+            structures=_summed(part["structures"] for part in parts),
+            oldest_view_s=max((part["oldest_view_s"] for part in parts), default=0.0),
+        )
+
+
+_COUNTS = ("documents", "deleted", "segments", "buffered", "size_bytes", "free_bytes", "open_views")
+
+
+def _summed(parts: Iterable[Dict[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for part in parts:
+        for name, count in part.items():
+            total[name] = total.get(name, 0) + count
+    return total
+
+
+def again(work: Callable[[], Result]) -> Result:
+    """What `work` gives, begun again with other copies when one gives no answer or has lost its view.
+
+    raises: Unavailable   whatever copies were asked
+    """
+    for attempt in range(TRIES):
+        try:
+            return work()
+        except (Unavailable, SnapshotExpired):
+            if attempt == TRIES - 1:
+                raise
+            time.sleep(0.05 * attempt)
+    raise AssertionError("unreachable")
+
+
+class _Loading:
+    """A stream on its way to the logs, chunk by chunk, and what became of it."""
+
+    def __init__(self, writer: ShardedWriter, id_field: str | None) -> None:
+        self._writer = writer
+        self._id_field = id_field
+        self._position = 0
+        self.accepted = 0
+        self.rejected: list[BulkItem] = []
+
+    def add(self, docs: Sequence[Any]) -> None:
+        operations: list[Operation] = []
+        positions: list[int] = []
+        for doc in docs:
+            try:
+                operations.append(self._operation(doc))
+                positions.append(self._position)
+            except QuidditchError as error:
+                self._reject(self._position, None, error)
+            self._position += 1
+        for position, operation, result in zip(
+            positions, operations, self._writer.apply(operations), strict=True
+        ):
+            if isinstance(result, QuidditchError):
+                self._reject(position, operation.id.decode(), result)
+            else:
+                self.accepted += 1
+
+    def _operation(self, doc: Any) -> Operation:
+        if not isinstance(doc, Dict):
+            raise DocumentError(f"an object expected as document, not {spell(doc)}")
+        given = doc.get(self._id_field) if self._id_field is not None else None
+        id_bytes = self._writer.make_id() if given is None else check_id(given)
+        return Operation("index", id_bytes, without_id(doc))
+
+    def _reject(self, position: int, id: str | None, error: QuidditchError) -> None:
+        self.rejected.append(BulkItem(position, "index", id, error.status, None, str(error), error.type))
+
+
+def _chunks(stream: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    """Lists of so many. If reading the stream fails, what it gave before comes first."""
+    some: list[Any] = []
+    while True:
+        try:
+            some.append(next(stream))
+        except StopIteration:
+            break
+        except Exception:
+            if some:
+                yield some
+            raise
+        if len(some) == size:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
+class ClusterPointInTime(Searches):
+    """An index as it was at one moment: a view of one copy of each shard, until it is closed or lies unused."""
+
+    def __init__(self, index: ClusterIndex, keep_alive_s: float | None) -> None:
+        self.name = index.name
+        self._scatter = index._scatter
+        self._held = ExitStack()
+        self._mapping_then = index._mapping()
+        self._is_open = True
+        with ExitStack() as stack:
+            views = [
+                stack.enter_context(shard.snapshot(True, keep_alive_s)) for shard in index.remote_shards()
+            ]
+            self._scatter(_opened, views)
+            self._frozen = [_Frozen(view) for view in views]
+            self._held = stack.pop_all()
+
+    def _mapping(self) -> Mapping:
+        return self._mapping_then
+
+    @contextmanager
+    def _shards(self) -> Iterator[Sequence[Shard]]:
+        if not self._is_open:
+            raise StorageError(f"this point in time of index [{self.name}] is closed")
+        yield self._frozen
+
+    def close(self) -> None:
+        """Let go of the views."""
+        self._is_open = False
+        self._held.close()
+
+    def __enter__(self) -> ClusterPointInTime:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+
+def _opened(view: ShardSnapshot) -> None:
+    if isinstance(view, RemoteSnapshot):
+        view.open()
+
+
+class _Frozen(Shard):
+    """A shard that is always the same view."""
+
+    def __init__(self, view: ShardSnapshot) -> None:
+        self._view = view
+
+    @contextmanager
+    def snapshot(self, lasting: bool = False) -> Iterator[ShardSnapshot]:
+        yield self._view

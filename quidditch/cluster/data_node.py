@@ -1,0 +1,266 @@
+"""A data node: the copies of shards that the routing table gives it, in a directory of its own.
+
+It does what the table says and no more: opens copies, has them follow their logs, takes a copy of a peer where a log
+no longer begins at its beginning, and lets go of what is no longer its own. Every second it says that it lives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from quidditch.cluster.catalogue import Catalogue, IndexMappings, check_cluster
+from quidditch.cluster.connection import Connection
+from quidditch.cluster.log import JetStreamLog
+from quidditch.cluster.node_calls import ShardCalls
+from quidditch.cluster.replica import Replica
+from quidditch.cluster.state import NodeReport, ShardId, ShardReport
+from quidditch.cluster.transport import Request, Transport
+from quidditch.errors import QuidditchError, Unavailable
+from quidditch.index.catalog import IndexEntry
+from quidditch.index.opening import sync_directory
+from quidditch.index.replication import Followed, read_followed
+from quidditch.local.database import LocalDatabase, connect
+
+BEAT_S = 1.0
+"""How often a node says that it lives."""
+
+COPY_S = 3600.0
+"""How long a copy of a peer may take."""
+
+OPENING = 4
+"""Copies that are opened, or taken from peers, at once."""
+
+log = logging.getLogger("quidditch.cluster")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeOptions:
+    """What a data node is called, where its copies lie, where its HTTP answers, and in which zone it stands."""
+
+    name: str
+    folder: Path
+    address: str
+    zone: str = ""
+
+
+class DataNode:
+    """Holds copies of shards from `start` to `stop`. `replica` and `calls` are what its HTTP is about."""
+
+    def __init__(self, options: NodeOptions, connection: Connection, transport: Transport) -> None:
+        """raises: StorageError   the folder belongs to another cluster"""
+        self.options = options
+        self.calls = ShardCalls()
+        self.draining = False
+        self._connection = connection
+        self._transport = transport
+        self._run = uuid.uuid4().hex
+        self._catalogue = Catalogue(connection)
+        options.folder.mkdir(parents=True, exist_ok=True)
+        self._check_cluster()
+        self._database: LocalDatabase = connect(options.folder / "shards")
+        self._lock = threading.Lock()
+        self._replicas: dict[ShardId, Replica] = {}
+        self._opening: dict[ShardId, str] = {}
+        self._openers = ThreadPoolExecutor(OPENING, "quidditch-opening")
+        self._stopping = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._every, args=(work,), name=name, daemon=True)
+            for name, work in (("quidditch-beat", self._beat), ("quidditch-table", self._heed_table))
+        ]
+
+    def _check_cluster(self) -> None:
+        path = self.options.folder / "cluster"
+        known = path.read_text().strip() if path.exists() else ""
+        path.write_text(check_cluster(self._catalogue, known) + "\n")
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End gracefully: what was begun is carried out and on disk."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+        self._openers.shutdown(cancel_futures=True)
+        self.calls.views.close_all()
+        for replica in list(self._replicas.values()):
+            replica.stop()
+        # Not forgotten at once: a node that is started again shortly keeps its copies.
+        self._say_that_none_serves()
+        self._database.close()
+        self._catalogue.close()
+
+    def _say_that_none_serves(self) -> None:
+        options = self.options
+        with contextlib.suppress(QuidditchError):
+            self._catalogue.report(
+                NodeReport(options.name, self._run, options.address, options.zone, self.draining)
+            )
+
+    # --------------------------------------------------------------------------------------------- answering
+
+    def replica(self, shard: ShardId) -> Replica:
+        """raises: Unavailable   this node has no copy of the shard that answers"""
+        with self._lock:
+            found = self._replicas.get(shard)
+            why = self._opening.get(shard, "it has none")
+        if found is None:
+            raise Unavailable(f"node {self.options.name} has no copy of shard {shard} that answers: {why}")
+        return found
+
+    def report(self) -> NodeReport:
+        """What this node says of itself."""
+        with self._lock:
+            shards = {str(shard): ShardReport(failed=why) for shard, why in self._opening.items()}
+            shards |= {str(shard): replica.report() for shard, replica in self._replicas.items()}
+        options = self.options
+        return NodeReport(options.name, self._run, options.address, options.zone, self.draining, shards)
+
+    # ----------------------------------------------------------------------------------------------- its work
+
+    def _every(self, work: Callable[[], None]) -> None:
+        """Do it again and again until the node stops; what goes wrong is tried again."""
+        while not self._stopping.is_set():
+            try:
+                work()
+            except QuidditchError as error:
+                log.warning("node %s: %s", self.options.name, error)
+                self._stopping.wait(0.5)
+
+    def _beat(self) -> None:
+        self._catalogue.report(self.report())
+        self._stopping.wait(BEAT_S)
+
+    def say(self) -> None:
+        """Report at once: something has changed that others wait for."""
+        with contextlib.suppress(QuidditchError):
+            self._catalogue.report(self.report())
+
+    def _heed_table(self) -> None:
+        """Do what the routing table says, and wait for the next."""
+        mine = set(self._catalogue.routing().on_node(self.options.name))
+        with self._lock:
+            behind = [shard for shard, replica in self._replicas.items() if replica.behind]
+        for shard in behind:
+            self._replicas.pop(shard).stop()
+        with self._lock:
+            held = {*self._replicas, *self._opening}
+            for shard in mine - held:
+                self._opening[shard] = "it is being opened"
+        for shard in sorted(mine - held):
+            self._openers.submit(self._open, shard)
+        for shard in sorted(held - mine):
+            self._let_go(shard)
+        self._catalogue.wait_change(0.5)
+
+    def _let_go(self, shard: ShardId) -> None:
+        """Close a copy that is no longer this node's, and remove it unless that could be the state's mistake: only of
+        an index that is gone, or whose table names others."""
+        entries = self._catalogue.entries()
+        known = shard.uuid in {entry.generation for entry in entries.values()}
+        if known and not self._catalogue.routing().copies(shard):
+            return
+        with self._lock:
+            replica = self._replicas.pop(shard, None)
+        if replica is None:
+            return
+        replica.stop()
+        self._database.delete_index(replica.name)
+        log.info("node %s let go of shard %s", self.options.name, shard)
+
+    def _open(self, shard: ShardId) -> None:
+        """Open a copy, by whatever way there is, and have it follow its log."""
+        while not self._stopping.is_set():
+            try:
+                replica = self._opened(shard)
+            except QuidditchError as error:
+                with self._lock:
+                    self._opening[shard] = str(error)
+                if shard not in self._catalogue.routing().on_node(self.options.name):
+                    break
+                log.warning("node %s, shard %s: %s", self.options.name, shard, error)
+                self._stopping.wait(0.5)
+                continue
+            with self._lock:
+                self._replicas[shard] = replica
+                del self._opening[shard]
+            replica.start(self.say)
+            return
+        with self._lock:
+            self._opening.pop(shard, None)
+
+    def _opened(self, shard: ShardId) -> Replica:
+        """A copy that can go on by its log: the one that lies here, or a new one, or a copy of a peer's.
+
+        raises: Unavailable   there is neither a log from the beginning nor a peer
+        """
+        name = local_name(shard)
+        write_log = JetStreamLog(self._connection, shard)
+        mappings = IndexMappings(self._catalogue, shard.uuid)
+        first = write_log.bounds().first
+        if name in self._database:
+            replica = Replica(self._database, name, write_log, mappings)
+            if replica.applied + 1 >= first:
+                return replica
+            log.info("node %s: shard %s fell behind its log; a peer is copied", self.options.name, shard)
+        if first > 1:
+            self._take_copy(shard, name)
+        elif name not in self._database:
+            self._database.create_index(name)
+        return Replica(self._database, name, write_log, mappings)
+
+    def _take_copy(self, shard: ShardId, name: str) -> None:
+        """Put a peer's copy in the place of what is here.
+
+        raises: Unavailable   no peer answers
+        """
+        peers = self._catalogue.serving(shard)
+        peers.pop(self.options.name, None)
+        for peer in peers.values():
+            try:
+                self._install(Request(peer.address, shard_path(shard, "copy"), {}, COPY_S), shard, name)
+                return
+            except Unavailable as error:
+                log.warning("node %s: copying shard %s: %s", self.options.name, shard, error)
+        raise Unavailable(f"the log of shard {shard} no longer begins at 1, and no peer hands out a copy")
+
+    def _install(self, request: Request, shard: ShardId, name: str) -> None:
+        """The file of a peer's copy as an index of this directory."""
+        directory = self._database.directory
+        with directory.catalog.staged() as generation:
+            folder = directory.catalog.folder(generation)
+            folder.mkdir(parents=True)
+            aside = folder / "data.mdb.part"
+            self._transport.download(request, aside)
+            os.replace(aside, folder / "data.mdb")
+            sync_directory(folder)
+            # Opened before it counts: a file that is damaged shall not take anything's place.
+            environment = directory.options.environment(folder, create=False)
+            try:
+                with environment.read() as transaction:
+                    followed = read_followed(transaction) or Followed()
+            finally:
+                environment.close()
+            mapping = self._catalogue.mapping_body(shard.uuid, followed.mapping)
+            if name in self._database:
+                self._database.delete_index(name)
+            directory.catalog.create(name, IndexEntry(generation, mapping))
+
+
+def shard_path(shard: ShardId, call: str) -> str:
+    """Where a node answers a call about a shard."""
+    return f"/v1/shard/{shard.uuid}/{shard.number}/{call}"
+
+
+def local_name(shard: ShardId) -> str:
+    """The name of a copy in a node's directory."""
+    return f"{shard.uuid}-{shard.number}"

@@ -1,0 +1,218 @@
+"""Small values that all processes of a cluster share: a bucket of keys in JetStream, changed by compare-and-set.
+
+Every change of a key has a revision. A `Mirror` follows a bucket, so that reading costs nothing and whoever waits
+for a change is woken by it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from typing import NamedTuple
+
+from nats.js import api
+from nats.js import errors as js_errors
+
+from quidditch.cluster.connection import CALL_S, Connection, NotCommitted
+from quidditch.cluster.log import JetStreamReader, LogLost
+from quidditch.errors import QuidditchError, StorageError, Unavailable
+
+_LAST_OF_KEY = "Nats-Expected-Last-Subject-Sequence"
+_OPERATION = "KV-Operation"
+
+log = logging.getLogger("quidditch.cluster")
+
+
+class Changed(StorageError):
+    """The key is not at the revision that the change was made for: read it, and make the change again."""
+
+
+class Value(NamedTuple):
+    """A key's value, and the revision that it has it since."""
+
+    data: bytes
+    revision: int
+
+
+class Keys:
+    """A bucket: keys of letters, digits and `-_.=/`, each with its last value alone."""
+
+    def __init__(self, connection: Connection, bucket: str) -> None:
+        self._connection = connection
+        self._jetstream = connection.jetstream
+        self.bucket = bucket
+        self.stream = f"KV_{bucket}"
+
+    def create(self, *, in_memory: bool = False, max_age_s: float | None = None) -> None:
+        """Make the bucket; nothing happens where it is there. After `max_age_s` without a change a key is gone."""
+        config = api.StreamConfig(
+            name=self.stream,
+            subjects=[f"$KV.{self.bucket}.>"],
+            storage=api.StorageType.MEMORY if in_memory else api.StorageType.FILE,
+            max_msgs_per_subject=1,
+            max_age=max_age_s,
+            num_replicas=self._connection.options.replicas,
+            discard=api.DiscardPolicy.NEW,
+            allow_rollup_hdrs=True,
+            allow_direct=False,
+            deny_delete=True,
+        )
+        self._connection.call(lambda: self._jetstream.add_stream(config), f"making bucket {self.bucket}")
+
+    def get(self, key: str) -> Value | None:
+        """The value as its leader has it; None where there is none."""
+        try:
+            found = self._connection.call(
+                lambda: self._jetstream.get_last_msg(self.stream, self._subject(key)), f"reading key {key}"
+            )
+        except js_errors.NotFoundError:
+            return None
+        if (found.headers or {}).get(_OPERATION):
+            return None
+        return Value(found.data or b"", int(found.seq or 0))
+
+    def put(self, key: str, data: bytes) -> int:
+        """Set a key, whatever it was; its new revision."""
+        return self._publish(key, data, {})
+
+    def replace(self, key: str, data: bytes, revision: int) -> int:
+        """Set a key that is at this revision, 0 for one that never was; its new revision.
+
+        raises: Changed   it is at another
+        """
+        try:
+            return self._publish(key, data, {_LAST_OF_KEY: str(revision)})
+        except js_errors.APIError as error:
+            if error.err_code != 10071:
+                raise
+            raise Changed(f"key {key}: no longer at revision {revision}") from error
+
+    def change(self, key: str, alter: Callable[[bytes | None], bytes | None]) -> int:
+        """Set a key to what `alter` makes of its value, as often as others come in between; its revision.
+
+        `alter` returning None changes nothing.
+        """
+        while True:
+            now = self.get(key)
+            data = alter(None if now is None else now.data)
+            revision = 0 if now is None else now.revision
+            if data is None or (now is not None and now.data == data):
+                return revision
+            try:
+                return self.replace(key, data, revision)
+            except Changed:
+                continue
+
+    def delete(self, key: str) -> None:
+        self._publish(key, b"", {_OPERATION: "PURGE", "Nats-Rollup": "sub"})
+
+    def _publish(self, key: str, data: bytes, headers: dict[str, str]) -> int:
+        # By its id a change that is asked again, because the answer was lost, is known for the one that was made.
+        headers = {**headers, "Nats-Msg-Id": uuid.uuid4().hex}
+
+        async def publish() -> int:
+            ack = await self._jetstream.publish(
+                self._subject(key), data, timeout=CALL_S, stream=self.stream, headers=headers
+            )
+            if not ack.seq:
+                raise NotCommitted(f"key {key}: acknowledged without a revision")
+            return int(ack.seq)
+
+        return self._connection.call(publish, f"writing key {key}")
+
+    def _subject(self, key: str) -> str:
+        return f"$KV.{self.bucket}.{key}"
+
+    def mirror(self) -> Mirror:
+        """The bucket, followed from now on; as it was at this moment when this returns."""
+        return Mirror(self._connection, self)
+
+
+class Mirror:
+    """The values of a bucket in this process, a moment behind the bucket. Safe to share between threads."""
+
+    def __init__(self, connection: Connection, keys: Keys) -> None:
+        self._keys = keys
+        self._connection = connection
+        self._prefix = len(f"$KV.{keys.bucket}.")
+        self._values: dict[str, Value] = {}
+        self._seen_s: dict[str, float] = {}
+        self._revision = 0
+        self._changed = threading.Condition()
+        self._ended = False
+        self._reader = JetStreamReader(connection, keys.stream, 1, gaps=True)
+        info = connection.call(lambda: connection.jetstream.stream_info(keys.stream), "following a bucket")
+        self._thread = threading.Thread(target=self._follow, name=f"quidditch-{keys.bucket}", daemon=True)
+        self._thread.start()
+        self.wait_for(lambda: self._revision >= int(info.state.last_seq), 10.0, f"bucket {keys.bucket}")
+
+    def get(self, key: str) -> Value | None:
+        with self._changed:
+            return self._values.get(key)
+
+    def values(self, prefix: str = "") -> dict[str, Value]:
+        """Every key that starts so."""
+        with self._changed:
+            return {key: value for key, value in self._values.items() if key.startswith(prefix)}
+
+    def silent_s(self, key: str) -> float:
+        """Seconds, by this process's clock, since the key was last set; infinite for one that is not there."""
+        with self._changed:
+            seen = self._seen_s.get(key)
+        return float("inf") if seen is None else time.monotonic() - seen
+
+    def wait_for(self, true: Callable[[], object], timeout_s: float, what: str) -> None:
+        """Wait until it is true; asked again at every change of the bucket.
+
+        raises: Unavailable   it is not within `timeout_s`
+        """
+        with self._changed:
+            if not self._changed.wait_for(true, timeout_s):
+                raise Unavailable(f"{what}: waited {timeout_s:g} s in vain")
+
+    def wait_revision(self, revision: int, timeout_s: float = 10.0) -> None:
+        """Wait until the mirror has seen this revision."""
+        self.wait_for(lambda: self._revision >= revision, timeout_s, f"bucket {self._keys.bucket}")
+
+    def wait_change(self, timeout_s: float) -> None:
+        """Wait for any change, for so long at most."""
+        with self._changed:
+            self._changed.wait(timeout_s)
+
+    def _follow(self) -> None:
+        while not self._ended:
+            try:
+                self._heed()
+            except LogLost:
+                log.error("bucket %s: begins anew; NATS has lost what was in it", self._keys.bucket)
+                self._reader = JetStreamReader(self._connection, self._keys.stream, 1, gaps=True)
+                time.sleep(0.2)
+            except (QuidditchError, js_errors.Error) as error:
+                if not self._ended:
+                    log.warning("bucket %s: %s", self._keys.bucket, error)
+                    time.sleep(0.2)
+
+    def _heed(self) -> None:
+        entries = self._reader.read(256, 0.5)
+        if not entries:
+            return
+        with self._changed:
+            for entry in entries:
+                key = entry.subject[self._prefix :]
+                self._revision = entry.sequence
+                if entry.data:
+                    self._values[key] = Value(entry.data, entry.sequence)
+                    self._seen_s[key] = time.monotonic()
+                else:
+                    self._values.pop(key, None)
+                    self._seen_s.pop(key, None)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        self._ended = True
+        self._reader.wake()
+        self._thread.join(5.0)
+        self._reader.close()

@@ -1,0 +1,176 @@
+"""The static master: places the copies of shards, and forgets what every copy has.
+
+It is configured, not elected, and keeps nothing: whatever it decides follows from what it reads, so it may be killed
+and started anywhere. While there is none, searches and writes go on, and nothing is created or moved. A standby takes
+over when the lease has been silent for a while; two at once would only write the same table.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+
+import msgspec
+
+from quidditch.cluster.allocation import Node, Situation, Wanted, allocate
+from quidditch.cluster.catalogue import GONE_S, Catalogue
+from quidditch.cluster.connection import Connection
+from quidditch.cluster.keys import Changed, Keys
+from quidditch.cluster.log import JetStreamLog
+from quidditch.cluster.state import NodeReport, RoutingTable, ShardId, from_bytes, to_bytes
+from quidditch.errors import QuidditchError, StorageError
+from quidditch.index.catalog import IndexEntry
+
+LEASE_S = 5.0
+"""How long the lease may be silent before another master takes it."""
+
+TRIM_S = 5.0
+"""How often logs are trimmed."""
+
+MARGIN = 1_000
+"""Entries that stay in a log although every copy has them: so that a short absence needs no copy of a peer."""
+
+FORGET_S = 60.0
+"""A node that has been silent for so long gets its copies replaced."""
+
+log = logging.getLogger("quidditch.cluster")
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """Who is master, and how often it has said so."""
+
+    holder: str = ""
+    beats: int = 0
+    version: int = 1
+
+
+class Master:
+    """Does a master's work from `start` to `stop`, while it has the lease."""
+
+    def __init__(self, connection: Connection, name: str = "master", forget_s: float = FORGET_S) -> None:
+        self._connection = connection
+        self._catalogue = Catalogue(connection)
+        self._keys = Keys(connection, "quidditch_master")
+        self._keys.create(in_memory=True)
+        self._holder = f"{name}-{uuid.uuid4().hex[:8]}"
+        self._forget_s = max(forget_s, GONE_S)
+        self._seen: tuple[Lease, float] = (Lease(), time.monotonic())
+        self._trimmed_s = 0.0
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="quidditch-master", daemon=True)
+        self.active = False
+        """Whether it has the lease."""
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join()
+        self._catalogue.close()
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self.active = self._hold_lease()
+                if self.active:
+                    self.place()
+                    self._trim_sometimes()
+            except QuidditchError as error:
+                log.warning("master: %s", error)
+            self._catalogue.wait_change(0.25)
+
+    # ---------------------------------------------------------------------------------------------- the lease
+
+    def _hold_lease(self) -> bool:
+        """Whether the lease is this master's, taken if nobody has spoken for it for a while."""
+        value = self._keys.get("lease")
+        lease = Lease() if value is None else from_bytes(value.data, Lease)
+        now = time.monotonic()
+        if lease != self._seen[0]:
+            self._seen = (lease, now)
+        if lease.holder not in ("", self._holder) and now - self._seen[1] < LEASE_S:
+            return False
+        following = Lease(self._holder, lease.beats + 1)
+        try:
+            self._keys.replace("lease", to_bytes(following), 0 if value is None else value.revision)
+        except Changed:
+            return False
+        return True
+
+    # ---------------------------------------------------------------------------------------------- placing
+
+    def place(self) -> RoutingTable:
+        """Make the streams of new shards, write the next table, and remove the streams of shards that are gone."""
+        if self._catalogue.lost():
+            raise StorageError(
+                "the list of indices is gone and a routing table is there: nothing is placed or removed"
+            )
+        wanted = wanted_of(self._catalogue.entries())
+        situation = situation_of(self._catalogue.nodes(self._forget_s), self._catalogue.nodes())
+        before = self._catalogue.routing()
+        if allocate(before, wanted, situation) is before:
+            return before
+        for index in sorted(set(wanted) - set(before.indices)):
+            for number in range(wanted[index].shards):
+                JetStreamLog(self._connection, ShardId(index, number)).create()
+        after = self._catalogue.change_routing(lambda table: allocate(table, wanted, situation))
+        for index in sorted(set(before.indices) - set(after.indices)):
+            for number in range(len(before.indices[index])):
+                JetStreamLog(self._connection, ShardId(index, number)).delete()
+            self._catalogue.forget_mappings(index)
+        log.info("master: table %d of %d indices", after.epoch, len(after.indices))
+        return after
+
+    # ---------------------------------------------------------------------------------------------- trimming
+
+    def _trim_sometimes(self) -> None:
+        if time.monotonic() - self._trimmed_s >= TRIM_S:
+            self._trimmed_s = time.monotonic()
+            self.trim()
+
+    def trim(self, margin: int = MARGIN) -> None:
+        """Have each log forget what is durable in every copy, but for a margin."""
+        reports = self._catalogue.nodes(float("inf"))
+        for shard, copies in self._catalogue.routing().shards():
+            upto = trimmable([copy.node for copy in copies], str(shard), reports) - margin
+            write_log = JetStreamLog(self._connection, shard)
+            if upto > 0 and write_log.bounds().first <= upto:
+                write_log.trim(upto)
+
+
+def wanted_of(entries: Mapping[str, IndexEntry]) -> dict[str, Wanted]:
+    """What the indices want, by uuid."""
+    return {
+        entry.generation: Wanted(entry.shards, 1 + int(entry.settings.get("number_of_replicas", 1)))
+        for entry in entries.values()
+    }
+
+
+def situation_of(there: Mapping[str, NodeReport], alive: Mapping[str, NodeReport]) -> Situation:
+    """The nodes that are not given up, and what those that speak serve."""
+    nodes = {name: Node(report.zone, report.draining) for name, report in there.items()}
+    serving = {
+        (_shard_id(shard), name)
+        for name, report in alive.items()
+        for shard, said in report.shards.items()
+        if said.started
+    }
+    return Situation(nodes, serving)
+
+
+def trimmable(nodes: list[str], shard: str, reports: Mapping[str, NodeReport]) -> int:
+    """The last sequence that is durable in the copies on all of these nodes; 0 if one of them is not heard of."""
+    applied = [
+        reports[node].shards[shard].applied if node in reports and shard in reports[node].shards else 0
+        for node in nodes
+    ]
+    return min(applied, default=0)
+
+
+def _shard_id(text: str) -> ShardId:
+    uuid_, _, number = text.rpartition(".")
+    return ShardId(uuid_, int(number))

@@ -1,0 +1,272 @@
+"""One copy of a shard: a local index that follows the shard's log.
+
+A thread reads the log and carries out what it says, several entries in one transaction with the sequence they end at.
+So a copy that is killed at any moment goes on behind its last commit, and every copy does the same with the same
+entries: ids, times and mappings are in the log, and versions and conflicts follow from what came before.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from quidditch.cluster.log import Entry, LogLost, LogTrimmed, WriteLog
+from quidditch.cluster.messages import LogEntry, unpack_entry
+from quidditch.cluster.state import ShardReport
+from quidditch.errors import QuidditchError, StorageError, Unavailable
+from quidditch.index.replication import (
+    WINDOW,
+    Batch,
+    BatchResults,
+    Followed,
+    Result,
+    read_followed,
+    read_known,
+    read_results,
+    write_followed,
+    write_results,
+)
+from quidditch.index.single_writes import Results
+from quidditch.index.storage import Transaction
+from quidditch.interface import ShardSnapshot
+from quidditch.local.database import LocalDatabase
+from quidditch.local.shard import LocalShard
+from quidditch.local.writing import CurrentWriter
+
+ENTRIES_AT_ONCE = 16
+"""Entries of the log in one transaction, at most: each commit is a sync of the disk."""
+
+OPERATIONS_AT_ONCE = 2_000
+
+READ_S = 0.5
+"""How long a read of the log waits, and so how soon a copy notices that it is to stop."""
+
+PAUSE_S = 0.5
+"""Before what failed is tried again."""
+
+log = logging.getLogger("quidditch.cluster")
+
+
+class Mappings(Protocol):
+    """Where the versions of an index's mapping are."""
+
+    def get(self, version: int) -> dict[str, Any]:
+        """The body of one version. raises: Unavailable   it cannot be had"""
+
+
+class Replica:
+    """A copy of a shard in a node's directory, where it is the index `name`. Safe to share between threads."""
+
+    def __init__(self, database: LocalDatabase, name: str, write_log: WriteLog, mappings: Mappings) -> None:
+        self.name = name
+        self._database = database
+        self.index = database.index(name)
+        self._log = write_log
+        self._mappings = mappings
+        self._progress = threading.Condition()
+        self._stopping = False
+        self._started = False
+        self._failed = ""
+        self.behind = False
+        """The log no longer holds what comes next: only a copy of a peer helps."""
+        self._thread: threading.Thread | None = None
+        self._serves: Callable[[], None] = lambda: None
+        with self._shard() as shard, shard.environment.read() as transaction:
+            self._followed = read_followed(transaction) or Followed()
+            self._known = read_known(transaction)
+
+    @contextmanager
+    def _shard(self) -> Iterator[LocalShard]:
+        with self._database.directory.use(self.name) as shard:
+            yield shard
+
+    # -------------------------------------------------------------------------------------------- following
+
+    @property
+    def applied(self) -> int:
+        """The last sequence that is carried out, durably."""
+        return self._followed.applied
+
+    def report(self) -> ShardReport:
+        return ShardReport(self._followed.applied, self._started, self._failed)
+
+    def start(self, serves: Callable[[], None] = lambda: None) -> None:
+        """Follow the log, in a thread of its own, until `stop`; `serves` is called once, when it has caught up."""
+        self._serves = serves
+        self._thread = threading.Thread(target=self._follow, name=f"quidditch-{self.name[-12:]}", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Follow no more; what was begun is carried out."""
+        with self._progress:
+            self._stopping = True
+            self._progress.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _follow(self) -> None:
+        while not self._stopping:
+            try:
+                self._follow_once()
+            except QuidditchError as error:
+                self._fail(error)
+
+    def _follow_once(self) -> None:
+        """Follow until told to stop, or until something is wrong."""
+        self._check_identity()
+        reader = self._log.read_from(self.applied + 1)
+        try:
+            target = self._log.bounds().last
+            while not self._stopping:
+                self._set_started(target)
+                entries = reader.read(ENTRIES_AT_ONCE, READ_S)
+                if entries:
+                    self.apply(entries)
+        finally:
+            reader.close()
+
+    def _check_identity(self) -> None:
+        """raises: LogLost   the log is not the one that this copy has followed so far"""
+        identity = self._log.identity()
+        if self._followed.log not in ("", identity):
+            raise LogLost(
+                f"copy {self.name} has followed the log {self._followed.log} up to {self.applied}; the log is now "
+                f"{identity}: it was made anew"
+            )
+        if self._followed.log == "":
+            self._followed = Followed(identity, 0, 0, self._followed.mapping)
+
+    def _set_started(self, target: int) -> None:
+        """Serve from the moment on at which everything is there that was in the log when following began."""
+        if not self._started and self.applied >= target:
+            with self._progress:
+                self._started, self._failed = True, ""
+                self._progress.notify_all()
+            self._serves()
+
+    def _fail(self, error: QuidditchError) -> None:
+        """Say what is wrong; whoever has lost its log serves what it has, and applies no more."""
+        if self._stopping:
+            return
+        if str(error) != self._failed:
+            log.error("shard %s at %d: %s", self.name, self.applied, error)
+        with self._progress:
+            self._failed = str(error)
+            self.behind = self.behind or isinstance(error, LogTrimmed)
+            self._progress.wait_for(lambda: self._stopping, PAUSE_S)
+
+    # --------------------------------------------------------------------------------------------- applying
+
+    def apply(self, entries: Sequence[Entry]) -> None:
+        """Carry out entries that follow the last one: as many transactions as there are mappings in them.
+
+        raises: StorageError, ...   from a failing one on nothing was written
+        """
+        unpacked = [(entry.sequence, unpack_entry(entry.data)) for entry in entries]
+        for group in _groups(unpacked, self._followed.mapping):
+            self._take_on(max(entry.mapping for _, entry in group))
+            self._carry_out(group)
+
+    def _take_on(self, version: int) -> None:
+        """Index from now on by a newer mapping."""
+        if version > self._followed.mapping:
+            self.index.put_mappings(self._mappings.get(version))
+            self._followed = _at(self._followed, mapping=version)
+
+    def _carry_out(self, group: Sequence[tuple[int, LogEntry]]) -> None:
+        if group[0][0] != self.applied + 1:
+            raise StorageError(f"shard {self.name}: entry {self.applied + 1} expected, not {group[0][0]}")
+        now_ms, known = self._followed.now_ms, dict(self._known)
+        batches: list[Batch] = []
+        for sequence, entry in group:
+            now_ms = max(now_ms, entry.now_ms)
+            again = entry.batch in known
+            known.setdefault(entry.batch, sequence)
+            batches.append(Batch([] if again else [each.operation() for each in entry.operations], now_ms))
+        followed = _at(self._followed, applied=group[-1][0], now_ms=now_ms)
+
+        def mark(transaction: Transaction, results: list[Results]) -> None:
+            for (sequence, entry), done in zip(group, results, strict=True):
+                kept = (
+                    None if known[entry.batch] == sequence else read_results(transaction, known[entry.batch])
+                )
+                made = kept or BatchResults(entry.batch, [Result.of(each) for each in done])
+                write_results(transaction, sequence, made)
+            write_followed(transaction, followed)
+
+        writer = CurrentWriter(self._database.writable(), self.name)
+        writer.on_shard(lambda shard: shard.writer.follow(batches, mark))
+        with self._progress:
+            self._followed, self._known = followed, _recent(known, followed.applied)
+            self._progress.notify_all()
+
+    # ---------------------------------------------------------------------------------------------- asking
+
+    def wait_applied(self, sequence: int, timeout_s: float) -> None:
+        """raises: Unavailable   the sequence is not carried out within `timeout_s`"""
+        with self._progress:
+            if not self._progress.wait_for(
+                lambda: self._followed.applied >= sequence or self._stopping, timeout_s
+            ):
+                raise Unavailable(
+                    f"shard {self.name} is at {self.applied}, not yet at {sequence}"
+                    + (f": {self._failed}" if self._failed else "")
+                )
+            if self._followed.applied < sequence:
+                raise Unavailable(f"shard {self.name} is being closed")
+
+    def results(self, sequence: int, timeout_s: float) -> BatchResults:
+        """What became of an entry of the log, waited for.
+
+        raises: Unavailable   it is not carried out within `timeout_s`, or was so long ago that this is forgotten
+        """
+        self.wait_applied(sequence, timeout_s)
+        with self._shard() as shard, shard.environment.read() as transaction:
+            found = read_results(transaction, sequence)
+        if found is None:
+            raise Unavailable(f"shard {self.name}: the results of entry {sequence} are no longer kept")
+        return found
+
+    def copy_to(self, descriptor: int) -> None:
+        """The file of this copy as of one commit, into a descriptor, which may be a pipe."""
+        with self._shard() as shard:
+            shard.environment.copy_to(descriptor)
+
+    @contextmanager
+    def snapshot(self, lasting: bool = False, keep_alive_s: float | None = None) -> Iterator[ShardSnapshot]:
+        """As `LocalShard.snapshot`."""
+        with self._shard() as shard, shard.snapshot(lasting, keep_alive_s) as view:
+            yield view
+
+
+def _groups(entries: Sequence[tuple[int, LogEntry]], mapping: int) -> Iterator[list[tuple[int, LogEntry]]]:
+    """Entries that can be carried out at once: none but the first asks for a newer mapping."""
+    group: list[tuple[int, LogEntry]] = []
+    operations = 0
+    for sequence, entry in entries:
+        newer = entry.mapping > mapping
+        if group and (newer or operations + len(entry.operations) > OPERATIONS_AT_ONCE):
+            yield group
+            group, operations = [], 0
+        mapping = max(mapping, entry.mapping)
+        group.append((sequence, entry))
+        operations += len(entry.operations)
+    if group:
+        yield group
+
+
+def _at(followed: Followed, **changes: Any) -> Followed:
+    return Followed(
+        followed.log,
+        changes.get("applied", followed.applied),
+        changes.get("now_ms", followed.now_ms),
+        changes.get("mapping", followed.mapping),
+    )
+
+
+def _recent(known: Mapping[str, int], applied: int) -> dict[str, int]:
+    return {batch: sequence for batch, sequence in known.items() if sequence > applied - WINDOW}

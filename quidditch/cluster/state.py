@@ -1,0 +1,116 @@
+"""The state of a cluster as values: the routing table and what nodes say of themselves, and how they look as bytes.
+
+Everything here is immutable, and nothing here knows a network or a clock. `allocation.py` makes one routing table of
+another; `catalogue.py` and `master.py` read and write these values where all processes see them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, TypeVar
+
+import msgspec
+import zstandard
+
+from quidditch.errors import StorageError
+
+PROTOCOL_VERSION = 1
+"""Of everything in PROTOCOL.md. A process refuses what is newer, and says so."""
+
+
+class ShardId(NamedTuple):
+    """One shard of one index; the index by its uuid, which no other index of the same name will have."""
+
+    uuid: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.uuid}.{self.number}"
+
+
+class Copy(msgspec.Struct, frozen=True, order=True):
+    """One copy of a shard, on a node. One that is `leaving` serves until others do in its place."""
+
+    node: str
+    leaving: bool = False
+
+
+class RoutingTable(msgspec.Struct, frozen=True):
+    """Which nodes hold each shard: by the index's uuid and the shard's number. Only the master writes one.
+
+    epoch:  rises with every table; of two tables the higher one counts
+    """
+
+    epoch: int = 0
+    indices: dict[str, tuple[tuple[Copy, ...], ...]] = {}
+    version: int = PROTOCOL_VERSION
+
+    def shards(self) -> Iterator[tuple[ShardId, tuple[Copy, ...]]]:
+        """Every shard and its copies, in order."""
+        for index, shards in sorted(self.indices.items()):
+            for number, copies in enumerate(shards):
+                yield ShardId(index, number), copies
+
+    def copies(self, shard: ShardId) -> tuple[Copy, ...]:
+        """The copies of a shard; none of one that is not in the table."""
+        shards = self.indices.get(shard.uuid, ())
+        return shards[shard.number] if shard.number < len(shards) else ()
+
+    def on_node(self, node: str) -> list[ShardId]:
+        """The shards that a node is to hold."""
+        return [shard for shard, copies in self.shards() if any(copy.node == node for copy in copies)]
+
+
+class ShardReport(msgspec.Struct, frozen=True):
+    """What a node says of a copy that it holds.
+
+    applied:  the sequence of the log that is durable in it
+    started:  it has caught up with the log once, and answers searches
+    failed:   why it does not, in words, where it is known
+    """
+
+    applied: int = 0
+    started: bool = False
+    failed: str = ""
+
+
+class NodeReport(msgspec.Struct, frozen=True):
+    """A heartbeat: what a data node says of itself, every second. Silence means that it is gone.
+
+    run:     of this life of the process; another one means that it was started anew
+    address: where its HTTP answers, host and port
+    shards:  by `str(ShardId)`
+    """
+
+    node: str
+    run: str
+    address: str
+    zone: str = ""
+    draining: bool = False
+    shards: dict[str, ShardReport] = {}
+    version: int = PROTOCOL_VERSION
+
+
+Kept = TypeVar("Kept", bound=msgspec.Struct)
+
+
+def to_bytes(value: msgspec.Struct) -> bytes:
+    """A value as it is kept: msgpack, packed by zstd, since a table of thousands of shards repeats itself."""
+    # A compressor of its own for each call: one that threads share would mix their bytes.
+    return zstandard.ZstdCompressor(level=3).compress(msgspec.msgpack.encode(value))
+
+
+def from_bytes(data: bytes, kind: type[Kept]) -> Kept:
+    """raises: StorageError   these are no such bytes, or those of a newer protocol"""
+    try:
+        plain = zstandard.ZstdDecompressor().decompress(data)
+        found = msgspec.msgpack.decode(plain, type=kind)
+    except (zstandard.ZstdError, msgspec.MsgspecError) as error:
+        raise StorageError(f"cluster state: no {kind.__name__}: {error}") from error
+    version = getattr(found, "version", PROTOCOL_VERSION)
+    if version > PROTOCOL_VERSION:
+        raise StorageError(
+            f"cluster state: a {kind.__name__} of protocol {version}; this process speaks {PROTOCOL_VERSION}: "
+            "upgrade it"
+        )
+    return found

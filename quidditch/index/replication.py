@@ -1,0 +1,139 @@
+"""What a copy of a shard keeps of the log that it follows, in the transaction that carries out what the log said.
+
+So a copy always knows up to where it is, whenever its process was killed, and carries that along when it is copied.
+The rows lie in table `meta`; a directory that follows no log has none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+
+from quidditch import errors
+from quidditch.errors import CorruptIndex, InternalError, QuidditchError
+from quidditch.index.codecs import Buffer
+from quidditch.index.operations import Applied, Operation
+from quidditch.index.storage import Table, Transaction
+from quidditch.types import Outcome
+
+Kept = TypeVar("Kept")
+
+LOG_PREFIX = b"log/"
+"""Of the keys of these rows in `meta`."""
+
+_FOLLOWED = LOG_PREFIX + b"followed"
+_RESULTS = LOG_PREFIX + b"results/"
+
+WINDOW = 256
+"""Entries of the log whose results are kept, for whoever asks late, and whose batches are known again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Operations as a log says them, in order, and the time that counts for them, in milliseconds since 1970.
+
+    Times never fall from batch to batch, so that all copies forget a deleted id's version at the same place.
+    """
+
+    operations: Sequence[Operation]
+    now_ms: int
+
+
+class Followed(msgspec.Struct, frozen=True, array_like=True):
+    """Up to where a copy has followed its log.
+
+    log:      names the log, so that another one in its place is noticed
+    applied:  the last sequence that was carried out
+    now_ms:   the latest time of a batch
+    mapping:  the version of the mapping that documents are taken by
+    """
+
+    log: str = ""
+    applied: int = 0
+    now_ms: int = 0
+    mapping: int = 0
+
+
+class Result(msgspec.Struct, frozen=True, array_like=True):
+    """What became of one operation: version, sequence number and outcome; or the class of an error, and its words."""
+
+    version: int = 0
+    seq_no: int = 0
+    outcome: Outcome | None = None
+    error: str = ""
+    reason: str = ""
+
+    @classmethod
+    def of(cls, result: Applied | QuidditchError) -> Result:
+        if isinstance(result, QuidditchError):
+            return cls(error=type(result).__name__, reason=str(result))
+        return cls(result.version, result.seq_no, result.result)
+
+    def applied(self, id: bytes) -> Applied | QuidditchError:
+        """As the operation on this id gave it."""
+        if self.outcome is not None:
+            return Applied(id, self.version, self.seq_no, self.outcome)
+        kind = getattr(errors, self.error, InternalError)
+        made = kind(self.reason)
+        return made if isinstance(made, QuidditchError) else InternalError(self.reason)
+
+
+class BatchResults(msgspec.Struct, frozen=True, array_like=True):
+    """What became of a batch: its id, and each of its operations."""
+
+    batch: str
+    results: list[Result]
+
+
+def read_followed(transaction: Transaction) -> Followed | None:
+    """None of a shard that never followed a log."""
+    value = transaction.get(Table.META, _FOLLOWED)
+    return None if value is None else _decode(value, Followed)
+
+
+def write_followed(transaction: Transaction, followed: Followed) -> None:
+    transaction.put(Table.META, _FOLLOWED, msgspec.msgpack.encode(followed))
+
+
+def read_results(transaction: Transaction, sequence: int) -> BatchResults | None:
+    """None of an entry that is not carried out yet, or was so long ago."""
+    value = transaction.get(Table.META, _results_key(sequence))
+    return None if value is None else _decode(value, BatchResults)
+
+
+def write_results(transaction: Transaction, sequence: int, results: BatchResults) -> None:
+    """Keep the results of an entry, and forget those of the entry that falls out of the window."""
+    transaction.put(Table.META, _results_key(sequence), msgspec.msgpack.encode(results))
+    transaction.delete(Table.META, _results_key(sequence - WINDOW))
+
+
+def read_known(transaction: Transaction) -> dict[str, int]:
+    """The batches in the window: the sequence of each, by its id."""
+    return {
+        _decode(value, BatchResults).batch: int.from_bytes(key[-8:], "big")
+        for key, value in transaction.rows(Table.META, _RESULTS)
+    }
+
+
+def check_log_row(key: bytes, value: Buffer) -> None:
+    """raises: CorruptIndex   there is no such row, or its value is unreadable"""
+    if key == _FOLLOWED:
+        _decode(value, Followed)
+    elif key.startswith(_RESULTS) and len(key) == len(_RESULTS) + 8:
+        _decode(value, BatchResults)
+    else:
+        raise CorruptIndex("no row of this name is known")
+
+
+def _results_key(sequence: int) -> bytes:
+    return _RESULTS + max(0, sequence).to_bytes(8, "big")
+
+
+def _decode(value: Buffer, kind: type[Kept]) -> Kept:
+    try:
+        return msgspec.msgpack.decode(value, type=kind)
+    except msgspec.MsgspecError as error:
+        raise CorruptIndex(f"what a copy keeps of its log is unreadable: {error}") from error

@@ -1,0 +1,58 @@
+"""A real NATS server for each test module that wants one: own port, own store, ended by its pid."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from quidditch.cluster.nats_server import Credentials, Member, NatsProcess, find_server, free_ports
+from quidditch.errors import RequestError
+
+
+@dataclass
+class OneServer:
+    """A NATS server, its credentials, and how to hurt it."""
+
+    process: NatsProcess
+    credentials: Credentials
+
+    @property
+    def url(self) -> str:
+        return self.process.member.url
+
+    def kill(self) -> None:
+        """As a machine that loses its power would end it."""
+        self.process.stop(signal.SIGKILL)
+
+    def start(self) -> None:
+        self.process.start()
+
+
+def need_nats() -> None:
+    """Skip, with a sentence for a person; fail where tests must not be skipped."""
+    try:
+        find_server()
+    except RequestError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneServer]:
+    need_nats()
+    pytest.importorskip("nats", reason="nats-py is not installed: pip install 'quidditch[cluster]'")
+    (port,) = free_ports(1)
+    credentials = Credentials.new()
+    member = Member("only", port, Path(tmp_path_factory.mktemp("nats")))
+    process = NatsProcess(member, [member], credentials)
+    process.start()
+    try:
+        yield OneServer(process, credentials)
+    finally:
+        process.stop(signal.SIGKILL)

@@ -1,0 +1,77 @@
+"""`quidditch cluster up`: real processes on one machine, from start to end, and what of them may be killed."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import need_nats
+
+from quidditch.cluster import machine
+from quidditch.cluster.nats_server import free_ports
+from quidditch.errors import RequestError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    need_nats()
+    yield tmp_path / "cluster"
+    machine.down(tmp_path / "cluster")
+
+
+def asked(port: int, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    """The status and the body of an answer of the REST API."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    data = None if body is None else json.dumps(body)
+    connection.request(method, path, data, {"content-type": "application/json"})
+    answer = connection.getresponse()
+    said = json.loads(answer.read())
+    connection.close()
+    return answer.status, said
+
+
+def test_a_cluster_goes_up_answers_survives_a_killed_node_and_comes_back(folder: Path) -> None:
+    (port,) = free_ports(1)
+    plan = machine.Plan(data_nodes=2, replicas=1, port=port)
+    assert machine.up(folder, plan) == f"http://127.0.0.1:{port}"
+    assert asked(port, "PUT", "/books", {"settings": {"number_of_shards": 2}})[0] == 200
+    for number in range(20):
+        status, said = asked(port, "PUT", f"/books/_doc/{number}", {"title": f"dune {number}"})
+        assert (status, said["result"]) == (201, "created")
+    wait_until(lambda: [each["state"] for each in machine.status(folder)["shards"]] == ["started"] * 4)
+
+    os.kill(machine.status(folder)["processes"]["data-0"], signal.SIGKILL)
+    for _ in range(10):
+        status, said = asked(port, "GET", "/books/_search?q=dune")
+        assert (status, said["hits"]["total"]["value"]) == (200, 20)
+    assert asked(port, "PUT", "/books/_doc/20", {"title": "dune 20"})[0] == 201
+
+    machine.up(folder, plan)
+    wait_until(lambda: [each["state"] for each in machine.status(folder)["shards"]] == ["started"] * 4)
+    assert asked(port, "GET", "/books/_doc/20")[1]["_source"] == {"title": "dune 20"}
+
+    ended = machine.down(folder)
+    assert ended[0] == "coordinator"
+    assert ended[-1] == "nats"
+    machine.up(folder, plan)
+    wait_until(lambda: asked(port, "GET", "/books/_count")[1].get("count") == 21)
+
+
+def wait_until(true: Any, within_s: float = 30.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
+
+
+def test_where_there_is_no_cluster_status_says_so(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="there is no cluster"):
+        machine.status(tmp_path)
+    assert machine.down(tmp_path) == []
