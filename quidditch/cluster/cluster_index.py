@@ -16,7 +16,7 @@ import msgspec
 
 from quidditch.cluster.data_node import shard_path
 from quidditch.cluster.remote_shard import RemoteShard, RemoteSnapshot
-from quidditch.cluster.routing import shard_of
+from quidditch.cluster.routing import routing_key, shard_of
 from quidditch.cluster.sharded_writer import ShardedWriter
 from quidditch.cluster.state import ShardId
 from quidditch.cluster.transport import Request
@@ -26,6 +26,7 @@ from quidditch.errors import (
     IndexNotFound,
     QuidditchError,
     RequestError,
+    RoutingMissing,
     SnapshotExpired,
     StorageError,
     Unavailable,
@@ -34,6 +35,7 @@ from quidditch.errors import (
 from quidditch.index.catalog import IndexEntry
 from quidditch.index.document import decode_source
 from quidditch.index.operations import Operation, check_id, without_id
+from quidditch.index.routings import check_routings
 from quidditch.interface import (
     BulkItem,
     BulkResult,
@@ -177,6 +179,8 @@ class ClusterIndex(LocalIndex):
             raise RequestError(f"add_many: chunk: a number of documents from 1 on expected, not {chunk!r}")
         if id_field is not None and not isinstance(id_field, str):
             raise RequestError(f"add_many: a field name expected as id_field, not {spell(id_field)}")
+        if self._mapping().routing_required:
+            raise RoutingMissing(f"add_many: routing is required for [{self.name}]; bulk takes one")
         started = time.monotonic()
         stream = records(docs)
         loading = _Loading(self._writer(), id_field)
@@ -187,21 +191,28 @@ class ClusterIndex(LocalIndex):
 
     # -------------------------------------------------------------------------------------------- documents
 
-    def mget(self, ids: Sequence[str]) -> list[Document | None]:
+    def mget(self, ids: Sequence[str], *, routings: Sequence[str | None] = ()) -> list[Document | None]:
+        """As `LocalIndex.mget`; a document that was written with a routing is found by it alone."""
         if isinstance(ids, str) or not isinstance(ids, Iterable):
             raise RequestError(f"mget: a list of ids expected, not {spell(ids)}")
         wanted = [check_id(id) for id in ids]
+        given = check_routings(routings, len(wanted))
+        if None in given and self._mapping().routing_required:
+            raise RoutingMissing.of(self.name, wanted[given.index(None)].decode())
         shards = self._shard_ids()
         places: dict[ShardId, list[int]] = {}
-        for place, id_bytes in enumerate(wanted):
-            places.setdefault(shards[shard_of(id_bytes, len(shards))], []).append(place)
+        for place, (id_bytes, routing) in enumerate(zip(wanted, given, strict=True)):
+            shard = shards[shard_of(routing_key(id_bytes, routing), len(shards))]
+            places.setdefault(shard, []).append(place)
         found: list[Document | None] = [None] * len(wanted)
         for shard, own in places.items():
             told = self._ask_one(shard, "get", {"ids": [wanted[place].decode() for place in own]})
             for place, said in zip(own, told, strict=True):
                 if said is not None:
-                    source, version, seq_no = said
-                    found[place] = Document(wanted[place].decode(), decode_source(source), version, seq_no)
+                    source, version, seq_no, routing = said
+                    found[place] = Document(
+                        wanted[place].decode(), decode_source(source), version, seq_no, routing=routing
+                    )
         return found
 
     def __contains__(self, id: object) -> bool:

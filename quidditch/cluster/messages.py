@@ -49,6 +49,7 @@ class LoggedOperation(msgspec.Struct, frozen=True, array_like=True, omit_default
     detect_noop: bool = True
     version: int | None = None
     version_type: VersionType = "external"
+    routing: str | None = None
 
     @classmethod
     def of(cls, operation: Operation) -> LoggedOperation:
@@ -56,7 +57,7 @@ class LoggedOperation(msgspec.Struct, frozen=True, array_like=True, omit_default
         return cls(
             operation.op,
             operation.id,
-            None if operation.doc is None else encode_source(operation.doc),
+            _document(operation),
             operation.if_seq_no,
             operation.if_primary_term,
             None if operation.upsert is None else encode_source(operation.upsert),
@@ -64,6 +65,7 @@ class LoggedOperation(msgspec.Struct, frozen=True, array_like=True, omit_default
             operation.detect_noop,
             operation.version,
             operation.version_type,
+            operation.routing,
         )
 
     def operation(self) -> Operation:
@@ -78,11 +80,19 @@ class LoggedOperation(msgspec.Struct, frozen=True, array_like=True, omit_default
             self.detect_noop,
             self.version,
             self.version_type,
+            self.doc if self.op in ("index", "create") else None,
+            self.routing,
         )
 
     @property
     def size_bytes(self) -> int:
         return len(self.id) + len(self.doc or b"") + len(self.upsert or b"") + 16
+
+
+def _document(operation: Operation) -> bytes | None:
+    if operation.doc is None:
+        return None
+    return encode_source(operation.doc) if operation.source is None else operation.source
 
 
 class LogEntry(msgspec.Struct, frozen=True):
@@ -249,6 +259,7 @@ def fetched_to_wire(found: Sequence[Fetched]) -> list[Any]:
             one.fields,
             one.version,
             one.seq_no,
+            one.routing,
         )
         for one in found
     ]
@@ -264,8 +275,9 @@ def fetched_from_wire(value: Sequence[Any]) -> list[Fetched]:
             shown,
             version,
             seq_no,
+            routing,
         )
-        for id, source, highlight, explanation, shown, version, seq_no in value
+        for id, source, highlight, explanation, shown, version, seq_no, routing in value
     ]
 
 

@@ -160,7 +160,9 @@ class ShardCalls:
     def _get(self, replica: Replica, body: dict[str, Any]) -> Any:
         replica.wait_applied(body.get("min_sequence", 0), body.get("wait_s", 10.0))
         return [
-            None if found is None else (encode_source(found.source), found.version, found.seq_no)
+            None
+            if found is None
+            else (encode_source(found.source), found.version, found.seq_no, found.routing)
             for found in replica.index.mget(body["ids"])
         ]
 

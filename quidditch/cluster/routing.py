@@ -5,6 +5,11 @@ from __future__ import annotations
 import hashlib
 
 
+def routing_key(id: bytes, routing: str | None) -> bytes:
+    """What says where a document belongs: the routing that its write names, or else its `_id`."""
+    return id if routing is None else routing.encode()
+
+
 def shard_of(key: bytes, shards: int) -> int:
     """The number of the shard for a routing value, or for an `_id` that has none.
 

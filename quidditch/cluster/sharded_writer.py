@@ -18,7 +18,7 @@ from quidditch.cluster.data_node import shard_path
 from quidditch.cluster.log import JetStreamLog
 from quidditch.cluster.messages import LogEntry, LoggedOperation, pack_entry
 from quidditch.cluster.remote_shard import Copies
-from quidditch.cluster.routing import shard_of
+from quidditch.cluster.routing import routing_key, shard_of
 from quidditch.cluster.state import ShardId
 from quidditch.cluster.transport import Request, Transport
 from quidditch.errors import (
@@ -27,11 +27,13 @@ from quidditch.errors import (
     IndexNotFound,
     InternalError,
     QuidditchError,
+    RoutingMissing,
     Unavailable,
 )
 from quidditch.index.document import parse_and_learn
 from quidditch.index.operations import Applied, IdMaker, Operation
 from quidditch.index.replication import BatchResults
+from quidditch.index.single_writes import parse_operations
 from quidditch.interface import WriteResult
 from quidditch.local.settings import block_of
 from quidditch.schema.mapping import Mapping
@@ -124,11 +126,11 @@ class ShardedWriter:
         results: list[Applied | QuidditchError | None] = [None] * len(operations)
         schema = ClusterSchema(self._means.catalogue, self._uuid)
         going: dict[ShardId, list[tuple[int, LoggedOperation]]] = {}
-        for place, checked in enumerate(_checked(operations, schema)):
+        for place, checked in enumerate(_checked(self._name, operations, schema)):
             if isinstance(checked, QuidditchError):
                 results[place] = checked
             else:
-                shard = shards[shard_of(checked.id, len(shards))]
+                shard = shards[shard_of(routing_key(checked.id, checked.routing), len(shards))]
                 going.setdefault(shard, []).append((place, checked))
         batches = {shard: list(_batches(own)) for shard, own in going.items()}
         for place, result in self._carry_out(batches, schema.version):
@@ -215,20 +217,26 @@ class ShardedWriter:
 
 
 def _checked(
-    operations: Sequence[Operation], schema: ClusterSchema
+    name: str, operations: Sequence[Operation], schema: ClusterSchema
 ) -> list[LoggedOperation | QuidditchError]:
     """What goes to a log, or why it cannot. The mapping learns what documents bring.
 
     The part of an update is read for the fields that it brings alone: whether it fits is decided where the document
     is that it changes.
     """
-    schema.current()
     errors: dict[int, QuidditchError] = {}
-    whole = [place for place, one in enumerate(operations) if one.op in ("index", "create")]
+    if schema.current().routing_required:
+        errors = {
+            place: RoutingMissing.of(name, operation.id.decode())
+            for place, operation in enumerate(operations)
+            if operation.routing is None
+        }
+    going = [place for place in range(len(operations)) if place not in errors]
+    whole = [place for place in going if operations[place].op in ("index", "create")]
     if whole:
-        batch = parse_and_learn([operations[place].doc or {} for place in whole], schema)
-        errors = {whole[number]: error for number, error in batch.errors.items()}
-    updates = [one for one in operations if one.op == "update"]
+        batch = parse_operations([operations[place] for place in whole], schema)
+        errors |= {whole[number]: error for number, error in batch.errors.items()}
+    updates = [operations[place] for place in going if operations[place].op == "update"]
     parts = [part for one in updates for part in (one.doc, one.upsert) if part is not None]
     if parts:
         parse_and_learn(parts, schema)

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import uvicorn
-from conftest import OneServer
 
 from quidditch.cluster.connection import Connection, NatsOptions
 from quidditch.cluster.coordinator import ClusterDatabase
@@ -16,6 +15,8 @@ from quidditch.cluster.data_node import DataNode, NodeOptions
 from quidditch.cluster.master import Master
 from quidditch.cluster.node_app import create_node_app
 from quidditch.cluster.transport import Transport
+
+from .one_server import OneServer
 
 SECRET = "a secret of this test"
 

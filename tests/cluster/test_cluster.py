@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import OneServer
-from small_cluster import SmallCluster
 
 import quidditch
 from quidditch.cluster.coordinator import ClusterDatabase
 from quidditch.errors import IndexNotFound, VersionConflict
 from quidditch.interface import Database
+
+from .one_server import OneServer
+from .small_cluster import SmallCluster
 
 WORDS = [
     "sand",

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import OneServer
-from small_cluster import SmallCluster
 
 from quidditch.cluster import coordinator
 from quidditch.cluster.coordinator import ClusterDatabase
+
+from .one_server import OneServer
+from .small_cluster import SmallCluster
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "contract"))
 

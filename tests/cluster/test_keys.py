@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import OneServer
 
 from quidditch.cluster.connection import Connection, NatsOptions
 from quidditch.cluster.keys import Changed, Keys, Value
 from quidditch.errors import Unavailable
+
+from .one_server import OneServer
 
 numbers = itertools.count()
 

@@ -8,12 +8,13 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from conftest import OneServer
 
 from quidditch.cluster.connection import Connection, NatsOptions
 from quidditch.cluster.log import Bounds, Entry, JetStreamLog, LogLost, LogReader, LogTrimmed
 from quidditch.cluster.state import ShardId
 from quidditch.errors import Overloaded, RequestError, Unavailable
+
+from .one_server import OneServer
 
 numbers = itertools.count()
 

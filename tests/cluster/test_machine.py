@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import need_nats
 
 from quidditch.cluster import machine
 from quidditch.cluster.nats_server import free_ports
 from quidditch.errors import RequestError
+
+from .one_server import need_nats
 
 
 @pytest.fixture

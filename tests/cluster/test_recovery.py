@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import OneServer
-from small_cluster import SmallCluster
 
 from quidditch.cluster.coordinator import ClusterDatabase
 from quidditch.cluster.state import ShardId
+
+from .one_server import OneServer
+from .small_cluster import SmallCluster
 
 
 @pytest.fixture

@@ -13,11 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import OneServer
-from following import NOW_MS, entry, everything, put, replica_in
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memory_log import MemoryLog
 
 from quidditch.cluster.connection import Connection, NatsOptions
 from quidditch.cluster.log import Entry, JetStreamLog
@@ -26,6 +23,10 @@ from quidditch.cluster.state import ShardId
 from quidditch.errors import StorageError, Unavailable, VersionConflict
 from quidditch.index.operations import Applied, Operation
 from quidditch.local.database import connect
+
+from .following import NOW_MS, entry, everything, put, replica_in
+from .memory_log import MemoryLog
+from .one_server import OneServer
 
 
 def outcomes(replica: Replica, sequence: int) -> list[str]:
@@ -193,7 +194,7 @@ def test_the_results_of_long_ago_are_forgotten_by_name(tmp_path: Path) -> None:
 
 CHILD = """
 import sys
-from following import replica_in
+from cluster.following import replica_in
 from quidditch.cluster.connection import Connection, NatsOptions
 from quidditch.cluster.log import JetStreamLog
 from quidditch.cluster.nats_server import Credentials
@@ -224,7 +225,7 @@ def test_a_copy_that_is_killed_again_and_again_applies_everything_once(
                 [sys.executable, "-c", CHILD, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                cwd=Path(__file__).parent,
+                cwd=Path(__file__).parent.parent,
             )
             try:
                 assert child.stdout is not None
