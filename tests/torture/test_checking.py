@@ -133,6 +133,11 @@ def test_a_condition_that_nothing_has_broken_is_not_refused() -> None:
     assert kinds([wrote(1, 0, 1, 0), unknown(3, 0), refused], 1, 1, 0) == []
 
 
+def test_a_condition_on_what_was_deleted_is_refused() -> None:
+    refused = wrote(2, 2, outcome="refused", only=1, error="conflict")
+    assert kinds([wrote(1, 0, 1, 0), wrote(0, 1, 2, 1, verb="delete"), refused]) == []
+
+
 def test_nothing_is_created_where_something_is() -> None:
     assert kinds([wrote(1, 0, 1, 0), wrote(2, 1, 2, 1, verb="create")], 2, 2, 1) == ["conflict"]
     deleted = unknown(0, 0.5, verb="delete")
@@ -144,6 +149,7 @@ def test_a_session_reads_its_own_writes_and_never_goes_back() -> None:
     assert kinds([*two, read(1, 2, 1, 0)], 2, 2, 1) == ["version"]
     assert kinds([*two, read(None, 2)], 2, 2, 1) == ["lost"]
     assert kinds([*two, read(2, 2, 2, 1, 2), read(1, 3, 1, 0, 2)], 2, 2, 1) == ["version"]
+    assert kinds([read(None, -2), read(None, -1), *two], 2, 2, 1) == []
     # Another session may be behind.
     assert kinds([*two, read(1, 2, 1, 0, 2), read(2, 3, 2, 1, 2)], 2, 2, 1) == []
 

@@ -83,7 +83,11 @@ def _conditions(history: IdHistory) -> Iterator[Finding]:
         if write.if_seq_no is None or "conflict" not in write.error:
             continue
         seen_s = min(
-            (each.called_s for each in history.acknowledged if each.seq_no == write.if_seq_no),
+            (
+                each.called_s
+                for each in history.acknowledged
+                if each.seq_no == write.if_seq_no and each.verb != "delete"
+            ),
             default=float("-inf"),
         )
         others = (each for each in history.acknowledged if each.seq_no > write.if_seq_no)
@@ -132,14 +136,16 @@ def _session(history: IdHistory, session: int) -> Iterator[Finding]:
     own += [read for read in history.reads if read.session == session]
     floor: Write | Read | None = None
     for event in sorted(own, key=lambda event: event.returned_s):
-        if isinstance(event, Read) and floor is not None:
-            if event.serial is None:
+        if isinstance(event, Read):
+            if floor is None and event.serial is None:
+                continue
+            if floor is not None and event.serial is None:
                 deletion = _deletion(history, floor, event)
                 if deletion is None:
                     yield Finding("lost", f"nothing is there ({_told(event)}) after {_told(floor)}")
                 floor = deletion or floor
                 continue
-            if event.seq_no < floor.seq_no:
+            if floor is not None and event.seq_no < floor.seq_no:
                 yield Finding("version", f"a session went back: {_told(event)} after {_told(floor)}")
         if floor is None or event.seq_no > floor.seq_no:
             floor = event

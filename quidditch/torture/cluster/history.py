@@ -1,7 +1,7 @@
 """What clients of a cluster did and were told, as events; the time of all of them is one clock's.
 
-A write is told by its serial, a number that no other write of the campaign has: whoever reads a document sees whose
-write it is. Between its `called_s` and its `returned_s` a call may have taken effect; one whose outcome is unknown may
+A write is told by its serial, which no other write of the campaign has: whoever reads a document sees whose write it
+is. Between its `called_s` and its `returned_s` a call may have taken effect; one whose outcome is unknown may
 take effect at any time after it was called, once, or never.
 """
 
