@@ -105,10 +105,10 @@ class ClusterIndex(LocalIndex):
 
     def remote_shards(self) -> list[RemoteShard]:
         """The shards, each by whichever copy is asked; they show what this coordinator has written."""
-        means = self._database.means
+        means, shards = self._database.means, self._shard_ids()
         return [
-            RemoteShard(shard, shard.number, means.copies, means.transport, means.written.of(shard))
-            for shard in self._shard_ids()
+            RemoteShard(shard, len(shards), means.copies, means.transport, means.written.of(shard))
+            for shard in shards
         ]
 
     @contextmanager

@@ -15,6 +15,7 @@ from quidditch.cluster.catalogue import Catalogue
 from quidditch.cluster.data_node import shard_path
 from quidditch.cluster.state import ShardId
 from quidditch.cluster.transport import Request, Transport
+from quidditch.cluster.write_order import answered_by, asked_of
 from quidditch.errors import Unavailable
 from quidditch.interface import (
     CollectionStats,
@@ -66,14 +67,15 @@ class Copies:
 
 
 class RemoteShard(Shard):
-    """A shard by whichever of its copies is asked; `number` is its place among those of a search."""
+    """A shard by whichever of its copies is asked."""
 
     def __init__(
-        self, shard: ShardId, number: int, copies: Copies, transport: Transport, min_sequence: int = 0
+        self, shard: ShardId, shards: int, copies: Copies, transport: Transport, min_sequence: int = 0
     ) -> None:
-        """min_sequence:  what the copy must have applied: the last write that whoever searches knows of"""
+        """shards:        how many the index has
+        min_sequence:  what the copy must have applied: the last write that whoever searches knows of"""
         self._shard = shard
-        self._number = number
+        self._shards = shards
         self._copies = copies
         self._transport = transport
         self._min_sequence = min_sequence
@@ -84,7 +86,7 @@ class RemoteShard(Shard):
         body: dict[str, Any] = {"min_sequence": self._min_sequence}
         if lasting or keep_alive_s is not None:
             body["keep_s"] = keep_alive_s or 300.0
-        view = RemoteSnapshot(self._shard, self._number, address, self._copies, self._transport, body)
+        view = RemoteSnapshot(self._shard, self._shards, address, self._copies, self._transport, body)
         try:
             if lasting:
                 # What is written from now on is not seen, however late the first call comes.
@@ -100,14 +102,14 @@ class RemoteSnapshot(ShardSnapshot):
     def __init__(
         self,
         shard: ShardId,
-        number: int,
+        shards: int,
         address: str,
         copies: Copies,
         transport: Transport,
         opening: dict[str, Any],
     ) -> None:
         self._shard = shard
-        self._number = number
+        self._shards = shards
         self._address = address
         self._copies = copies
         self._transport = transport
@@ -140,8 +142,10 @@ class RemoteSnapshot(ShardSnapshot):
         )
 
     def query(self, request: QueryRequest) -> QueryResult:
-        said = self._answer("query", {"request": messages.request_to_wire(request)})
-        return messages.result_from_wire(said, self._number)
+        number = self._shard.number
+        asked = asked_of(request, number, self._shards)
+        said = self._answer("query", {"request": messages.request_to_wire(asked)})
+        return answered_by(messages.result_from_wire(said, number), request.sort, number, self._shards)
 
     def fetch(self, addresses: Sequence[DocAddress], request: FetchRequest) -> list[Fetched]:
         if not addresses:
