@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 
-from quidditch.torture.cluster.history import Event, IdHistory, Read, State, Write, by_id
+from quidditch.cluster_torture.history import Event, IdHistory, Read, State, Write, by_id
 from quidditch.torture.report import Finding
 
 

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import quidditch
+from quidditch import remote
+from quidditch.cluster_torture.history import Event, Read, Verb, Write
 from quidditch.errors import (
     DocumentNotFound,
     InternalError,
@@ -25,7 +26,6 @@ from quidditch.errors import (
     VersionConflict,
 )
 from quidditch.interface import BulkItem, Index, WriteResult
-from quidditch.torture.cluster.history import Event, Read, Verb, Write
 from quidditch.torture.report import Finding
 
 INDEX = "torture"
@@ -107,7 +107,7 @@ class Session:
         self._recorder = recorder
         self._chance = random.Random(f"{seed}/{number}")
         # Nothing is sent twice: what a call has done is to be known from its answer alone.
-        self._database = quidditch.connect(url, retries=0, timeout_s=CALL_S, write_timeout_s=0.0)
+        self._database = remote.connect(url, retries=0, timeout_s=CALL_S, write_timeout_s=0.0)
         self._index: Index = self._database.index(INDEX)
         self._seen: dict[str, int] = {}
         self._calls: Sequence[tuple[int, Callable[[], None]]] = (
