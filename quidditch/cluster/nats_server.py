@@ -180,6 +180,11 @@ class NatsProcess:
 
         raises: Unavailable   it does not within ten seconds; with the end of what it said
         """
+        self.begin()
+        self.wait()
+
+    def begin(self) -> None:
+        """Start it: one of several takes part once it has found the others."""
         self._process = subprocess.Popen(
             [self._program, "-c", self._path],
             stdin=subprocess.DEVNULL,
@@ -187,9 +192,12 @@ class NatsProcess:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+
+    def wait(self) -> None:
+        """Wait until it takes connections. raises: Unavailable   as `start`"""
         deadline = time.monotonic() + START_S
         while not _answers(self.member):
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if self.popen.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise Unavailable(f"nats-server {self.member.name} did not start: {self._said()}")
             time.sleep(0.02)
