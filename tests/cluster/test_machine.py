@@ -67,38 +67,55 @@ def test_a_cluster_goes_up_answers_survives_a_killed_node_and_comes_back(folder:
     wait_until(lambda: asked(port, "GET", "/books/_count")[1].get("count") == 21)
 
 
-def test_one_of_three_nats_servers_may_be_killed_and_catches_up(folder: Path) -> None:
-    (port,) = free_ports(1)
-    plan = machine.Plan(data_nodes=2, port=port, nats=3)
+@pytest.fixture
+def three_servers(folder: Path) -> tuple[Path, machine.Plan]:
+    """A cluster on three NATS servers, with one document in it."""
+    plan = machine.Plan(data_nodes=2, port=free_ports(1)[0], nats=3)
     machine.up(folder, plan)
-    assert asked(port, "PUT", "/books/_doc/0", {"title": "dune"})[0] == 201
-    number = 0
-    for member in ("nats-0", "nats-1", "nats-2"):
-        # Whoever leads, of a log or of the keys, is killed once; and the third kill is only survived by a cluster in
-        # which the first two have caught up.
-        os.kill(machine.status(folder)["processes"][member], signal.SIGKILL)
-        for _ in range(5):
-            number += 1
-            assert asked(port, "PUT", f"/books/_doc/{number}", {"title": "dune"})[0] == 201
-            assert asked(port, "GET", "/books/_count")[1]["count"] == number + 1
-        machine.up(folder, plan)
-        assert member in machine.status(folder)["processes"]
-        wait_until(lambda: caught_up(folder), 60.0)
+    assert asked(plan.port, "PUT", "/books/_doc/0", {"title": "dune"})[0] == 201
+    return folder, plan
+
+
+def kill_and_write(folder: Path, plan: machine.Plan, member: str, first: int) -> None:
+    """Kill a NATS server; write five documents, and count them after each; bring it back."""
+    os.kill(machine.status(folder)["processes"][member], signal.SIGKILL)
+    for number in range(first, first + 5):
+        assert asked(plan.port, "PUT", f"/books/_doc/{number}", {"title": "dune"})[0] == 201
+        status, said = asked(plan.port, "GET", "/books/_count")
+        assert (status, said.get("count")) == (200, number + 1), said
+    machine.up(folder, plan)
+    assert member in machine.status(folder)["processes"]
+    wait_until(lambda: caught_up(folder), 60.0)
+
+
+def test_the_server_that_leads_a_log_may_be_killed(three_servers: tuple[Path, machine.Plan]) -> None:
+    folder, plan = three_servers
+    (leader,) = {stream.cluster.leader for stream in logs(folder) if stream.config.name.startswith("Q_")}
+    kill_and_write(folder, plan, leader, 1)
     assert machine.down(folder)[-3:] == ["nats-0", "nats-1", "nats-2"]
+
+
+@pytest.mark.long
+def test_each_of_three_servers_may_be_killed_and_then_all(three_servers: tuple[Path, machine.Plan]) -> None:
+    folder, plan = three_servers
+    for place, member in enumerate(["nats-0", "nats-1", "nats-2"]):
+        kill_and_write(folder, plan, member, 1 + 5 * place)
+    machine.down(folder)
     machine.up(folder, plan)
-    wait_until(lambda: asked(port, "GET", "/books/_count")[1].get("count") == number + 1)
+    wait_until(lambda: asked(plan.port, "GET", "/books/_count")[1].get("count") == 16)
+
+
+def logs(folder: Path) -> list[Any]:
+    """What NATS says of all streams, those of keys among them."""
+    with Connection(read_configuration(folder / "coordinator.toml", {}).nats.options()) as connection:
+        found: list[Any] = connection.call(connection.jetstream.streams_info, "asking for all streams")
+        return found
 
 
 def caught_up(folder: Path) -> bool:
     """Whether every member of NATS has everything of every stream."""
-    with Connection(read_configuration(folder / "coordinator.toml", {}).nats.options()) as connection:
-        streams = connection.call(connection.jetstream.streams_info, "asking for all streams")
-        followers = [
-            follower for stream in streams if stream.cluster for follower in stream.cluster.replicas or []
-        ]
-        return len(followers) == 2 * len(streams) and all(
-            follower.current and not follower.offline for follower in followers
-        )
+    followers = [stream.cluster.replicas or [] for stream in logs(folder)]
+    return all(len(each) == 2 and all(one.current and not one.offline for one in each) for each in followers)
 
 
 def wait_until(true: Any, within_s: float = 30.0) -> None:
