@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +26,7 @@ app = typer.Typer(
 Folder = Annotated[
     Path, typer.Argument(metavar="DIR", help="The folder of the cluster; made if it is not there.")
 ]
-File = Annotated[Path, typer.Argument(metavar="FILE", help="The process's configuration, in TOML.")]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The process's configuration, in TOML or YAML.")]
 
 
 @contextmanager
@@ -72,6 +73,12 @@ def up(
             "--masters", metavar="N", min=1, max=5, help="One is active, others stand by. At first 1."
         ),
     ] = None,
+    tls: Annotated[
+        bool | None,
+        typer.Option(
+            "--tls/--no-tls", help="Encrypt between all processes, with a CA and certificates of its own."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Start a whole cluster on this machine, NATS included, in a folder; or what of it does not run.
@@ -90,6 +97,7 @@ def up(
         nats=nats,
         nats_urls=tuple(nats_url) if nats_url else None,
         masters=masters,
+        tls=tls,
     )
     url = machine.up(folder.resolve(), plan)
     if as_json:
@@ -128,6 +136,12 @@ def status(folder: Folder, as_json: AsJson = False) -> None:
 
 
 @app.command(epilog=EPILOG, no_args_is_help=True)
+def run(file: File) -> None:
+    """Be what the file's `roles` say, one or several, until SIGTERM."""
+    _run("", file)
+
+
+@app.command(epilog=EPILOG, no_args_is_help=True)
 def master(file: File) -> None:
     """Be the master, until SIGTERM."""
     _run("master", file)
@@ -148,6 +162,12 @@ def coordinator(file: File) -> None:
 def _run(role: str, file: Path) -> None:
     with _needing_its_libraries():
         from quidditch.cluster.configuration import read_configuration
+        from quidditch.cluster.logs import start_logging
         from quidditch.cluster.process import run
 
-    run(role, read_configuration(file))
+    configuration = read_configuration(file)
+    if role:
+        configuration = replace(configuration, roles=(role,))
+    start_logging(configuration)
+    if code := run(configuration):
+        raise typer.Exit(code)

@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from quidditch.cluster.certificates import Authority
 from quidditch.cluster.configuration import (
     Configuration,
     NatsConfiguration,
     NodeConfiguration,
+    RestConfiguration,
     write_configuration,
 )
 from quidditch.cluster.nats_server import Credentials, Member, free_ports
+from quidditch.cluster.tls import Tls
 from quidditch.errors import RequestError
 
 FILE = "layout.json"
@@ -39,6 +42,7 @@ class Plan:
     nats:       servers of NATS that are started with it
     nats_urls:  servers that run elsewhere, in place of them
     masters:    the first one that comes is active, the others stand by
+    tls:        between all processes, by certificates that are made for the cluster
     """
 
     data_nodes: int = 3
@@ -47,6 +51,7 @@ class Plan:
     nats: int = 1
     nats_urls: tuple[str, ...] = ()
     masters: int = 1
+    tls: bool = False
 
     def members(self) -> list[str]:
         """The names of the NATS servers that are ours."""
@@ -74,9 +79,22 @@ class Layout:
     def members(self) -> list[Member]:
         """The NATS servers that are ours."""
         return [
-            Member(name, self.ports[name], self.folder / name, self.ports.get(_routes(name), 0))
+            Member(
+                name,
+                self.ports[name],
+                self.folder / name,
+                self.ports.get(_routes(name), 0),
+                tls=self.tls(name),
+            )
             for name in self.plan.members()
         ]
+
+    def tls(self, name: str) -> Tls:
+        """The files of TLS of the process of this name; none without TLS."""
+        return self._authority().issue(name) if self.plan.tls else Tls()
+
+    def _authority(self) -> Authority:
+        return Authority(self.folder / "tls")
 
     def credentials(self) -> Credentials:
         return Credentials(password=self.password)
@@ -90,8 +108,16 @@ class Layout:
 
     def configuration(self, name: str) -> Configuration:
         """Of the process of this name."""
-        node = NodeConfiguration(name, str(self.folder / name), port=self.ports.get(name, 0))
-        return Configuration(self.nats(), node, self.secret, self.plan.replicas)
+        (role,) = (role for role, other in self.plan.processes() if other == name)
+        return Configuration(
+            (role,),
+            self.secret,
+            self.plan.replicas,
+            self.nats(),
+            NodeConfiguration(name, str(self.folder / name), port=self.ports.get(name, 0)),
+            RestConfiguration(port=self.plan.port),
+            tls=self.tls(name),
+        )
 
 
 def planned(folder: Path, **asked: Any) -> Plan:
@@ -111,6 +137,8 @@ def planned(folder: Path, **asked: Any) -> Plan:
     if before is not None and (plan.nats, plan.nats_urls) != (before.nats, before.nats_urls):
         there = ", ".join(before.nats_urls) or f"{before.nats} of its own"
         raise RequestError(f"{folder}: the cluster's NATS servers stay what they were: {there}")
+    if plan.nats_urls and plan.tls:
+        raise RequestError("tls: certificates are made for a cluster with NATS servers of its own alone")
     return plan
 
 
@@ -152,7 +180,7 @@ def _ports(layout: Layout) -> dict[str, int]:
         wanted += map(_routes, members)
     missing = [name for name in wanted if name not in layout.ports]
     drawn = dict(zip(missing, free_ports(len(missing)), strict=True))
-    return {**layout.ports, **drawn, "coordinator": plan.port}
+    return {**layout.ports, **drawn}
 
 
 def _routes(member: str) -> str:

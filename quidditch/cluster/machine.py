@@ -120,7 +120,7 @@ def status(folder: Path) -> dict[str, Any]:
     path = folder / "coordinator.toml"
     if not path.exists():
         raise RequestError(f"{folder}: there is no cluster; `quidditch cluster up` makes one")
-    with Connection(read_configuration(path, {}).nats.options()) as connection:
+    with Connection(read_configuration(path, {}).nats_options()) as connection:
         catalogue = Catalogue(connection)
         try:
             return {"processes": _running(folder), **told(catalogue)}

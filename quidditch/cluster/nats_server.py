@@ -14,10 +14,11 @@ import socket
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from quidditch.cluster.tls import Tls
 from quidditch.errors import RequestError, StorageError, Unavailable
 
 PROGRAM = "QUIDDITCH_NATS_SERVER"
@@ -100,10 +101,11 @@ class Member:
     folder: Path
     route_port: int = 0
     host: str = "127.0.0.1"
+    tls: Tls = field(default_factory=Tls)
 
     @property
     def url(self) -> str:
-        return f"nats://{self.host}:{self.port}"
+        return f"{'tls' if self.tls else 'nats'}://{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,14 @@ def configuration(member: Member, members: Sequence[Member], credentials: Creden
         "log_file": str(member.folder / "nats.log"),
         "pid_file": str(member.folder / "nats.pid"),
     }
+    tls = {
+        "cert_file": member.tls.certificate,
+        "key_file": member.tls.key,
+        "ca_file": member.tls.ca,
+        "verify": True,
+    }
+    if member.tls:
+        found["tls"] = tls
     if len(members) > 1:
         routes = [
             f"nats://{credentials.user}:{credentials.password}@{other.host}:{other.route_port}"
@@ -144,6 +154,7 @@ def configuration(member: Member, members: Sequence[Member], credentials: Creden
             "port": member.route_port,
             "authorization": login,
             "routes": routes,
+            **({"tls": tls} if member.tls else {}),
         }
     return found
 

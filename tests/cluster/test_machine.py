@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,7 @@ from quidditch.cluster.nats_server import free_ports
 from quidditch.errors import RequestError
 
 from .one_server import need_nats
+from .processes import all_started, asked, wait_until
 
 
 @pytest.fixture
@@ -27,17 +25,6 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     need_nats()
     yield tmp_path / "cluster"
     machine.down(tmp_path / "cluster")
-
-
-def asked(port: int, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-    """The status and the body of an answer of the REST API."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    data = None if body is None else json.dumps(body)
-    connection.request(method, path, data, {"content-type": "application/json"})
-    answer = connection.getresponse()
-    said = json.loads(answer.read())
-    connection.close()
-    return answer.status, said
 
 
 def test_a_cluster_goes_up_answers_survives_a_killed_node_and_comes_back(folder: Path) -> None:
@@ -48,7 +35,7 @@ def test_a_cluster_goes_up_answers_survives_a_killed_node_and_comes_back(folder:
     for number in range(20):
         status, said = asked(port, "PUT", f"/books/_doc/{number}", {"title": f"dune {number}"})
         assert (status, said["result"]) == (201, "created")
-    wait_until(lambda: [each["state"] for each in machine.status(folder)["shards"]] == ["started"] * 4)
+    wait_until(lambda: all_started(folder, 4))
 
     os.kill(machine.status(folder)["processes"]["data-0"], signal.SIGKILL)
     for _ in range(10):
@@ -57,7 +44,7 @@ def test_a_cluster_goes_up_answers_survives_a_killed_node_and_comes_back(folder:
     assert asked(port, "PUT", "/books/_doc/20", {"title": "dune 20"})[0] == 201
 
     machine.up(folder, plan)
-    wait_until(lambda: [each["state"] for each in machine.status(folder)["shards"]] == ["started"] * 4)
+    wait_until(lambda: all_started(folder, 4))
     assert asked(port, "GET", "/books/_doc/20")[1]["_source"] == {"title": "dune 20"}
 
     ended = machine.down(folder)
@@ -107,7 +94,7 @@ def test_each_of_three_servers_may_be_killed_and_then_all(three_servers: tuple[P
 
 def logs(folder: Path) -> list[Any]:
     """What NATS says of all streams, those of keys among them."""
-    with Connection(read_configuration(folder / "coordinator.toml", {}).nats.options()) as connection:
+    with Connection(read_configuration(folder / "coordinator.toml", {}).nats_options()) as connection:
         found: list[Any] = connection.call(connection.jetstream.streams_info, "asking for all streams")
         return found
 
@@ -116,13 +103,6 @@ def caught_up(folder: Path) -> bool:
     """Whether every member of NATS has everything of every stream."""
     followers = [stream.cluster.replicas or [] for stream in logs(folder)]
     return all(len(each) == 2 and all(one.current and not one.offline for one in each) for each in followers)
-
-
-def wait_until(true: Any, within_s: float = 30.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
 
 
 def test_where_there_is_no_cluster_status_says_so(tmp_path: Path) -> None:
