@@ -135,6 +135,21 @@ def status(folder: Folder, as_json: AsJson = False) -> None:
         typer.echo(f"{line}  {shard['failed']}".rstrip())
 
 
+@app.command(epilog=EPILOG)
+def config(
+    roles: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ROLE]...", help="master, data, coordinator; all if none is named."),
+    ] = None,
+) -> None:
+    """Print a file of configuration for a process in these roles, with what each key is for."""
+    with _needing_its_libraries():
+        from quidditch.cluster.configuration import ROLES
+        from quidditch.cluster.example import example
+
+    typer.echo(example(roles or list(ROLES)), nl=False)
+
+
 @app.command(epilog=EPILOG, no_args_is_help=True)
 def run(file: File) -> None:
     """Be what the file's `roles` say, one or several, until SIGTERM."""
