@@ -128,7 +128,8 @@ def status(folder: Folder, as_json: AsJson = False) -> None:
         typer.echo(render.to_json(told))
         return
     for name, pid in told["processes"].items():
-        typer.echo(f"{name:<14} process {pid}")
+        active = "  active" if name == told["master"] else ""
+        typer.echo(f"{name:<14} process {pid}{active}")
     for shard in told["shards"]:
         applied = f"at {shard['applied']}"
         line = f"{shard['index']:<20} {shard['shard']:>4}  {shard['node']:<12} {shard['state']:<13} {applied}"

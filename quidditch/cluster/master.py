@@ -22,6 +22,7 @@ from quidditch.cluster.catalogue import GONE_S, Catalogue
 from quidditch.cluster.connection import Connection
 from quidditch.cluster.keys import Changed, Keys
 from quidditch.cluster.log import JetStreamLog
+from quidditch.cluster.logs import about
 from quidditch.cluster.state import NodeReport, RoutingTable, ShardId, from_bytes, to_bytes
 from quidditch.errors import QuidditchError, StorageError
 from quidditch.index.catalog import IndexEntry
@@ -49,14 +50,25 @@ class Lease(msgspec.Struct, frozen=True):
     version: int = 1
 
 
+def active_master(connection: Connection) -> str:
+    """The name of the master that has the lease; "" while none has."""
+    value = _lease_keys(connection).get("lease")
+    return "" if value is None else from_bytes(value.data, Lease).holder.rpartition("-")[0]
+
+
+def _lease_keys(connection: Connection) -> Keys:
+    keys = Keys(connection, "quidditch_master")
+    keys.create(in_memory=True)
+    return keys
+
+
 class Master:
     """Does a master's work from `start` to `stop`, while it has the lease."""
 
     def __init__(self, connection: Connection, name: str = "master", forget_s: float = FORGET_S) -> None:
         self._connection = connection
         self._catalogue = Catalogue(connection)
-        self._keys = Keys(connection, "quidditch_master")
-        self._keys.create(in_memory=True)
+        self._keys = _lease_keys(connection)
         self._holder = f"{name}-{uuid.uuid4().hex[:8]}"
         self._forget_s = max(forget_s, GONE_S)
         self._seen: tuple[Lease, float] = (Lease(), time.monotonic())
@@ -87,7 +99,7 @@ class Master:
                     self.place()
                     self._trim_sometimes()
             except QuidditchError as error:
-                log.warning("master: %s", error)
+                log.warning("%s", error)
             self._catalogue.wait_change(0.25)
 
     # ---------------------------------------------------------------------------------------------- the lease
@@ -145,7 +157,7 @@ class Master:
             for number in range(len(before.indices[index])):
                 JetStreamLog(self._connection, ShardId(index, number)).delete()
             self._catalogue.forget_mappings(index)
-        log.info("master: table %d of %d indices", after.epoch, len(after.indices))
+        log.info("table %d of %d indices", after.epoch, len(after.indices), extra=about(epoch=after.epoch))
         return after
 
     # ---------------------------------------------------------------------------------------------- trimming

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from quidditch.cluster.log import Entry, LogLost, LogTrimmed, WriteLog
+from quidditch.cluster.logs import about
 from quidditch.cluster.messages import LogEntry, unpack_entry
 from quidditch.cluster.state import ShardReport
 from quidditch.errors import QuidditchError, StorageError, Unavailable
@@ -153,7 +154,8 @@ class Replica:
         if self._stopping:
             return
         if str(error) != self._failed:
-            log.error("shard %s at %d: %s", self.name, self.applied, error)
+            known = about(shard=self.name, applied=self.applied)
+            log.error("shard %s at %d: %s", self.name, self.applied, error, extra=known)
         with self._progress:
             self._failed = str(error)
             self.behind = self.behind or isinstance(error, LogTrimmed)
