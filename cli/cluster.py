@@ -43,7 +43,10 @@ def _needing_its_libraries() -> Iterator[None]:
 def up(
     folder: Folder,
     data_nodes: Annotated[
-        int | None, typer.Option("--data-nodes", metavar="N", min=1, max=32, help="At first 3.")
+        int | None,
+        typer.Option(
+            "--data-nodes", metavar="N", min=1, max=32, help="Processes that hold shards; at first 3."
+        ),
     ] = None,
     replicas: Annotated[
         int | None,

@@ -46,10 +46,15 @@ class Keys:
         self._jetstream = connection.jetstream
         self.bucket = bucket
         self.stream = f"KV_{bucket}"
+        self._config: api.StreamConfig | None = None
+        self._life = 0
 
     def create(self, *, in_memory: bool = False, max_age_s: float | None = None) -> None:
-        """Make the bucket; nothing happens where it is there. After `max_age_s` without a change a key is gone."""
-        config = api.StreamConfig(
+        """Make the bucket; nothing happens where it is there. After `max_age_s` without a change a key is gone.
+
+        One in memory ends with the servers, and is made again by whoever next changes a key in it.
+        """
+        self._config = api.StreamConfig(
             name=self.stream,
             subjects=[f"$KV.{self.bucket}.>"],
             storage=api.StorageType.MEMORY if in_memory else api.StorageType.FILE,
@@ -61,7 +66,18 @@ class Keys:
             allow_direct=False,
             deny_delete=True,
         )
+        self._make()
+
+    def _make(self) -> None:
+        config, life = self._config, self._connection.lives
         self._connection.call(lambda: self._jetstream.add_stream(config), f"making bucket {self.bucket}")
+        self._life = life
+
+    def _make_again(self) -> None:
+        """Servers that were away may have come back without what they had in memory."""
+        in_memory = self._config is not None and self._config.storage == api.StorageType.MEMORY
+        if in_memory and self._life != self._connection.lives:
+            self._make()
 
     def get(self, key: str) -> Value | None:
         """The value as its leader has it; None where there is none."""
@@ -111,6 +127,7 @@ class Keys:
         self._publish(key, b"", {_OPERATION: "PURGE", "Nats-Rollup": "sub"})
 
     def _publish(self, key: str, data: bytes, headers: dict[str, str]) -> int:
+        self._make_again()
         # By its id a change that is asked again, because the answer was lost, is known for the one that was made.
         headers = {**headers, "Nats-Msg-Id": uuid.uuid4().hex}
 
@@ -188,7 +205,7 @@ class Mirror:
                 self._heed()
             except LogLost:
                 log.error("bucket %s: begins anew; NATS has lost what was in it", self._keys.bucket)
-                self._reader = JetStreamReader(self._connection, self._keys.stream, 1, gaps=True)
+                self._reader.begin_anew(1)
                 time.sleep(0.2)
             except (QuidditchError, js_errors.Error) as error:
                 if not self._ended:

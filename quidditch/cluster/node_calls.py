@@ -168,7 +168,7 @@ class ShardCalls:
             None
             if found is None
             else (encode_source(found.source), found.version, found.seq_no, found.routing)
-            for found in replica.index.mget(body["ids"])
+            for found in replica.index.mget(body["ids"], routings=body["routings"])
         ]
 
     def _count(self, replica: Replica, body: dict[str, Any]) -> Any:
