@@ -140,7 +140,10 @@ class DataNode:
         if self._leaving:
             shards = {shard: ShardReport(said.applied, False, LEAVING) for shard, said in shards.items()}
         options = self.options
-        return NodeReport(options.name, self._run, options.address, options.zone, self.draining, shards)
+        speaks = self._connection.options.speaks
+        return NodeReport(
+            options.name, self._run, options.address, options.zone, self.draining, shards, speaks=speaks
+        )
 
     # ----------------------------------------------------------------------------------------------- its work
 
@@ -225,7 +228,7 @@ class DataNode:
         mappings = IndexMappings(self._catalogue, shard.uuid)
         first = write_log.bounds().first
         if name in self._database:
-            replica = Replica(self._database, name, write_log, mappings)
+            replica = Replica(self._database, name, write_log, mappings, self._connection.options.speaks)
             if replica.applied + 1 >= first:
                 return replica
             log.info("shard %s fell behind its log; a peer is copied", shard, extra=about(shard=str(shard)))
@@ -233,7 +236,7 @@ class DataNode:
             self._take_copy(shard, name)
         elif name not in self._database:
             self._database.create_index(name)
-        return Replica(self._database, name, write_log, mappings)
+        return Replica(self._database, name, write_log, mappings, self._connection.options.speaks)
 
     def _take_copy(self, shard: ShardId, name: str) -> None:
         """Put a peer's copy in the place of what is here.

@@ -23,7 +23,8 @@ from quidditch.cluster.connection import Connection
 from quidditch.cluster.keys import Changed, Keys
 from quidditch.cluster.log import JetStreamLog
 from quidditch.cluster.logs import about
-from quidditch.cluster.state import NodeReport, RoutingTable, ShardId, from_bytes, to_bytes
+from quidditch.cluster.presence import Presence
+from quidditch.cluster.state import NodeReport, RoutingTable, ShardId, from_bytes, raised, to_bytes
 from quidditch.errors import QuidditchError, StorageError
 from quidditch.index.catalog import IndexEntry
 
@@ -68,6 +69,7 @@ class Master:
     def __init__(self, connection: Connection, name: str = "master", forget_s: float = FORGET_S) -> None:
         self._connection = connection
         self._catalogue = Catalogue(connection)
+        self._presence = Presence(self._catalogue, "master", name)
         self._keys = _lease_keys(connection)
         self._holder = f"{name}-{uuid.uuid4().hex[:8]}"
         self._forget_s = max(forget_s, GONE_S)
@@ -85,10 +87,12 @@ class Master:
     def stop(self) -> None:
         """End, and leave the lease to whoever stands by."""
         self._stopping.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
         if self.active:
             with contextlib.suppress(QuidditchError):
                 self._keys.replace("lease", to_bytes(Lease("", self._beats + 1)), self._revision)
+        self._presence.close()
         self._catalogue.close()
 
     def _work(self) -> None:
@@ -142,8 +146,9 @@ class Master:
         # The table first: whatever it names is among the indices that are read after it.
         before, revision = self._catalogue.routing_at()
         wanted = wanted_of(self._catalogue.entries())
-        situation = situation_of(self._catalogue.nodes(self._forget_s), self._catalogue.nodes())
-        after = allocate(before, wanted, situation)
+        known, others = self._catalogue.nodes(self._forget_s), self._catalogue.processes(self._forget_s)
+        situation = situation_of(known, self._catalogue.nodes())
+        after = raised(allocate(before, wanted, situation), known, others.values())
         if after is before:
             return before
         for index in sorted(set(wanted) - set(before.indices)):
@@ -166,6 +171,7 @@ class Master:
         if time.monotonic() - self._trimmed_s >= TRIM_S:
             self._trimmed_s = time.monotonic()
             self.trim()
+            self._forget_processes()
 
     def trim(self, margin: int = MARGIN) -> None:
         """Have each log forget what is durable in every copy, but for a margin."""
@@ -176,6 +182,13 @@ class Master:
             if upto > 0 and write_log.bounds().first <= upto:
                 self._check_lease()
                 write_log.trim(upto)
+
+    def _forget_processes(self) -> None:
+        """Of those that were killed: one that ends has its key removed itself."""
+        for run in set(self._catalogue.processes(float("inf"))) - set(
+            self._catalogue.processes(self._forget_s)
+        ):
+            self._catalogue.forget_process(run)
 
 
 def wanted_of(entries: Mapping[str, IndexEntry]) -> dict[str, Wanted]:

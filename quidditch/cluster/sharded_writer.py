@@ -177,7 +177,11 @@ class ShardedWriter:
         sequences = []
         for batch in batches:
             entry = LogEntry(
-                uuid.uuid4().hex, int(time.time() * 1000), mapping, [logged for _, logged in batch]
+                uuid.uuid4().hex,
+                int(time.time() * 1000),
+                mapping,
+                [logged for _, logged in batch],
+                self._means.catalogue.protocol(),
             )
             sequences.append(await write_log.appending(pack_entry(entry), entry.batch, APPEND_S))
         self._means.written.note(shard, sequences[-1])

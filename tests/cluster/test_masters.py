@@ -98,7 +98,7 @@ def sleeper(nats_server: OneServer, monkeypatch: pytest.MonkeyPatch) -> Iterator
         master = Master(connection, "sleeper")
         monkeypatch.setattr(master, "_check_lease", lambda: None)
         yield master
-        master._catalogue.close()
+        master.stop()
 
 
 def asleep_after(
