@@ -36,7 +36,7 @@ DEFAULT_SHARDS = 1
 
 MOST_SHARDS = 1_024
 
-MOST_REPLICAS = 10
+MOST_REPLICAS = 1_000
 
 STARTED_S = 30.0
 """How long a new index may take until every shard of it answers."""
