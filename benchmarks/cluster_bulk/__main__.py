@@ -24,7 +24,9 @@ def main(
     nodes: Annotated[int, typer.Option(min=1, help="Data nodes.")] = 2,
     shards: Annotated[int, typer.Option(min=1, help="Shards of the index.")] = 1,
     replicas: Annotated[int, typer.Option(min=0, help="Replicas of each shard.")] = 1,
-    chunk: Annotated[int | None, typer.Option(help="Documents of a batch; what add_many takes without.")] = None,
+    chunk: Annotated[
+        int | None, typer.Option(help="Documents of a batch; what add_many takes without.")
+    ] = None,
     single: Annotated[bool, typer.Option(help="Measure one process and a directory too.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
