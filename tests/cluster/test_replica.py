@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from quidditch.cluster.connection import Connection, NatsOptions
@@ -159,7 +159,7 @@ plain = st.one_of(
 )
 mixed_batches = st.lists(
     st.tuples(
-        st.one_of(st.lists(plain, max_size=6), st.lists(plain, max_size=6), st.lists(operations, max_size=2)),
+        st.one_of(st.lists(plain, max_size=6), st.lists(plain, min_size=2), st.lists(operations, max_size=2)),
         st.integers(-90_000, 90_000),
     ),
     min_size=1,
@@ -176,8 +176,13 @@ def seen(database: LocalDatabase) -> Any:
     return [(hit.id, hit.score) for hit in hits], routings, [hit.id for hit in years]
 
 
+GONE = ([Operation("delete", b"a"), Operation("delete", b"b")], 0)
+
+
 @settings(max_examples=40)
 @given(mixed_batches, st.integers(1, 10))
+@example([([put("a", {"title": "x"})], 0), GONE, ([put("a", {}), put("b", {})], 70_000)], 1)
+@example([([put("a", {"title": "x"})], 0), GONE, ([put("a", {}), put("b", {})], 50_000)], 1)
 def test_documents_put_in_place_as_a_segment_or_singly_are_the_same(
     tmp_path_factory: pytest.TempPathFactory, told: list[Any], at_once: int
 ) -> None:
