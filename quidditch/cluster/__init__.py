@@ -17,6 +17,7 @@ Rooms, from the bottom up; PROTOCOL.md has every key, stream, message and call b
     node_calls.py   what a data node answers about one shard
     data_node.py    the copies that the routing table gives a node; node_app.py is its HTTP
     master.py       the static master: places copies, trims logs
+    lanes.py        entries on their way to the log of a shard, in order and bounded, and what became of them
     remote_shard.py, sharded_writer.py, cluster_index.py, coordinator.py
                     `Database` and `Index` over shards on other machines
     configuration.py, process.py, machine.py

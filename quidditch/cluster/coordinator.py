@@ -15,8 +15,9 @@ from quidditch.analysis.registry import ANALYZER_NAMES
 from quidditch.cluster.catalogue import Catalogue
 from quidditch.cluster.cluster_index import ClusterIndex
 from quidditch.cluster.connection import Connection
+from quidditch.cluster.lanes import Means, Written
 from quidditch.cluster.remote_shard import AtOnce, Copies
-from quidditch.cluster.sharded_writer import Means, ShardedWriter, Written
+from quidditch.cluster.sharded_writer import ShardedWriter
 from quidditch.cluster.state import ShardId
 from quidditch.cluster.transport import Transport
 from quidditch.errors import IndexExists, IndexNotFound, RequestError, StorageError, Unsupported
