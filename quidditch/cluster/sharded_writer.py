@@ -6,7 +6,8 @@ of them is asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import CancelledError, Future
 
 from quidditch.cluster.catalogue import Catalogue
@@ -27,6 +28,7 @@ from quidditch.index.document import parse_and_learn
 from quidditch.index.operations import Operation
 from quidditch.index.single_writes import parse_operations
 from quidditch.interface import WriteResult
+from quidditch.local.active_copies import demanded
 from quidditch.local.settings import block_of
 from quidditch.schema.mapping import Mapping
 from quidditch.types import Json
@@ -109,7 +111,8 @@ class ShardedWriter:
         """Carry out the operations, in order where they meet in a shard; what each did, or why it failed: among
         others as
 
-            Unavailable   a log, or every copy of a shard, did not answer in time: it may have been carried out
+            Unavailable   a log, or every copy of a shard, did not answer in time: it may have been carried out; or
+                          too few copies of its shard serve: it was not
             Overloaded    a log is full: it was not
 
         raises: IndexNotFound, IndexClosed, IndexBlocked, Overloaded (too much is on its way): nothing was written
@@ -128,6 +131,8 @@ class ShardedWriter:
             else:
                 shard = shards[shard_of(routing_key(checked.id, checked.routing), len(shards))]
                 going.setdefault(shard, []).append((place, checked))
+        for shard, lacking in self._lacking(going).items():
+            refused |= {place: lacking for place, _ in going.pop(shard)}
         entries = {shard: packed(own, schema.version) for shard, own in going.items()}
         return self._send(entries, UnderWay(refused, len(operations)))
 
@@ -151,6 +156,23 @@ class ShardedWriter:
         if block is not None:
             raise IndexBlocked(f"index [{self._name}] blocked by: [{block}]")
         return [ShardId(self._uuid, number) for number in range(entry.shards)]
+
+    def _lacking(self, shards: Collection[ShardId]) -> dict[ShardId, Unavailable]:
+        """The shards of which too few copies serve, however long was to be waited for them."""
+        entry = self._means.catalogue.entry(self._name)
+        demand = demanded(entry.settings)
+        wanted = demand.of(int(entry.settings.get("number_of_replicas", 1)))
+        deadline = time.monotonic() + demand.timeout_s
+        found: dict[ShardId, Unavailable] = {}
+        for shard in shards:
+            left_s = max(0.0, deadline - time.monotonic())
+            serving = self._means.catalogue.wait_serving(shard, wanted, left_s)
+            if serving < wanted:
+                found[shard] = Unavailable(
+                    f"[{self._name}][{shard.number}]: not enough active copies: have {serving}, needed {wanted}; "
+                    f"waited {demand.timeout_s:g} s, and nothing was written"
+                )
+        return found
 
     def _send(self, entries: dict[ShardId, list[Packed]], under_way: UnderWay) -> UnderWay:
         """All shards at once, as soon as there is room."""
