@@ -19,6 +19,7 @@ from quidditch.cluster.lanes import Means, Written
 from quidditch.cluster.remote_shard import AtOnce, Copies
 from quidditch.cluster.sharded_writer import ShardedWriter
 from quidditch.cluster.state import ShardId
+from quidditch.cluster.tls import Tls
 from quidditch.cluster.transport import Transport
 from quidditch.errors import IndexExists, IndexNotFound, RequestError, StorageError, Unsupported
 from quidditch.index.catalog import IndexEntry, check_name
@@ -36,7 +37,7 @@ DEFAULT_SHARDS = 1
 
 MOST_SHARDS = 1_024
 
-MOST_REPLICAS = 10
+MOST_REPLICAS = 1_000
 
 STARTED_S = 30.0
 """How long a new index may take until every shard of it answers."""
@@ -50,12 +51,14 @@ class ClusterDatabase:
 
     most_shards = MOST_SHARDS
 
-    def __init__(self, connection: Connection, secret: str = "", default_replicas: int = 1) -> None:
+    def __init__(
+        self, connection: Connection, secret: str = "", default_replicas: int = 1, tls: Tls | None = None
+    ) -> None:
         self._catalogue = Catalogue(connection)
         self._closed = False
         self.scatter = AtOnce()
         self._default_replicas = default_replicas
-        transport = Transport(connection.loop, secret)
+        transport = Transport(connection.loop, secret, tls)
         self._means = Means(self._catalogue, transport, Copies(self._catalogue), Written())
 
     def __repr__(self) -> str:
