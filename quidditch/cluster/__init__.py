@@ -20,6 +20,7 @@ Rooms, from the bottom up; PROTOCOL.md has every key, stream, message and call b
     data_node.py    the copies that the routing table gives a node; node_app.py is its HTTP, node_server.py answers it
     presence.py     how masters and coordinators say that they live, and what they speak
     master.py       the static master: places copies, trims logs
+    lanes.py        entries on their way to the log of a shard, in order and bounded, and what became of them
     remote_shard.py, sharded_writer.py, cluster_index.py, coordinator.py
                     `Database` and `Index` over shards on other machines
     configuration.py, example.py, logs.py, process.py
@@ -27,5 +28,6 @@ Rooms, from the bottom up; PROTOCOL.md has every key, stream, message and call b
     layout.py, machine.py
                     a whole cluster on one machine (`quidditch cluster up`)
 
-Not there yet: hedged requests and partial results, snapshots to a directory, and the `_cluster` and `_cat` calls of the REST API tell of one node.
+Not there yet: hedged requests and partial results, snapshots to a directory, and the `_cluster` and `_cat` calls of
+the REST API tell of one node.
 """

@@ -7,6 +7,7 @@ mapping: that has versions of its own, each written once, so that a log can name
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import uuid
 from collections.abc import Callable
@@ -284,6 +285,15 @@ class Catalogue:
             report = alive.get(copy.node)
             if report is not None and report.shards.get(str(shard)) and report.shards[str(shard)].started:
                 found[copy.node] = report
+        return found
+
+    def wait_serving(self, shard: ShardId, count: int, timeout_s: float) -> int:
+        """How many copies of the shard serve, once so many do, or after `timeout_s`."""
+        found = len(self.serving(shard))
+        if found < count and timeout_s > 0:
+            with contextlib.suppress(Unavailable):
+                self.wait_for_nodes(lambda: len(self.serving(shard)) >= count, timeout_s, f"shard {shard}")
+            found = len(self.serving(shard))
         return found
 
     def shards_of(self, name: str) -> list[ShardId]:

@@ -15,15 +15,17 @@ from quidditch.analysis.registry import ANALYZER_NAMES
 from quidditch.cluster.catalogue import Catalogue
 from quidditch.cluster.cluster_index import ClusterIndex
 from quidditch.cluster.connection import Connection
+from quidditch.cluster.lanes import Means, Written
 from quidditch.cluster.presence import Presence
 from quidditch.cluster.remote_shard import AtOnce, Copies
-from quidditch.cluster.sharded_writer import Means, ShardedWriter, Written
+from quidditch.cluster.sharded_writer import ShardedWriter
 from quidditch.cluster.state import ShardId
 from quidditch.cluster.tls import Tls
 from quidditch.cluster.transport import Transport
 from quidditch.errors import IndexExists, IndexNotFound, RequestError, StorageError, Unsupported
 from quidditch.index.catalog import IndexEntry, check_name
 from quidditch.interface import BulkResult, CheckReport, IndexInfo, Problem, SearchResult
+from quidditch.local.active_copies import demanded
 from quidditch.local.aliases import alter_aliases
 from quidditch.local.bulk import carry_out_by
 from quidditch.local.matching import matching, search_each
@@ -116,6 +118,7 @@ class ClusterDatabase:
 
         self.catalogue.change(add)
         self._wait_started(name, entry)
+        self._wait_active(entry)
         return ClusterIndex(self, name)
 
     def _wait_started(self, name: str, entry: IndexEntry) -> None:
@@ -125,6 +128,16 @@ class ClusterDatabase:
             STARTED_S,
             f"index [{name}] is created, and not all of its shards have started",
         )
+
+    def _wait_active(self, entry: IndexEntry) -> None:
+        """Wait for as many copies as are demanded; that they are not there in time is noted, and no error."""
+        demand = demanded(entry.settings)
+        wanted = demand.of(int(entry.settings.get("number_of_replicas", 1)))
+        deadline = time.monotonic() + demand.timeout_s
+        for number in range(entry.shards):
+            left_s = max(0.0, deadline - time.monotonic())
+            if self.catalogue.wait_serving(ShardId(entry.generation, number), wanted, left_s) < wanted:
+                demand.met = False
 
     def index(self, name: str) -> ClusterIndex:
         """raises: IndexNotFound"""

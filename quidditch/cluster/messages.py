@@ -110,6 +110,10 @@ class LogEntry(msgspec.Struct, frozen=True):
     operations: list[LoggedOperation] = []
     version: int = OLDEST_PROTOCOL
 
+    @property
+    def size_bytes(self) -> int:
+        return sum(operation.size_bytes for operation in self.operations)
+
 
 def pack_entry(entry: LogEntry) -> bytes:
     return zstandard.ZstdCompressor(level=1).compress(msgspec.msgpack.encode(entry))

@@ -23,7 +23,6 @@ from quidditch.index.replication import (
     Batch,
     BatchResults,
     Followed,
-    Result,
     read_followed,
     read_known,
     read_results,
@@ -37,10 +36,14 @@ from quidditch.local.database import LocalDatabase
 from quidditch.local.shard import LocalShard
 from quidditch.local.writing import CurrentWriter
 
-ENTRIES_AT_ONCE = 16
+ENTRIES_AT_ONCE = 64
 """Entries of the log in one transaction, at most: each commit is a sync of the disk."""
 
-OPERATIONS_AT_ONCE = 2_000
+OPERATIONS_AT_ONCE = 8_000
+"""More make no larger segments worth having, and whoever waits for the first of them waits for all."""
+
+BYTES_AT_ONCE = 16 << 20
+"""Of operations: a copy takes some ten times as much memory while it carries them out."""
 
 READ_S = 0.5
 """How long a read of the log waits, and so how soon a copy notices that it is to stop."""
@@ -204,7 +207,7 @@ class Replica:
                 kept = (
                     None if known[entry.batch] == sequence else read_results(transaction, known[entry.batch])
                 )
-                made = kept or BatchResults(entry.batch, [Result.of(each) for each in done])
+                made = kept or BatchResults.of(entry.batch, done)
                 write_results(transaction, sequence, made)
             write_followed(transaction, followed)
 
@@ -256,15 +259,16 @@ class Replica:
 def _groups(entries: Sequence[tuple[int, LogEntry]], mapping: int) -> Iterator[list[tuple[int, LogEntry]]]:
     """Entries that can be carried out at once: none but the first asks for a newer mapping."""
     group: list[tuple[int, LogEntry]] = []
-    operations = 0
+    operations = size_bytes = 0
     for sequence, entry in entries:
         newer = entry.mapping > mapping
-        if group and (newer or operations + len(entry.operations) > OPERATIONS_AT_ONCE):
+        operations += len(entry.operations)
+        size_bytes += entry.size_bytes
+        if group and (newer or operations > OPERATIONS_AT_ONCE or size_bytes > BYTES_AT_ONCE):
             yield group
-            group, operations = [], 0
+            group, operations, size_bytes = [], len(entry.operations), entry.size_bytes
         mapping = max(mapping, entry.mapping)
         group.append((sequence, entry))
-        operations += len(entry.operations)
     if group:
         yield group
 

@@ -61,7 +61,7 @@ def kinds(events: Sequence[Event], *end: int) -> list[str]:
 
 
 def test_writes_one_after_the_other_and_what_is_read_of_them_are_in_order() -> None:
-    events = [
+    events: list[Event] = [
         wrote(1, 0, 1, 0, verb="create"),
         read(1, 1, 1, 0),
         wrote(2, 2, 2, 5, verb="update"),
@@ -100,7 +100,13 @@ def test_more_versions_than_writes_say_that_one_was_applied_twice() -> None:
 
 
 def test_a_write_that_is_read_at_two_places_was_applied_twice() -> None:
-    events = [wrote(1, 0, 1, 0), unknown(2, 1), unknown(3, 1), read(2, 2, 2, 1), read(2, 3, 3, 2)]
+    events: list[Event] = [
+        wrote(1, 0, 1, 0),
+        unknown(2, 1),
+        unknown(3, 1),
+        read(2, 2, 2, 1),
+        read(2, 3, 3, 2),
+    ]
     assert kinds(events, 3, 4, 3) == ["version", "version"]
     assert kinds([wrote(1, 0, 1, 0), unknown(2, 1), read(1, 2, 2, 1)], 2, 2, 1) == ["version"]
 
@@ -116,7 +122,7 @@ def test_no_two_writes_have_one_sequence_number() -> None:
 
 
 def test_a_condition_has_one_winner() -> None:
-    events = [
+    events: list[Event] = [
         wrote(1, 0, 1, 0),
         wrote(2, 1, 2, 1, only=0),
         wrote(3, 1, 0, outcome="refused", only=0, error="conflict"),
