@@ -7,6 +7,7 @@ mapping: that has versions of its own, each written once, so that a log can name
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import uuid
 from collections.abc import Callable
@@ -18,7 +19,7 @@ import msgspec
 from quidditch.analysis.registry import ANALYZER_NAMES
 from quidditch.cluster.connection import Connection
 from quidditch.cluster.keys import Changed, Keys
-from quidditch.cluster.state import NodeReport, RoutingTable, ShardId, from_bytes, to_bytes
+from quidditch.cluster.state import NodeReport, ProcessReport, RoutingTable, ShardId, from_bytes, to_bytes
 from quidditch.errors import IndexNotFound, StorageError, Unavailable
 from quidditch.index.catalog import IndexEntry
 from quidditch.schema.mapping import Mapping, nearest
@@ -48,7 +49,9 @@ class Catalogue:
     """The shared state, followed. Safe to share between threads."""
 
     def __init__(self, connection: Connection) -> None:
+        """raises: StorageError   the cluster writes a protocol that this process does not speak"""
         self.connection = connection
+        self.speaks = connection.options.speaks
         self._keys = Keys(connection, "quidditch")
         self._node_keys = Keys(connection, "quidditch_nodes")
         self._keys.create()
@@ -58,6 +61,11 @@ class Catalogue:
         self._lock = threading.Lock()
         self._decoded: dict[str, tuple[int, Any]] = {}
         self._mappings: dict[str, tuple[int, Mapping]] = {}
+        try:
+            self.speaks.check(self.protocol(), "the cluster is")
+        except StorageError:
+            self.close()
+            raise
 
     def close(self) -> None:
         self._state.close()
@@ -71,7 +79,7 @@ class Catalogue:
         with self._lock:
             known = self._decoded.get(key)
             if known is None or known[0] != value.revision:
-                known = self._decoded[key] = (value.revision, from_bytes(value.data, kind))
+                known = self._decoded[key] = (value.revision, from_bytes(value.data, kind, self.speaks))
             return known[1]
 
     def cluster_id(self) -> str:
@@ -121,7 +129,7 @@ class Catalogue:
         forgotten: list[IndexEntry] = []
 
         def rewrite(now: bytes | None) -> bytes | None:
-            before = Indices() if now is None else from_bytes(now, Indices)
+            before = Indices() if now is None else from_bytes(now, Indices, self.speaks)
             changes = alter(dict(before.entries))
             after = {**before.entries, **changes}
             forgotten[:] = [before.entries[name] for name, entry in changes.items() if entry is None]
@@ -141,7 +149,7 @@ class Catalogue:
         """As `Catalog.change_templates` of a directory."""
 
         def rewrite(now: bytes | None) -> bytes | None:
-            before = Templates() if now is None else from_bytes(now, Templates)
+            before = Templates() if now is None else from_bytes(now, Templates, self.speaks)
             after = {**before.bodies, **alter(dict(before.bodies))}
             return to_bytes(Templates({name: body for name, body in after.items() if body is not None}))
 
@@ -209,16 +217,28 @@ class Catalogue:
         found: RoutingTable = self._read(ROUTING, RoutingTable)
         return found
 
-    def change_routing(self, alter: Callable[[RoutingTable], RoutingTable]) -> RoutingTable:
-        """Put the table that `alter` makes in the place of the one there is; the master's alone to call."""
+    def protocol(self) -> int:
+        """The protocol to write, as all of the cluster speak it: what a newer one brings is not used before."""
+        return self.routing().version if self._state.get(ROUTING) else self.speaks.oldest
 
-        def rewrite(now: bytes | None) -> bytes | None:
-            before = RoutingTable() if now is None else from_bytes(now, RoutingTable)
-            after = alter(before)
-            return None if after is before else to_bytes(after)
+    def routing_at(self) -> tuple[RoutingTable, int]:
+        """The table, and the revision that it has in its key.
 
-        self._state.wait_revision(self._keys.change(ROUTING, rewrite))
-        return self.routing()
+        What is read of the state afterwards is as new as this table, or newer.
+        """
+        value = self._state.get(ROUTING)
+        return (
+            (RoutingTable(), 0)
+            if value is None
+            else (from_bytes(value.data, RoutingTable, self.speaks), value.revision)
+        )
+
+    def put_routing(self, table: RoutingTable, revision: int) -> None:
+        """Put a table in the place of the one at this revision; the master's alone to call.
+
+        raises: Changed   another has been written since: what was decided is old, and is to be decided anew
+        """
+        self._state.wait_revision(self._keys.replace(ROUTING, to_bytes(table), revision))
 
     # ------------------------------------------------------------------------------------------------ nodes
 
@@ -234,9 +254,24 @@ class Catalogue:
         found = {}
         for key, value in self._reports.values("node.").items():
             if self._reports.silent_s(key) < gone_s:
-                report = from_bytes(value.data, NodeReport)
+                report = from_bytes(value.data, NodeReport, self.speaks)
                 found[report.node] = report
         return found
+
+    def report_process(self, report: ProcessReport) -> None:
+        """A process that holds no copies says that it lives."""
+        self._node_keys.put(f"process.{report.run}", to_bytes(report))
+
+    def forget_process(self, run: str) -> None:
+        self._node_keys.delete(f"process.{run}")
+
+    def processes(self, gone_s: float = GONE_S) -> dict[str, ProcessReport]:
+        """Masters and coordinators that have not been silent for so long, by run."""
+        return {
+            key.removeprefix("process."): from_bytes(value.data, ProcessReport, self.speaks)
+            for key, value in self._reports.values("process.").items()
+            if self._reports.silent_s(key) < gone_s
+        }
 
     def wait_for_nodes(self, true: Callable[[], object], timeout_s: float, what: str) -> None:
         """Wait until it is true of what nodes say. raises: Unavailable"""
@@ -250,6 +285,15 @@ class Catalogue:
             report = alive.get(copy.node)
             if report is not None and report.shards.get(str(shard)) and report.shards[str(shard)].started:
                 found[copy.node] = report
+        return found
+
+    def wait_serving(self, shard: ShardId, count: int, timeout_s: float) -> int:
+        """How many copies of the shard serve, once so many do, or after `timeout_s`."""
+        found = len(self.serving(shard))
+        if found < count and timeout_s > 0:
+            with contextlib.suppress(Unavailable):
+                self.wait_for_nodes(lambda: len(self.serving(shard)) >= count, timeout_s, f"shard {shard}")
+            found = len(self.serving(shard))
         return found
 
     def shards_of(self, name: str) -> list[ShardId]:

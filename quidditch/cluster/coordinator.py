@@ -15,13 +15,17 @@ from quidditch.analysis.registry import ANALYZER_NAMES
 from quidditch.cluster.catalogue import Catalogue
 from quidditch.cluster.cluster_index import ClusterIndex
 from quidditch.cluster.connection import Connection
+from quidditch.cluster.lanes import Means, Written
+from quidditch.cluster.presence import Presence
 from quidditch.cluster.remote_shard import AtOnce, Copies
-from quidditch.cluster.sharded_writer import Means, ShardedWriter, Written
+from quidditch.cluster.sharded_writer import ShardedWriter
 from quidditch.cluster.state import ShardId
+from quidditch.cluster.tls import Tls
 from quidditch.cluster.transport import Transport
 from quidditch.errors import IndexExists, IndexNotFound, RequestError, StorageError, Unsupported
 from quidditch.index.catalog import IndexEntry, check_name
 from quidditch.interface import BulkResult, CheckReport, IndexInfo, Problem, SearchResult
+from quidditch.local.active_copies import demanded
 from quidditch.local.aliases import alter_aliases
 from quidditch.local.bulk import carry_out_by
 from quidditch.local.matching import matching, search_each
@@ -34,7 +38,7 @@ DEFAULT_SHARDS = 1
 
 MOST_SHARDS = 1_024
 
-MOST_REPLICAS = 10
+MOST_REPLICAS = 1_000
 
 STARTED_S = 30.0
 """How long a new index may take until every shard of it answers."""
@@ -48,12 +52,27 @@ class ClusterDatabase:
 
     most_shards = MOST_SHARDS
 
-    def __init__(self, connection: Connection, secret: str = "", default_replicas: int = 1) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        secret: str = "",
+        default_replicas: int = 1,
+        tls: Tls | None = None,
+        name: str = "coordinator",
+    ) -> None:
+        """
+        secret:            of the cluster, which its data nodes ask for
+        default_replicas:  of an index that says nothing of it
+        tls:               the files of this process, where the cluster has TLS
+        name:              of this process, among the others of the cluster
+        raises: StorageError   the cluster writes a protocol that this process does not speak
+        """
         self._catalogue = Catalogue(connection)
+        self._presence = Presence(self._catalogue, "coordinator", name)
         self._closed = False
         self.scatter = AtOnce()
         self._default_replicas = default_replicas
-        transport = Transport(connection.loop, secret)
+        transport = Transport(connection.loop, secret, tls)
         self._means = Means(self._catalogue, transport, Copies(self._catalogue), Written())
 
     def __repr__(self) -> str:
@@ -99,6 +118,7 @@ class ClusterDatabase:
 
         self.catalogue.change(add)
         self._wait_started(name, entry)
+        self._wait_active(entry)
         return ClusterIndex(self, name)
 
     def _wait_started(self, name: str, entry: IndexEntry) -> None:
@@ -108,6 +128,16 @@ class ClusterDatabase:
             STARTED_S,
             f"index [{name}] is created, and not all of its shards have started",
         )
+
+    def _wait_active(self, entry: IndexEntry) -> None:
+        """Wait for as many copies as are demanded; that they are not there in time is noted, and no error."""
+        demand = demanded(entry.settings)
+        wanted = demand.of(int(entry.settings.get("number_of_replicas", 1)))
+        deadline = time.monotonic() + demand.timeout_s
+        for number in range(entry.shards):
+            left_s = max(0.0, deadline - time.monotonic())
+            if self.catalogue.wait_serving(ShardId(entry.generation, number), wanted, left_s) < wanted:
+                demand.met = False
 
     def index(self, name: str) -> ClusterIndex:
         """raises: IndexNotFound"""
@@ -222,6 +252,7 @@ class ClusterDatabase:
         self._closed = True
         self.scatter.close()
         self._means.transport.close()
+        self._presence.close()
         self._catalogue.close()
 
     def __enter__(self) -> Self:

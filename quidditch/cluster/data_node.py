@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from pathlib import Path
 from quidditch.cluster.catalogue import Catalogue, IndexMappings, check_cluster
 from quidditch.cluster.connection import Connection
 from quidditch.cluster.log import JetStreamLog
+from quidditch.cluster.logs import about
 from quidditch.cluster.node_calls import ShardCalls
 from quidditch.cluster.replica import Replica
 from quidditch.cluster.state import NodeReport, ShardId, ShardReport
@@ -34,6 +36,14 @@ BEAT_S = 1.0
 
 COPY_S = 3600.0
 """How long a copy of a peer may take."""
+
+HEARD_S = 0.2
+"""Until every coordinator has heard that a node leaves, and what it asked before has come in."""
+
+LEAVE_S = 5.0
+"""How long a node that leaves waits for searches to end that have a view open here."""
+
+LEAVING = "its node is being stopped"
 
 OPENING = 4
 """Copies that are opened, or taken from peers, at once."""
@@ -59,6 +69,7 @@ class DataNode:
         self.options = options
         self.calls = ShardCalls()
         self.draining = False
+        self._leaving = False
         self._connection = connection
         self._transport = transport
         self._run = uuid.uuid4().hex
@@ -85,8 +96,19 @@ class DataNode:
         for thread in self._threads:
             thread.start()
 
+    def leave(self) -> None:
+        """Say that the copies here are to be asked no more, and wait for the searches under way, `LEAVE_S` at most.
+        Calls are answered on until `stop`."""
+        self._leaving = True
+        self.say()
+        time.sleep(HEARD_S)
+        deadline = time.monotonic() + LEAVE_S
+        while self.calls.views.searching() and time.monotonic() < deadline:
+            time.sleep(0.02)
+
     def stop(self) -> None:
         """End gracefully: what was begun is carried out and on disk."""
+        self._leaving = True
         self._stopping.set()
         for thread in self._threads:
             thread.join()
@@ -95,16 +117,9 @@ class DataNode:
         for replica in list(self._replicas.values()):
             replica.stop()
         # Not forgotten at once: a node that is started again shortly keeps its copies.
-        self._say_that_none_serves()
+        self.say()
         self._database.close()
         self._catalogue.close()
-
-    def _say_that_none_serves(self) -> None:
-        options = self.options
-        with contextlib.suppress(QuidditchError):
-            self._catalogue.report(
-                NodeReport(options.name, self._run, options.address, options.zone, self.draining)
-            )
 
     # --------------------------------------------------------------------------------------------- answering
 
@@ -122,8 +137,13 @@ class DataNode:
         with self._lock:
             shards = {str(shard): ShardReport(failed=why) for shard, why in self._opening.items()}
             shards |= {str(shard): replica.report() for shard, replica in self._replicas.items()}
+        if self._leaving:
+            shards = {shard: ShardReport(said.applied, False, LEAVING) for shard, said in shards.items()}
         options = self.options
-        return NodeReport(options.name, self._run, options.address, options.zone, self.draining, shards)
+        speaks = self._connection.options.speaks
+        return NodeReport(
+            options.name, self._run, options.address, options.zone, self.draining, shards, speaks=speaks
+        )
 
     # ----------------------------------------------------------------------------------------------- its work
 
@@ -133,7 +153,7 @@ class DataNode:
             try:
                 work()
             except QuidditchError as error:
-                log.warning("node %s: %s", self.options.name, error)
+                log.warning("%s", error)
                 self._stopping.wait(0.5)
 
     def _beat(self) -> None:
@@ -175,7 +195,7 @@ class DataNode:
             return
         replica.stop()
         self._database.delete_index(replica.name)
-        log.info("node %s let go of shard %s", self.options.name, shard)
+        log.info("let go of shard %s", shard, extra=about(shard=str(shard)))
 
     def _open(self, shard: ShardId) -> None:
         """Open a copy, by whatever way there is, and have it follow its log."""
@@ -187,7 +207,7 @@ class DataNode:
                     self._opening[shard] = str(error)
                 if shard not in self._catalogue.routing().on_node(self.options.name):
                     break
-                log.warning("node %s, shard %s: %s", self.options.name, shard, error)
+                log.warning("shard %s: %s", shard, error, extra=about(shard=str(shard)))
                 self._stopping.wait(0.5)
                 continue
             with self._lock:
@@ -208,15 +228,15 @@ class DataNode:
         mappings = IndexMappings(self._catalogue, shard.uuid)
         first = write_log.bounds().first
         if name in self._database:
-            replica = Replica(self._database, name, write_log, mappings)
+            replica = Replica(self._database, name, write_log, mappings, self._connection.options.speaks)
             if replica.applied + 1 >= first:
                 return replica
-            log.info("node %s: shard %s fell behind its log; a peer is copied", self.options.name, shard)
+            log.info("shard %s fell behind its log; a peer is copied", shard, extra=about(shard=str(shard)))
         if first > 1:
             self._take_copy(shard, name)
         elif name not in self._database:
             self._database.create_index(name)
-        return Replica(self._database, name, write_log, mappings)
+        return Replica(self._database, name, write_log, mappings, self._connection.options.speaks)
 
     def _take_copy(self, shard: ShardId, name: str) -> None:
         """Put a peer's copy in the place of what is here.
@@ -230,7 +250,7 @@ class DataNode:
                 self._install(Request(peer.address, shard_path(shard, "copy"), {}, COPY_S), shard, name)
                 return
             except Unavailable as error:
-                log.warning("node %s: copying shard %s: %s", self.options.name, shard, error)
+                log.warning("copying shard %s: %s", shard, error, extra=about(shard=str(shard)))
         raise Unavailable(f"the log of shard {shard} no longer begins at 1, and no peer hands out a copy")
 
     def _install(self, request: Request, shard: ShardId, name: str) -> None:

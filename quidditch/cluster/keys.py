@@ -18,6 +18,7 @@ from nats.js import errors as js_errors
 
 from quidditch.cluster.connection import CALL_S, Connection, NotCommitted
 from quidditch.cluster.log import JetStreamReader, LogLost
+from quidditch.cluster.silence import Silence
 from quidditch.errors import QuidditchError, StorageError, Unavailable
 
 _LAST_OF_KEY = "Nats-Expected-Last-Subject-Sequence"
@@ -68,8 +69,9 @@ class Keys:
         self._make()
 
     def _make(self) -> None:
-        config, self._life = self._config, self._connection.lives
+        config, life = self._config, self._connection.lives
         self._connection.call(lambda: self._jetstream.add_stream(config), f"making bucket {self.bucket}")
+        self._life = life
 
     def _make_again(self) -> None:
         """Servers that were away may have come back without what they had in memory."""
@@ -155,7 +157,7 @@ class Mirror:
         self._connection = connection
         self._prefix = len(f"$KV.{keys.bucket}.")
         self._values: dict[str, Value] = {}
-        self._seen_s: dict[str, float] = {}
+        self._silence = Silence()
         self._revision = 0
         self._changed = threading.Condition()
         self._ended = False
@@ -175,17 +177,9 @@ class Mirror:
             return {key: value for key, value in self._values.items() if key.startswith(prefix)}
 
     def silent_s(self, key: str) -> float:
-        """Seconds, by this process's clock, since the key was last set; infinite for one that is not there.
-
-        They count only while the bucket itself is heard of: as long as its servers are away nobody can speak, and
-        nobody is taken for dead.
-        """
+        """Seconds since the key was last set in which others were; infinite for one that is not there."""
         with self._changed:
-            seen = self._seen_s.get(key)
-        if seen is None:
-            return float("inf")
-        since_s, until_s = self._reader.listened
-        return max(0.0, until_s - max(seen, since_s))
+            return self._silence.of(key, time.monotonic())
 
     def wait_for(self, true: Callable[[], object], timeout_s: float, what: str) -> None:
         """Wait until it is true; asked again at every change of the bucket.
@@ -228,10 +222,10 @@ class Mirror:
                 self._revision = entry.sequence
                 if entry.data:
                     self._values[key] = Value(entry.data, entry.sequence)
-                    self._seen_s[key] = time.monotonic()
+                    self._silence.heard(key, time.monotonic())
                 else:
                     self._values.pop(key, None)
-                    self._seen_s.pop(key, None)
+                    self._silence.forget(key)
             self._changed.notify_all()
 
     def close(self) -> None:

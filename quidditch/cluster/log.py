@@ -50,13 +50,6 @@ class Bounds(NamedTuple):
     last: int
 
 
-class Listened(NamedTuple):
-    """A time, in seconds, in which whatever was said would have been heard."""
-
-    since_s: float
-    until_s: float
-
-
 class LogTrimmed(StorageError):
     """The log no longer holds what a reader needs next: a copy of another replica does."""
 
@@ -193,7 +186,6 @@ class JetStreamReader:
         self._entries: deque[Entry] = deque()
         self._consumer: _Consumer | None = None
         self._ended = False
-        self._listened = Listened(time.monotonic(), time.monotonic())
 
     def read(self, limit: int, wait_s: float) -> list[Entry]:
         """raises: LogLost   the stream ends before the sequence that was asked for, beside what `LogReader` says"""
@@ -244,12 +236,6 @@ class JetStreamReader:
                 self._entries.append(entry)
             self._arrived.notify()
 
-    @property
-    def listened(self) -> Listened:
-        """From when to when the server was heard without interruption, as far as is known."""
-        consumer = self._consumer
-        return self._listened if consumer is None else consumer.listened
-
     def begin_anew(self, sequence: int) -> None:
         """Read from here on: another stream has taken the place of the one that was read."""
         self._forget()
@@ -262,7 +248,6 @@ class JetStreamReader:
             self._arrived.notify_all()
 
     def _forget(self) -> None:
-        self._listened = self.listened
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             consumer.close()
@@ -291,7 +276,6 @@ class _Consumer:
         self._life = connection.lives
         self.lost = False
         self._name, self._inbox, self._subscription = connection.run(self._create(sequence), 15.0)
-        self._since_s = time.monotonic()
         self._ask(PULL)
 
     async def _create(self, sequence: int) -> tuple[str, str, Subscription]:
@@ -330,10 +314,6 @@ class _Consumer:
             if status == "409" or status == "503":
                 self.lost = True
             self._arrive(self, None)
-
-    @property
-    def listened(self) -> Listened:
-        return Listened(self._since_s, max(self._since_s, self._heard))
 
     def taken(self) -> None:
         """Entries have been read: ask for more before there are none on their way."""

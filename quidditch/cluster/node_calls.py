@@ -69,6 +69,11 @@ class OpenViews:
         if held is not None:
             held.stack.close()
 
+    def searching(self) -> int:
+        """How many are those of single searches, which end in a moment."""
+        with self._lock:
+            return sum(held.keep_s <= VIEW_S for held in self._held.values())
+
     def close_all(self) -> None:
         for token in list(self._held):
             self.close(token)

@@ -14,15 +14,15 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from quidditch.cluster.log import Entry, LogLost, LogTrimmed, WriteLog
+from quidditch.cluster.logs import about
 from quidditch.cluster.messages import LogEntry, unpack_entry
-from quidditch.cluster.state import ShardReport
+from quidditch.cluster.state import SPEAKS, ShardReport, Speaks
 from quidditch.errors import QuidditchError, StorageError, Unavailable
 from quidditch.index.replication import (
     WINDOW,
     Batch,
     BatchResults,
     Followed,
-    Result,
     read_followed,
     read_known,
     read_results,
@@ -36,10 +36,14 @@ from quidditch.local.database import LocalDatabase
 from quidditch.local.shard import LocalShard
 from quidditch.local.writing import CurrentWriter
 
-ENTRIES_AT_ONCE = 16
+ENTRIES_AT_ONCE = 64
 """Entries of the log in one transaction, at most: each commit is a sync of the disk."""
 
-OPERATIONS_AT_ONCE = 2_000
+OPERATIONS_AT_ONCE = 8_000
+"""More make no larger segments worth having, and whoever waits for the first of them waits for all."""
+
+BYTES_AT_ONCE = 16 << 20
+"""Of operations: a copy takes some ten times as much memory while it carries them out."""
 
 READ_S = 0.5
 """How long a read of the log waits, and so how soon a copy notices that it is to stop."""
@@ -60,8 +64,16 @@ class Mappings(Protocol):
 class Replica:
     """A copy of a shard in a node's directory, where it is the index `name`. Safe to share between threads."""
 
-    def __init__(self, database: LocalDatabase, name: str, write_log: WriteLog, mappings: Mappings) -> None:
+    def __init__(
+        self,
+        database: LocalDatabase,
+        name: str,
+        write_log: WriteLog,
+        mappings: Mappings,
+        speaks: Speaks = SPEAKS,
+    ) -> None:
         self.name = name
+        self._speaks = speaks
         self._database = database
         self.index = database.index(name)
         self._log = write_log
@@ -153,7 +165,8 @@ class Replica:
         if self._stopping:
             return
         if str(error) != self._failed:
-            log.error("shard %s at %d: %s", self.name, self.applied, error)
+            known = about(shard=self.name, applied=self.applied)
+            log.error("shard %s at %d: %s", self.name, self.applied, error, extra=known)
         with self._progress:
             self._failed = str(error)
             self.behind = self.behind or isinstance(error, LogTrimmed)
@@ -166,7 +179,7 @@ class Replica:
 
         raises: StorageError, ...   from a failing one on nothing was written
         """
-        unpacked = [(entry.sequence, unpack_entry(entry.data)) for entry in entries]
+        unpacked = [(entry.sequence, unpack_entry(entry.data, self._speaks)) for entry in entries]
         for group in _groups(unpacked, self._followed.mapping):
             self._take_on(max(entry.mapping for _, entry in group))
             self._carry_out(group)
@@ -194,7 +207,7 @@ class Replica:
                 kept = (
                     None if known[entry.batch] == sequence else read_results(transaction, known[entry.batch])
                 )
-                made = kept or BatchResults(entry.batch, [Result.of(each) for each in done])
+                made = kept or BatchResults.of(entry.batch, done)
                 write_results(transaction, sequence, made)
             write_followed(transaction, followed)
 
@@ -246,15 +259,16 @@ class Replica:
 def _groups(entries: Sequence[tuple[int, LogEntry]], mapping: int) -> Iterator[list[tuple[int, LogEntry]]]:
     """Entries that can be carried out at once: none but the first asks for a newer mapping."""
     group: list[tuple[int, LogEntry]] = []
-    operations = 0
+    operations = size_bytes = 0
     for sequence, entry in entries:
         newer = entry.mapping > mapping
-        if group and (newer or operations + len(entry.operations) > OPERATIONS_AT_ONCE):
+        operations += len(entry.operations)
+        size_bytes += entry.size_bytes
+        if group and (newer or operations > OPERATIONS_AT_ONCE or size_bytes > BYTES_AT_ONCE):
             yield group
-            group, operations = [], 0
+            group, operations, size_bytes = [], len(entry.operations), entry.size_bytes
         mapping = max(mapping, entry.mapping)
         group.append((sequence, entry))
-        operations += len(entry.operations)
     if group:
         yield group
 

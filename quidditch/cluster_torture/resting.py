@@ -137,7 +137,7 @@ def _ask_coordinators(urls: Sequence[str], documents: int) -> list[Finding]:
 def _calls(cluster: Cluster) -> Iterator[tuple[Catalogue, Transport]]:
     """What is known in a cluster, and calls to its data nodes."""
     configuration = read_configuration(cluster.folder / "coordinator.toml", {})
-    with Connection(configuration.nats.options()) as connection:
+    with Connection(configuration.nats_options()) as connection:
         catalogue = Catalogue(connection)
         transport = Transport(connection.loop, configuration.secret)
         try:

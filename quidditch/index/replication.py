@@ -82,10 +82,36 @@ class Result(msgspec.Struct, frozen=True, array_like=True):
 
 
 class BatchResults(msgspec.Struct, frozen=True, array_like=True):
-    """What became of a batch: its id, and each of its operations."""
+    """What became of a batch: its id, and each of its operations.
+
+    singly:          of each operation; nothing where the batch only brought new documents
+    first, created:  of a batch that did: the sequence number of the first, those of the others follow; how many
+    """
 
     batch: str
-    results: list[Result]
+    singly: list[Result]
+    first: int = 0
+    created: int = 0
+
+    @classmethod
+    def of(cls, batch: str, done: Sequence[Applied | QuidditchError]) -> BatchResults:
+        first = done[0].seq_no if done and isinstance(done[0], Applied) else 0
+        for place, result in enumerate(done):
+            if (
+                not isinstance(result, Applied)
+                or result.version != 1
+                or result.seq_no != first + place
+                or result.result != "created"
+            ):
+                return cls(batch, [Result.of(each) for each in done])
+        return cls(batch, [], first, len(done))
+
+    @property
+    def results(self) -> list[Result]:
+        """Of each operation, in order."""
+        if self.singly:
+            return self.singly
+        return [Result(1, self.first + place, "created") for place in range(self.created)]
 
 
 def read_followed(transaction: Transaction) -> Followed | None:
