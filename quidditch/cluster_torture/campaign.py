@@ -74,6 +74,7 @@ class Size:
 
     data_nodes: int = 3
     replicas: int = 1
+    nats: int = 3
     sessions: int = 4
 
 
@@ -134,7 +135,7 @@ class Campaign:
     def __init__(self, folder: Path, seed: int, size: Size, watch: Watch) -> None:
         (port,) = free_ports(1)
         self.folder = folder
-        self.cluster = Cluster(folder / "cluster", Plan(size.data_nodes, size.replicas, port))
+        self.cluster = Cluster(folder / "cluster", Plan(size.data_nodes, size.replicas, port, nats=size.nats))
         self.recorder = Recorder()
         self.findings: list[Finding] = []
         self._seed = seed

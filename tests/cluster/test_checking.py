@@ -109,6 +109,7 @@ def test_a_write_that_is_read_at_two_places_was_applied_twice() -> None:
     ]
     assert kinds(events, 3, 4, 3) == ["version", "version"]
     assert kinds([wrote(1, 0, 1, 0), unknown(2, 1), read(1, 2, 2, 1)], 2, 2, 1) == ["version"]
+    assert kinds([wrote(1, 0, 1, 0)], 1, 2, 1) == ["version"]
 
 
 def test_a_write_that_returned_before_another_began_stands_before_it() -> None:

@@ -23,9 +23,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
     pytest.importorskip("nats", reason="nats-py is not installed: pip install 'quidditch[cluster]'")
     started: list[Cluster] = []
 
-    def start(data_nodes: int = 2, replicas: int = 1) -> Cluster:
+    def start(data_nodes: int = 2, replicas: int = 1, nats: int = 1) -> Cluster:
         (port,) = free_ports(1)
-        cluster = Cluster(tmp_path / f"cluster-{port}", Plan(data_nodes, replicas, port))
+        cluster = Cluster(tmp_path / f"cluster-{port}", Plan(data_nodes, replicas, port, nats=nats))
         started.append(cluster)
         cluster.up()
         return cluster

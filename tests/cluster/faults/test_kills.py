@@ -45,7 +45,7 @@ def test_whatever_is_killed_no_promise_to_clients_breaks(start: Start) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("fault", faults.FAULTS, ids=lambda fault: fault.name)
 def test_after_each_fault_three_times_no_promise_is_broken(fault: faults.Fault, start: Start) -> None:
-    cluster, recorder, chance = start(3), Recorder(), random.Random(fault.name)
+    cluster, recorder, chance = start(3, nats=3), Recorder(), random.Random(fault.name)
     make_index(cluster, shards=3, replicas=1)
     with load([cluster.url], recorder, sessions=4, seed=5):
         for _ in range(3):
