@@ -15,7 +15,8 @@ from quidditch.analysis.registry import ANALYZER_NAMES
 from quidditch.cluster.catalogue import Catalogue
 from quidditch.cluster.cluster_index import ClusterIndex
 from quidditch.cluster.connection import Connection
-from quidditch.cluster.remote_shard import AtOnce, Copies
+from quidditch.cluster.copies import Copies
+from quidditch.cluster.remote_search import RemoteGather
 from quidditch.cluster.sharded_writer import Means, ShardedWriter, Written
 from quidditch.cluster.state import ShardId
 from quidditch.cluster.transport import Transport
@@ -51,10 +52,10 @@ class ClusterDatabase:
     def __init__(self, connection: Connection, secret: str = "", default_replicas: int = 1) -> None:
         self._catalogue = Catalogue(connection)
         self._closed = False
-        self.scatter = AtOnce()
         self._default_replicas = default_replicas
         transport = Transport(connection.loop, secret)
         self._means = Means(self._catalogue, transport, Copies(self._catalogue), Written())
+        self.gather = RemoteGather(self._means.asking, connection.loop)
 
     def __repr__(self) -> str:
         return f"ClusterDatabase({self._catalogue.connection.options.urls})"
@@ -220,7 +221,6 @@ class ClusterDatabase:
         if self._closed:
             return
         self._closed = True
-        self.scatter.close()
         self._means.transport.close()
         self._catalogue.close()
 

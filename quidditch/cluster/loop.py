@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError
 from typing import Any, TypeVar
 
@@ -46,6 +46,11 @@ class Loop:
             raise Unavailable(f"no answer from the cluster within {timeout_s:g} s") from error
         except CancelledError as error:
             raise Unavailable("this process is closing its connections to the cluster") from error
+
+    def soon(self, call: Callable[[], object]) -> None:
+        """Have something called in the loop; not at all once that is closed."""
+        with contextlib.suppress(RuntimeError):
+            self.asyncio.call_soon_threadsafe(call)
 
     def close(self) -> None:
         """Cancel what runs, and end the thread."""

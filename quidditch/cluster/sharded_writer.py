@@ -13,11 +13,13 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from quidditch.cluster.asking import Asking
 from quidditch.cluster.catalogue import Catalogue
+from quidditch.cluster.copies import Copies
 from quidditch.cluster.data_node import shard_path
 from quidditch.cluster.log import JetStreamLog
+from quidditch.cluster.loop import Loop
 from quidditch.cluster.messages import LogEntry, LoggedOperation, pack_entry
-from quidditch.cluster.remote_shard import Copies
 from quidditch.cluster.routing import routing_key, shard_of
 from quidditch.cluster.state import ShardId
 from quidditch.cluster.transport import Request, Transport
@@ -83,14 +85,19 @@ class Written:
 
 
 class Means:
-    """What a coordinator writes by."""
+    """What a coordinator reads and writes by."""
 
     def __init__(self, catalogue: Catalogue, transport: Transport, copies: Copies, written: Written) -> None:
         self.catalogue = catalogue
         self.transport = transport
         self.copies = copies
         self.written = written
+        self.asking = Asking(transport, copies)
         self.make_id = IdMaker().new
+
+    @property
+    def loop(self) -> Loop:
+        return self.catalogue.connection.loop
 
     def log(self, shard: ShardId) -> JetStreamLog:
         return JetStreamLog(self.catalogue.connection, shard)
