@@ -41,7 +41,9 @@ def _needing_its_libraries() -> Iterator[None]:
 @app.command(epilog=EPILOG, no_args_is_help=True)
 def up(
     folder: Folder,
-    data_nodes: Annotated[int, typer.Option("--data-nodes", metavar="N", min=1, max=32)] = 3,
+    data_nodes: Annotated[
+        int, typer.Option("--data-nodes", metavar="N", min=1, max=32, help="Processes that hold shards.")
+    ] = 3,
     replicas: Annotated[
         int, typer.Option("--replicas", metavar="N", min=0, max=10, help="Of indices that say nothing of it.")
     ] = 1,

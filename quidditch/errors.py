@@ -182,7 +182,8 @@ class Unsupported(RequestError):
 
 
 class Overloaded(RequestError):
-    """A cluster's log has no room for more until its shards have caught up; the same request may be sent again."""
+    """There is no room for more just now: a server has too much to do, or a cluster's log is full until its shards
+    have caught up. Nothing was done; the same request may be sent again."""
 
     status = 429
     type = "rejected_execution_exception"

@@ -17,7 +17,7 @@ _OTHER_NAMES: dict[str, type[QuidditchError]] = {
     "parse_exception": QueryError,
     "x_content_parse_exception": QueryError,
     "content_too_long_exception": errors.LimitExceeded,
-    "rejected_execution_exception": errors.LimitExceeded,
+    "rejected_execution_exception": errors.Overloaded,
     "mapper_parsing_exception": errors.DocumentError,
     "quidditch_exception": InternalError,
 }
@@ -40,7 +40,7 @@ _BY_STATUS: dict[int, type[RequestError]] = {
     401: errors.AuthenticationFailed,
     403: errors.AccessDenied,
     413: errors.LimitExceeded,
-    429: errors.LimitExceeded,
+    429: errors.Overloaded,
     431: errors.LimitExceeded,
 }
 """What a status alone tells."""

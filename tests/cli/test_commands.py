@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import command_line
 import pytest
@@ -233,17 +235,27 @@ def test_a_server_that_is_not_there_is_one_sentence(run: Run) -> None:
 # ------------------------------------------------------------------------------------------------ help
 
 
-def names() -> list[str]:
-    return sorted(getattr(get_command(app), "commands"))  # noqa: B009
+def commands(group: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """The full name of each command, those of groups in their groups, and the command."""
+    for own, command in getattr(group, "commands", {}).items():
+        yield from commands(command, f"{name}{own} ")
+        if not hasattr(command, "commands"):
+            yield f"{name}{own}", command
 
 
-@pytest.mark.parametrize("name", names())
+COMMANDS = dict(sorted(commands(get_command(app))))
+
+PROCESSES = {"cluster master", "cluster data", "cluster coordinator"}
+"""They say nothing but their logs."""
+
+
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help_json_and_the_exit_codes(run: Run, name: str) -> None:
-    text = run(name, "--help").out
-    assert "--json" in text
+    text = run(*name.split(), "--help").out
+    assert "--json" in text or name in PROCESSES
     for code, meaning in MEANINGS.items():
         assert f"{code}  {meaning}" in text
-    command = getattr(get_command(app), "commands")[name]  # noqa: B009
+    command = COMMANDS[name]
     assert command.help
     for parameter in command.params:
         assert getattr(parameter, "help", None), f"{name} {parameter.name}"
@@ -251,7 +263,7 @@ def test_every_command_has_help_json_and_the_exit_codes(run: Run, name: str) -> 
 
 def test_all_commands_are_there() -> None:
     expected = "index search get delete count indices stats analyze merge demo version".split()  # noqa: SIM905
-    assert set(expected) <= set(names())
+    assert set(expected) <= set(COMMANDS)
 
 
 def test_text_of_documents_is_harmless_in_every_command(run: Run) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from quidditch import LimitExceeded, StorageError, Unreachable, VersionConflict
+from quidditch import Overloaded, StorageError, Unreachable, VersionConflict
 
 from .answering import Script, answer, books, bulk_answer, client, error, written
 
@@ -45,7 +45,7 @@ def test_a_busy_server_is_asked_again_after_what_it_says(naps: list[float]) -> N
 
 
 def test_a_server_that_stays_busy_is_told_in_time(naps: list[float]) -> None:
-    with pytest.raises(LimitExceeded, match="bytes in flight"):
+    with pytest.raises(Overloaded, match="bytes in flight"):
         books(Script(busy(retry_after="7200"))).count()
     assert naps == []
 
