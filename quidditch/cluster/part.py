@@ -98,18 +98,17 @@ class Part:
 
     # ------------------------------------------------------------------------------------------ statistics
 
-    def learn(self, known: KnownStatistics, stats: CollectionStats) -> None:
-        """The copy has told its statistics."""
-        if self.view is not None:
-            self.stats, self.expected = stats, self.view.sequence
-            known.note(self.shard, self.view.sequence, stats)
+    def learn(self, known: KnownStatistics, stats: CollectionStats, sequence: int) -> None:
+        """The copy has told the statistics of what its view shows."""
+        self.stats, self.expected = stats, sequence
+        known.note(self.shard, sequence, stats)
 
     def recall(
         self, known: KnownStatistics, fields: Iterable[str], terms: Sequence[tuple[str, bytes]]
     ) -> bool:
         """Whether the statistics of these are known, of the view or, where there is none yet, of what it will be."""
         sequence = None if self.view is None else self.view.sequence
-        if sequence is not None and sequence == self.expected and self._has(fields, terms):
+        if self.expected is not None and sequence in (None, self.expected) and self._has(fields, terms):
             return True
         found = known.of(self.shard, fields, terms, sequence)
         if found is not None:

@@ -1,9 +1,12 @@
 """`Gathering` over the network: the shards of one search, all asked at once.
 
-A search takes two rounds of calls, of one shard one: the best hits of each shard, then the documents of the page.
+A search takes one round of calls where few documents are wanted: each shard brings the documents of all its best hits
+along. Else it takes two, the best hits of each shard and then the documents of the page.
+
 Scores need the statistics of all shards before. What is known of them goes along with the query, with the sequence of
 the log that it is true for; a copy whose view shows another sequence answers with its statistics, and all are asked
-again, on the views that they hold by now. So every score is made of the statistics of the very views it is made in.
+again, on the views that they hold from then on. So every score is made of the statistics of the very views it is made
+in.
 """
 
 from __future__ import annotations
@@ -41,6 +44,9 @@ from quidditch.types import DocAddress
 GRACE_S = 0.5
 """How much longer than a search's own time its shards are waited for: they end in time by themselves."""
 
+FEW = 60
+"""Documents that all shards may bring home together for a page that needs fewer: it saves a round of calls."""
+
 ROUNDS = 6
 """How often all shards are asked before one moment of all is given up."""
 
@@ -52,7 +58,7 @@ class RemoteGathering(Gathering):
         self._parts = parts
         self._asking = asking
         self._loop = loop
-        self._brought: list[Fetched] | None = None
+        self._brought: dict[DocAddress, Fetched] = {}
         self._until = float("inf")
 
     @property
@@ -94,7 +100,7 @@ class RemoteGathering(Gathering):
 
         async def learn(part: Part) -> None:
             said = await part.ask(self._asking, lambda node: ("statistics", part.body(node, body)))
-            part.learn(self._asking.known, messages.stats_from_wire(said["answer"]))
+            part.learn(self._asking.known, messages.stats_from_wire(said["answer"]), said["sequence"])
 
         await self._of_all(unknown, learn)
         return replace(request, stats=CollectionStats.total(part.stats for part in self._live()))
@@ -114,35 +120,58 @@ class RemoteGathering(Gathering):
     async def _query(self, request: QueryRequest, page: Page | None) -> Answers:
         if len(self._parts) == 1 and (page is not None or not request.size):
             return await self._alone(self._parts[0], request, page)
+        whole = page if page is not None and self._is_small(request, page) else None
         for _ in range(ROUNDS):
             asked = await self._scored(request)
-            said = await self._of_all(self._live(), self._asker(asked))
+            said = await self._of_all(self._live(), self._asker(asked, whole))
             if all(answer is None or "answer" in answer for answer in said):
                 return Answers(self._taken(request), asked)
+            # The shards have moved on. From now on each keeps the view that it has answered from.
+            whole = None
         raise Unavailable("the shards did not come to one moment; search again")
 
-    def _asker(self, asked: QueryRequest) -> Callable[[Part], Any]:
-        """Asks a part the query; what it answers is the part's result, or its statistics."""
+    def _is_small(self, request: QueryRequest, page: Page) -> bool:
+        """Whether every shard may bring all of its hits: nothing is to be done with them that costs much."""
+        plain = page.details.highlight is None and not page.details.explain
+        return plain and request.size * len(self._parts) <= FEW
+
+    def _asker(self, asked: QueryRequest, whole: Page | None) -> Callable[[Part], Any]:
+        """Asks a part the query; what it answers is the part's result, or its statistics.
+
+        whole:  the documents of all hits are wanted too, and the view no longer
+        """
         deadline = None if asked.timeout_s is None else self._until
         request = messages.request_to_wire(within(asked, deadline))
-        common: dict[str, Any] = {"stats": msgspec.Raw(messages.encode(request.pop("stats")))}
+        common: Answer = {"stats": msgspec.Raw(messages.encode(request.pop("stats")))}
+        if whole is not None:
+            common |= {"from": 0, "details": messages.fetch_to_wire([], without_query(whole.details))}
         shared = msgspec.Raw(messages.encode(request))
-        last = not asked.size and not asked.similarities
+        last = whole is not None or (not asked.size and not asked.similarities)
 
         async def ask(part: Part) -> Answer:
             body = {**common, "request": part.placed(asked, request) or shared, "expected": part.expected}
-            if last and not part.pinned:
-                body["last"] = True
-            said = await part.ask(
-                self._asking, lambda node: ("query", part.body(node, body)), timeout_s=self._left_s()
-            )
+            said = await self._ask_query(part, body, last)
             if "answer" in said:
-                part.take(messages.result_from_wire(said["answer"], part.place), asked)
+                self._take(part, asked, said)
             else:
-                part.learn(self._asking.known, messages.stats_from_wire(said["stats"]))
+                part.learn(self._asking.known, messages.stats_from_wire(said["stats"]), said["sequence"])
             return said
 
         return ask
+
+    async def _ask_query(self, part: Part, body: Answer, last: bool) -> Answer:
+        if last and not part.pinned:
+            body = {**body, "last": True}
+        return await part.ask(
+            self._asking, lambda node: ("query", part.body(node, body)), timeout_s=self._left_s()
+        )
+
+    def _take(self, part: Part, asked: QueryRequest, said: Answer) -> None:
+        """A part has answered the query, and may have brought documents, of its last hits."""
+        part.take(messages.result_from_wire(said["answer"], part.place), asked)
+        documents = messages.fetched_from_wire(said.get("fetched", ()))
+        hits = part.result.hits[len(part.result.hits) - len(documents) :]
+        self._brought |= zip((hit.address for hit in hits), documents, strict=True)
 
     def _taken(self, request: QueryRequest) -> list[QueryResult]:
         """The results of the parts that gave one; of those that took too long that they did."""
@@ -160,37 +189,28 @@ class RemoteGathering(Gathering):
     async def _alone(self, part: Part, request: QueryRequest, page: Page | None) -> Answers:
         """Statistics, query and documents in one call: there is nobody else to hear."""
         wire = messages.request_to_wire(request)
-        body: dict[str, Any] = {"request": part.placed(request, wire) or wire, "own": True}
-        if not part.pinned:
-            body["last"] = True
+        body: Answer = {"request": part.placed(request, wire) or wire, "own": True}
         if page is not None:
             body["from"], body["details"] = (
                 page.from_,
                 messages.fetch_to_wire([], without_query(page.details)),
             )
 
-        async def ask(part: Part) -> Answer:
-            return await part.ask(
-                self._asking, lambda node: ("query", part.body(node, body)), timeout_s=self._left_s()
-            )
+        async def ask(part: Part) -> None:
+            self._take(part, request, await self._ask_query(part, body, last=True))
 
-        (said,) = await self._of_all([part], ask)
-        if said is not None:
-            part.take(messages.result_from_wire(said["answer"], part.place), request)
-            if page is not None:
-                self._brought = messages.fetched_from_wire(said["fetched"])
+        await self._of_all([part], ask)
         return Answers(self._taken(request), request)
 
     # ---------------------------------------------------------------------------------------------- fetch
 
     def fetch(self, hits: Sequence[ShardHit], details: FetchRequest) -> list[Fetched | None]:
-        if self._brought is not None:
-            return list(self._brought)
-        if not hits:
-            return []
-        return self._loop.run(self._fetch(hits, details), CALL_S + 5.0)
+        missing = [hit for hit in hits if hit.address not in self._brought]
+        if missing:
+            self._loop.run(self._fetch(missing, details), CALL_S + 5.0)
+        return [self._brought.get(hit.address) for hit in hits]
 
-    async def _fetch(self, hits: Sequence[ShardHit], details: FetchRequest) -> list[Fetched | None]:
+    async def _fetch(self, hits: Sequence[ShardHit], details: FetchRequest) -> None:
         wanted = by_shard(hits)
         parts = [part for part in self._parts if part.place in wanted and part.failed is None]
         asked = details.query
@@ -200,12 +220,10 @@ class RemoteGathering(Gathering):
             return await self._documents(part, wanted[part.place], plain, asked)
 
         said = await self._of_all(parts, ask)
-        found: dict[DocAddress, Fetched] = {}
         for part, documents in zip(parts, said, strict=True):
             if documents is not None:
                 fetched = messages.fetched_from_wire(documents)
-                found |= dict(zip(wanted[part.place], fetched, strict=True))
-        return [found.get(hit.address) for hit in hits]
+                self._brought |= zip(wanted[part.place], fetched, strict=True)
 
     async def _documents(
         self, part: Part, addresses: Sequence[DocAddress], details: FetchRequest, asked: QueryRequest | None
