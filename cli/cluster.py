@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +26,7 @@ app = typer.Typer(
 Folder = Annotated[
     Path, typer.Argument(metavar="DIR", help="The folder of the cluster; made if it is not there.")
 ]
-File = Annotated[Path, typer.Argument(metavar="FILE", help="The process's configuration, in TOML.")]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The process's configuration, in TOML or YAML.")]
 
 
 @contextmanager
@@ -42,25 +43,71 @@ def _needing_its_libraries() -> Iterator[None]:
 def up(
     folder: Folder,
     data_nodes: Annotated[
-        int, typer.Option("--data-nodes", metavar="N", min=1, max=32, help="Processes that hold shards.")
-    ] = 3,
+        int | None,
+        typer.Option(
+            "--data-nodes", metavar="N", min=1, max=32, help="Processes that hold shards; at first 3."
+        ),
+    ] = None,
     replicas: Annotated[
-        int, typer.Option("--replicas", metavar="N", min=0, max=10, help="Of indices that say nothing of it.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            "--replicas", metavar="N", min=0, max=10, help="Of indices that say nothing of it; at first 1."
+        ),
+    ] = None,
     port: Annotated[
-        int, typer.Option("--port", metavar="PORT", min=1, max=65535, help="Of OpenSearch's REST API.")
-    ] = 9200,
+        int | None,
+        typer.Option(
+            "--port", metavar="PORT", min=1, max=65535, help="Of OpenSearch's REST API; at first 9200."
+        ),
+    ] = None,
+    nats: Annotated[
+        int | None,
+        typer.Option(
+            "--nats", metavar="N", help="Servers of NATS: 1, 3 or 5; one of three may fail. At first 1."
+        ),
+    ] = None,
+    nats_url: Annotated[
+        list[str] | None,
+        typer.Option("--nats-url", metavar="URL", help="NATS servers that run, in place of any of its own."),
+    ] = None,
+    masters: Annotated[
+        int | None,
+        typer.Option(
+            "--masters", metavar="N", min=1, max=5, help="One is active, others stand by. At first 1."
+        ),
+    ] = None,
+    tls: Annotated[
+        bool | None,
+        typer.Option(
+            "--tls/--no-tls", help="Encrypt between all processes, with a CA and certificates of its own."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Start a whole cluster on this machine, NATS included, in a folder."""
+    """Start a whole cluster on this machine, NATS included, in a folder; or what of it does not run.
+
+    What is not given is as it was when the cluster was put up before.
+    """
     with _needing_its_libraries():
         from quidditch.cluster import machine
+        from quidditch.cluster.layout import planned
 
-    url = machine.up(folder.resolve(), machine.Plan(data_nodes, replicas, port))
+    plan = planned(
+        folder.resolve(),
+        data_nodes=data_nodes,
+        replicas=replicas,
+        port=port,
+        nats=nats,
+        nats_urls=tuple(nats_url) if nats_url else None,
+        masters=masters,
+        tls=tls,
+    )
+    url = machine.up(folder.resolve(), plan)
     if as_json:
         typer.echo(render.to_json({"url": url}))
     else:
-        typer.echo(f"{url} answers; {data_nodes} data nodes. `quidditch cluster down {folder}` ends it")
+        told = f"{url} answers; {plan.data_nodes} data nodes."
+        typer.echo(f"{told} `quidditch cluster down {folder}` ends it")
 
 
 @app.command(epilog=EPILOG, no_args_is_help=True)
@@ -92,6 +139,12 @@ def status(folder: Folder, as_json: AsJson = False) -> None:
 
 
 @app.command(epilog=EPILOG, no_args_is_help=True)
+def run(file: File) -> None:
+    """Be what the file's `roles` say, one or several, until SIGTERM."""
+    _run("", file)
+
+
+@app.command(epilog=EPILOG, no_args_is_help=True)
 def master(file: File) -> None:
     """Be the master, until SIGTERM."""
     _run("master", file)
@@ -112,6 +165,12 @@ def coordinator(file: File) -> None:
 def _run(role: str, file: Path) -> None:
     with _needing_its_libraries():
         from quidditch.cluster.configuration import read_configuration
+        from quidditch.cluster.logs import start_logging
         from quidditch.cluster.process import run
 
-    run(role, read_configuration(file))
+    configuration = read_configuration(file)
+    if role:
+        configuration = replace(configuration, roles=(role,))
+    start_logging(configuration)
+    if code := run(configuration):
+        raise typer.Exit(code)

@@ -12,6 +12,7 @@ Rooms, from the bottom up; PROTOCOL.md has every key, stream, message and call b
     messages.py     entries of the log, and the calls of a search on one shard, as bytes
     replica.py      a copy of a shard: a local index that follows the shard's log, each entry once
     keys.py         shared keys by compare-and-set, and mirrors that follow them
+    silence.py      how long one is silent while others are heard: pure
     catalogue.py    what every process knows: indices, mappings by version, routing table, nodes
     transport.py    calls between processes over HTTP, many at once
     node_calls.py   what a data node answers about one shard
@@ -19,9 +20,9 @@ Rooms, from the bottom up; PROTOCOL.md has every key, stream, message and call b
     master.py       the static master: places copies, trims logs
     remote_shard.py, sharded_writer.py, cluster_index.py, coordinator.py
                     `Database` and `Index` over shards on other machines
-    configuration.py, process.py, machine.py
+    configuration.py, process.py, layout.py, machine.py
                     a process in one role, and a whole cluster on one machine (`quidditch cluster up`)
 
-Not there yet: TLS between processes (they listen on loopback alone), several NATS servers under `up`, hedged requests
+Not there yet: TLS between processes (they listen on loopback alone), hedged requests
 and partial results, snapshots to a directory, and the `_cluster` and `_cat` calls of the REST API tell of one node.
 """

@@ -213,16 +213,22 @@ class Catalogue:
         found: RoutingTable = self._read(ROUTING, RoutingTable)
         return found
 
-    def change_routing(self, alter: Callable[[RoutingTable], RoutingTable]) -> RoutingTable:
-        """Put the table that `alter` makes in the place of the one there is; the master's alone to call."""
+    def routing_at(self) -> tuple[RoutingTable, int]:
+        """The table, and the revision that it has in its key.
 
-        def rewrite(now: bytes | None) -> bytes | None:
-            before = RoutingTable() if now is None else from_bytes(now, RoutingTable)
-            after = alter(before)
-            return None if after is before else to_bytes(after)
+        What is read of the state afterwards is as new as this table, or newer.
+        """
+        value = self._state.get(ROUTING)
+        return (
+            (RoutingTable(), 0) if value is None else (from_bytes(value.data, RoutingTable), value.revision)
+        )
 
-        self._state.wait_revision(self._keys.change(ROUTING, rewrite))
-        return self.routing()
+    def put_routing(self, table: RoutingTable, revision: int) -> None:
+        """Put a table in the place of the one at this revision; the master's alone to call.
+
+        raises: Changed   another has been written since: what was decided is old, and is to be decided anew
+        """
+        self._state.wait_revision(self._keys.replace(ROUTING, to_bytes(table), revision))
 
     # ------------------------------------------------------------------------------------------------ nodes
 

@@ -203,7 +203,8 @@ class ClusterIndex(LocalIndex):
             places.setdefault(shard, []).append(place)
         found: list[Document | None] = [None] * len(wanted)
         for shard, own in places.items():
-            told = self._ask_one(shard, "get", {"ids": [wanted[place].decode() for place in own]})
+            asked = {"ids": [wanted[at].decode() for at in own], "routings": [given[at] for at in own]}
+            told = self._ask_one(shard, "get", asked)
             for place, said in zip(own, told, strict=True):
                 if said is not None:
                     source, version, seq_no, routing = said

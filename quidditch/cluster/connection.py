@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from nats.js import errors as js_errors
 
 from quidditch.cluster.loop import Loop
 from quidditch.cluster.nats_server import Credentials, check_version, parse_version
+from quidditch.cluster.tls import Tls
 from quidditch.errors import Overloaded, StorageError, Unavailable
 
 Result = TypeVar("Result")
@@ -52,6 +54,11 @@ class NatsOptions:
     replicas: int = 1
     allow_unsafe_log: bool = False
     connect_s: float = 10.0
+    tls: Tls = field(default_factory=Tls)
+
+    def context(self) -> ssl.SSLContext | None:
+        """Of TLS, where the URLs ask for it."""
+        return self.tls.client() if self.tls and any(url.startswith("tls://") for url in self.urls) else None
 
 
 class Connection:
@@ -66,6 +73,7 @@ class Connection:
         self.loop = Loop()
         self.lives = 0
         """How often the connection was made anew: what stood with the server before is gone then."""
+        self._wrong = ""
         try:
             self.client = self.loop.run(self._connect(), options.connect_s + 1.0)
             check_version(parse_version(str(self.client.connected_server_version)), options.allow_unsafe_log)
@@ -88,18 +96,25 @@ class Connection:
                     ping_interval=10,
                     max_outstanding_pings=2,
                     pending_size=64 << 20,
-                    error_cb=_say,
+                    tls=self.options.context(),
+                    error_cb=self._note,
                     reconnected_cb=self._made_anew,
                 ),
                 self.options.connect_s,
             )
         except (TimeoutError, OSError, nats_errors.Error) as error:
-            raise Unavailable(
-                f"NATS does not answer at {', '.join(self.options.urls)}: {_spelt(error)}"
-            ) from error
+            why = self._wrong if isinstance(error, TimeoutError) and self._wrong else _spelt(error)
+            raise Unavailable(f"NATS does not answer at {', '.join(self.options.urls)}: {why}") from error
+
+    async def _note(self, error: Exception) -> None:
+        """The client tries on; if it does so in vain, this is why."""
+        if _spelt(error) != self._wrong:
+            log.warning("NATS: %s", _spelt(error))
+        self._wrong = _spelt(error)
 
     async def _made_anew(self) -> None:
         self.lives += 1
+        self._wrong = ""
 
     def call(self, work: Callable[[], Awaitable[Result]], what: str, timeout_s: float = 10.0) -> Result:
         """What a call to JetStream returns, repeated until it was carried out.
@@ -126,10 +141,6 @@ class Connection:
 
     def __exit__(self, *raised: object) -> None:
         self.close()
-
-
-async def _say(error: Exception) -> None:
-    log.warning("NATS: %s", _spelt(error))
 
 
 def _spelt(error: BaseException) -> str:

@@ -19,6 +19,7 @@ from quidditch.cluster.copies import Copies
 from quidditch.cluster.remote_search import RemoteGather
 from quidditch.cluster.sharded_writer import Means, ShardedWriter, Written
 from quidditch.cluster.state import ShardId
+from quidditch.cluster.tls import Tls
 from quidditch.cluster.transport import Transport
 from quidditch.errors import IndexExists, IndexNotFound, RequestError, StorageError, Unsupported
 from quidditch.index.catalog import IndexEntry, check_name
@@ -49,11 +50,13 @@ class ClusterDatabase:
 
     most_shards = MOST_SHARDS
 
-    def __init__(self, connection: Connection, secret: str = "", default_replicas: int = 1) -> None:
+    def __init__(
+        self, connection: Connection, secret: str = "", default_replicas: int = 1, tls: Tls | None = None
+    ) -> None:
         self._catalogue = Catalogue(connection)
         self._closed = False
         self._default_replicas = default_replicas
-        transport = Transport(connection.loop, secret)
+        transport = Transport(connection.loop, secret, tls)
         self._means = Means(self._catalogue, transport, Copies(self._catalogue), Written())
         self.gather = RemoteGather(self._means.asking, connection.loop)
 

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,14 @@ BEAT_S = 1.0
 COPY_S = 3600.0
 """How long a copy of a peer may take."""
 
+HEARD_S = 0.2
+"""Until every coordinator has heard that a node leaves, and what it asked before has come in."""
+
+LEAVE_S = 5.0
+"""How long a node that leaves waits for searches to end that have a view open here."""
+
+LEAVING = "its node is being stopped"
+
 OPENING = 4
 """Copies that are opened, or taken from peers, at once."""
 
@@ -59,6 +68,7 @@ class DataNode:
         self.options = options
         self.calls = ShardCalls()
         self.draining = False
+        self._leaving = False
         self._connection = connection
         self._transport = transport
         self._run = uuid.uuid4().hex
@@ -85,8 +95,19 @@ class DataNode:
         for thread in self._threads:
             thread.start()
 
+    def leave(self) -> None:
+        """Say that the copies here are to be asked no more, and wait for the searches under way, `LEAVE_S` at most.
+        Calls are answered on until `stop`."""
+        self._leaving = True
+        self.say()
+        time.sleep(HEARD_S)
+        deadline = time.monotonic() + LEAVE_S
+        while self.calls.views.searching() and time.monotonic() < deadline:
+            time.sleep(0.02)
+
     def stop(self) -> None:
         """End gracefully: what was begun is carried out and on disk."""
+        self._leaving = True
         self._stopping.set()
         for thread in self._threads:
             thread.join()
@@ -95,16 +116,9 @@ class DataNode:
         for replica in list(self._replicas.values()):
             replica.stop()
         # Not forgotten at once: a node that is started again shortly keeps its copies.
-        self._say_that_none_serves()
+        self.say()
         self._database.close()
         self._catalogue.close()
-
-    def _say_that_none_serves(self) -> None:
-        options = self.options
-        with contextlib.suppress(QuidditchError):
-            self._catalogue.report(
-                NodeReport(options.name, self._run, options.address, options.zone, self.draining)
-            )
 
     # --------------------------------------------------------------------------------------------- answering
 
@@ -122,6 +136,8 @@ class DataNode:
         with self._lock:
             shards = {str(shard): ShardReport(failed=why) for shard, why in self._opening.items()}
             shards |= {str(shard): replica.report() for shard, replica in self._replicas.items()}
+        if self._leaving:
+            shards = {shard: ShardReport(said.applied, False, LEAVING) for shard, said in shards.items()}
         options = self.options
         return NodeReport(options.name, self._run, options.address, options.zone, self.draining, shards)
 

@@ -18,6 +18,7 @@ from nats.js import errors as js_errors
 
 from quidditch.cluster.connection import CALL_S, Connection, NotCommitted
 from quidditch.cluster.log import JetStreamReader, LogLost
+from quidditch.cluster.silence import Silence
 from quidditch.errors import QuidditchError, StorageError, Unavailable
 
 _LAST_OF_KEY = "Nats-Expected-Last-Subject-Sequence"
@@ -45,10 +46,15 @@ class Keys:
         self._jetstream = connection.jetstream
         self.bucket = bucket
         self.stream = f"KV_{bucket}"
+        self._config: api.StreamConfig | None = None
+        self._life = 0
 
     def create(self, *, in_memory: bool = False, max_age_s: float | None = None) -> None:
-        """Make the bucket; nothing happens where it is there. After `max_age_s` without a change a key is gone."""
-        config = api.StreamConfig(
+        """Make the bucket; nothing happens where it is there. After `max_age_s` without a change a key is gone.
+
+        One in memory ends with the servers, and is made again by whoever next changes a key in it.
+        """
+        self._config = api.StreamConfig(
             name=self.stream,
             subjects=[f"$KV.{self.bucket}.>"],
             storage=api.StorageType.MEMORY if in_memory else api.StorageType.FILE,
@@ -60,7 +66,18 @@ class Keys:
             allow_direct=False,
             deny_delete=True,
         )
+        self._make()
+
+    def _make(self) -> None:
+        config, life = self._config, self._connection.lives
         self._connection.call(lambda: self._jetstream.add_stream(config), f"making bucket {self.bucket}")
+        self._life = life
+
+    def _make_again(self) -> None:
+        """Servers that were away may have come back without what they had in memory."""
+        in_memory = self._config is not None and self._config.storage == api.StorageType.MEMORY
+        if in_memory and self._life != self._connection.lives:
+            self._make()
 
     def get(self, key: str) -> Value | None:
         """The value as its leader has it; None where there is none."""
@@ -110,6 +127,7 @@ class Keys:
         self._publish(key, b"", {_OPERATION: "PURGE", "Nats-Rollup": "sub"})
 
     def _publish(self, key: str, data: bytes, headers: dict[str, str]) -> int:
+        self._make_again()
         # By its id a change that is asked again, because the answer was lost, is known for the one that was made.
         headers = {**headers, "Nats-Msg-Id": uuid.uuid4().hex}
 
@@ -139,7 +157,7 @@ class Mirror:
         self._connection = connection
         self._prefix = len(f"$KV.{keys.bucket}.")
         self._values: dict[str, Value] = {}
-        self._seen_s: dict[str, float] = {}
+        self._silence = Silence()
         self._revision = 0
         self._changed = threading.Condition()
         self._ended = False
@@ -159,10 +177,9 @@ class Mirror:
             return {key: value for key, value in self._values.items() if key.startswith(prefix)}
 
     def silent_s(self, key: str) -> float:
-        """Seconds, by this process's clock, since the key was last set; infinite for one that is not there."""
+        """Seconds since the key was last set in which others were; infinite for one that is not there."""
         with self._changed:
-            seen = self._seen_s.get(key)
-        return float("inf") if seen is None else time.monotonic() - seen
+            return self._silence.of(key, time.monotonic())
 
     def wait_for(self, true: Callable[[], object], timeout_s: float, what: str) -> None:
         """Wait until it is true; asked again at every change of the bucket.
@@ -188,7 +205,7 @@ class Mirror:
                 self._heed()
             except LogLost:
                 log.error("bucket %s: begins anew; NATS has lost what was in it", self._keys.bucket)
-                self._reader = JetStreamReader(self._connection, self._keys.stream, 1, gaps=True)
+                self._reader.begin_anew(1)
                 time.sleep(0.2)
             except (QuidditchError, js_errors.Error) as error:
                 if not self._ended:
@@ -205,10 +222,10 @@ class Mirror:
                 self._revision = entry.sequence
                 if entry.data:
                     self._values[key] = Value(entry.data, entry.sequence)
-                    self._seen_s[key] = time.monotonic()
+                    self._silence.heard(key, time.monotonic())
                 else:
                     self._values.pop(key, None)
-                    self._seen_s.pop(key, None)
+                    self._silence.forget(key)
             self._changed.notify_all()
 
     def close(self) -> None:

@@ -236,6 +236,11 @@ class JetStreamReader:
                 self._entries.append(entry)
             self._arrived.notify()
 
+    def begin_anew(self, sequence: int) -> None:
+        """Read from here on: another stream has taken the place of the one that was read."""
+        self._forget()
+        self._next = sequence
+
     def wake(self) -> None:
         """Have whoever reads wait no longer, now and from now on."""
         with self._arrived:

@@ -6,42 +6,27 @@ goes on with what it had.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
-import json
 import os
-import secrets
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from quidditch.cluster.catalogue import Catalogue
-from quidditch.cluster.configuration import (
-    Configuration,
-    NatsConfiguration,
-    NodeConfiguration,
-    read_configuration,
-    write_configuration,
-)
+from quidditch.cluster.configuration import read_configuration
 from quidditch.cluster.connection import Connection
-from quidditch.cluster.nats_server import Credentials, Member, NatsProcess, free_ports
+from quidditch.cluster.layout import Layout, lay_out
+from quidditch.cluster.layout import Plan as Plan
+from quidditch.cluster.nats_server import NatsProcess
 from quidditch.errors import RequestError, StorageError, Unavailable
 
-START_S = 30.0
+START_S = 60.0
 STOP_S = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How many processes of each kind there are, and the port of the coordinator."""
-
-    data_nodes: int = 3
-    replicas: int = 1
-    port: int = 9200
 
 
 def up(folder: Path, plan: Plan) -> str:
@@ -49,47 +34,27 @@ def up(folder: Path, plan: Plan) -> str:
 
     raises: RequestError   there is no nats-server; Unavailable   a process does not start, and what it said
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    pids = _running(folder)
-    layout = _layout(folder, plan)
-    if "nats" not in pids:
-        member = Member("nats", layout["nats"], folder / "nats")
-        process = NatsProcess(member, [member], Credentials(password=layout["password"]))
-        process.start()
-        _note_pid(folder, "nats", process.popen)
-    for role, name in _processes(plan):
-        if name not in pids:
+    layout = lay_out(folder, plan)
+    running = _running(folder)
+    _start_nats(layout, running)
+    for role, name in plan.processes():
+        if name not in running:
             _start(folder, role, name)
-    database_url = f"http://127.0.0.1:{layout['coordinator']}"
-    _wait_up(folder, plan, layout["coordinator"])
-    return database_url
+    _wait_up(layout)
+    return f"http://127.0.0.1:{plan.port}"
 
 
-def _layout(folder: Path, plan: Plan) -> dict[str, Any]:
-    """Ports and secrets, made once; the configurations of all processes are written by them."""
-    path = folder / "layout.json"
-    layout: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    if not layout:
-        layout = {"password": secrets.token_urlsafe(32), "secret": secrets.token_urlsafe(32)}
-    names = [name for _, name in _processes(plan)]
-    missing = [name for name in ("nats", *names) if name not in layout]
-    layout |= dict(zip(missing, free_ports(len(missing)), strict=True))
-    layout["coordinator"] = plan.port
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(layout, file)
-    nats = NatsConfiguration((f"nats://127.0.0.1:{layout['nats']}",), password=layout["password"])
-    for name in names:
-        node = NodeConfiguration(name, str(folder / name), port=layout[name])
-        configuration = Configuration(nats, node, layout["secret"], plan.replicas)
-        write_configuration(folder / f"{name}.toml", configuration)
-    return layout
-
-
-def _processes(plan: Plan) -> list[tuple[str, str]]:
-    """Role and name of each of our own."""
-    nodes = [("data", f"data-{number}") for number in range(plan.data_nodes)]
-    return [("master", "master"), *nodes, ("coordinator", "coordinator")]
+def _start_nats(layout: Layout, running: Mapping[str, int]) -> None:
+    """Start the members that do not run, all before any is waited for: they look for each other."""
+    members = layout.members()
+    started = [
+        NatsProcess(member, members, layout.credentials()) for member in members if member.name not in running
+    ]
+    for process in started:
+        process.begin()
+        _note_pid(layout.folder, process.member.name, process.popen)
+    for process in started:
+        process.wait()
 
 
 def _start(folder: Path, role: str, name: str) -> None:
@@ -104,24 +69,23 @@ def _start(folder: Path, role: str, name: str) -> None:
     _note_pid(folder, name, process)
 
 
-def _wait_up(folder: Path, plan: Plan, port: int) -> None:
+def _wait_up(layout: Layout) -> None:
     """raises: Unavailable   naming the process that does not run, and the end of what it said"""
+    folder, plan = layout.folder, layout.plan
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
-        pids = _running(folder)
-        for _, name in _processes(plan):
-            if name not in pids:
+        running = _running(folder)
+        for _, name in plan.processes():
+            if name not in running:
                 said = (folder / f"{name}.log").read_text(errors="replace")[-600:]
                 raise Unavailable(f"{name} of the cluster in {folder} has ended: {said}")
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        with contextlib.suppress(OSError, Unavailable):
+            connection = http.client.HTTPConnection("127.0.0.1", plan.port, timeout=5)
             connection.request("GET", "/")
             connection.getresponse().read()
             connection.close()
             if len(status(folder)["nodes"]) >= plan.data_nodes:
                 return
-        except OSError:
-            pass
         time.sleep(0.1)
     raise Unavailable(f"the cluster in {folder} did not start within {START_S:g} s; its logs lie there")
 
@@ -132,7 +96,7 @@ def down(folder: Path) -> list[str]:
     raises: StorageError   one did not end in time
     """
     running = _running(folder)
-    order = sorted(running, key=lambda name: (name == "nats", name != "coordinator", name))
+    order = sorted(running, key=lambda name: (name.startswith("nats-"), name != "coordinator", name))
     for name in order:
         pid = running[name]
         os.kill(pid, signal.SIGTERM)
@@ -156,7 +120,7 @@ def status(folder: Path) -> dict[str, Any]:
     path = folder / "coordinator.toml"
     if not path.exists():
         raise RequestError(f"{folder}: there is no cluster; `quidditch cluster up` makes one")
-    with Connection(read_configuration(path, {}).nats.options()) as connection:
+    with Connection(read_configuration(path, {}).nats_options()) as connection:
         catalogue = Catalogue(connection)
         try:
             return {"processes": _running(folder), **told(catalogue)}

@@ -2,11 +2,13 @@
 
 It is configured, not elected, and keeps nothing: whatever it decides follows from what it reads, so it may be killed
 and started anywhere. While there is none, searches and writes go on, and nothing is created or moved. A standby takes
-over when the lease has been silent for a while; two at once would only write the same table.
+over when the lease has been silent for a while. Two at once do no harm: a table is written only in the place of the
+one that it was made of, and whoever finds another there decides anew.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -59,6 +61,7 @@ class Master:
         self._forget_s = max(forget_s, GONE_S)
         self._seen: tuple[Lease, float] = (Lease(), time.monotonic())
         self._trimmed_s = 0.0
+        self._beats, self._revision, self._held_s = 0, 0, float("-inf")
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="quidditch-master", daemon=True)
         self.active = False
@@ -68,8 +71,12 @@ class Master:
         self._thread.start()
 
     def stop(self) -> None:
+        """End, and leave the lease to whoever stands by."""
         self._stopping.set()
         self._thread.join()
+        if self.active:
+            with contextlib.suppress(QuidditchError):
+                self._keys.replace("lease", to_bytes(Lease("", self._beats + 1)), self._revision)
         self._catalogue.close()
 
     def _work(self) -> None:
@@ -96,10 +103,21 @@ class Master:
             return False
         following = Lease(self._holder, lease.beats + 1)
         try:
-            self._keys.replace("lease", to_bytes(following), 0 if value is None else value.revision)
+            self._revision = self._keys.replace(
+                "lease", to_bytes(following), 0 if value is None else value.revision
+            )
         except Changed:
             return False
+        # Counted from before it was asked for: the lease may have been renewed that early.
+        self._beats, self._held_s = following.beats, now
         return True
+
+    def _check_lease(self) -> None:
+        """raises: StorageError   the lease was not renewed for so long that another may have it"""
+        if time.monotonic() - self._held_s > LEASE_S:
+            raise StorageError(
+                "the lease is not this master's any more: it has slept, or NATS did not answer"
+            )
 
     # ---------------------------------------------------------------------------------------------- placing
 
@@ -109,15 +127,20 @@ class Master:
             raise StorageError(
                 "the list of indices is gone and a routing table is there: nothing is placed or removed"
             )
+        # The table first: whatever it names is among the indices that are read after it.
+        before, revision = self._catalogue.routing_at()
         wanted = wanted_of(self._catalogue.entries())
         situation = situation_of(self._catalogue.nodes(self._forget_s), self._catalogue.nodes())
-        before = self._catalogue.routing()
-        if allocate(before, wanted, situation) is before:
+        after = allocate(before, wanted, situation)
+        if after is before:
             return before
         for index in sorted(set(wanted) - set(before.indices)):
             for number in range(wanted[index].shards):
                 JetStreamLog(self._connection, ShardId(index, number)).create()
-        after = self._catalogue.change_routing(lambda table: allocate(table, wanted, situation))
+        self._check_lease()
+        # Only in the place of the table that this was decided on: a master that slept while another wrote one would
+        # take back what that did, and remove the logs of its indices.
+        self._catalogue.put_routing(after, revision)
         for index in sorted(set(before.indices) - set(after.indices)):
             for number in range(len(before.indices[index])):
                 JetStreamLog(self._connection, ShardId(index, number)).delete()
@@ -139,6 +162,7 @@ class Master:
             upto = trimmable([copy.node for copy in copies], str(shard), reports) - margin
             write_log = JetStreamLog(self._connection, shard)
             if upto > 0 and write_log.bounds().first <= upto:
+                self._check_lease()
                 write_log.trim(upto)
 
 

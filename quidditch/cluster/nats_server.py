@@ -14,10 +14,11 @@ import socket
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from quidditch.cluster.tls import Tls
 from quidditch.errors import RequestError, StorageError, Unavailable
 
 PROGRAM = "QUIDDITCH_NATS_SERVER"
@@ -100,10 +101,11 @@ class Member:
     folder: Path
     route_port: int = 0
     host: str = "127.0.0.1"
+    tls: Tls = field(default_factory=Tls)
 
     @property
     def url(self) -> str:
-        return f"nats://{self.host}:{self.port}"
+        return f"{'tls' if self.tls else 'nats'}://{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,14 @@ def configuration(member: Member, members: Sequence[Member], credentials: Creden
         "log_file": str(member.folder / "nats.log"),
         "pid_file": str(member.folder / "nats.pid"),
     }
+    tls = {
+        "cert_file": member.tls.certificate,
+        "key_file": member.tls.key,
+        "ca_file": member.tls.ca,
+        "verify": True,
+    }
+    if member.tls:
+        found["tls"] = tls
     if len(members) > 1:
         routes = [
             f"nats://{credentials.user}:{credentials.password}@{other.host}:{other.route_port}"
@@ -144,6 +154,7 @@ def configuration(member: Member, members: Sequence[Member], credentials: Creden
             "port": member.route_port,
             "authorization": login,
             "routes": routes,
+            **({"tls": tls} if member.tls else {}),
         }
     return found
 
@@ -180,6 +191,11 @@ class NatsProcess:
 
         raises: Unavailable   it does not within ten seconds; with the end of what it said
         """
+        self.begin()
+        self.wait()
+
+    def begin(self) -> None:
+        """Start it: one of several takes part once it has found the others."""
         self._process = subprocess.Popen(
             [self._program, "-c", self._path],
             stdin=subprocess.DEVNULL,
@@ -187,9 +203,12 @@ class NatsProcess:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+
+    def wait(self) -> None:
+        """Wait until it takes connections. raises: Unavailable   as `start`"""
         deadline = time.monotonic() + START_S
         while not _answers(self.member):
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if self.popen.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise Unavailable(f"nats-server {self.member.name} did not start: {self._said()}")
             time.sleep(0.02)

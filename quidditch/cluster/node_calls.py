@@ -91,6 +91,11 @@ class OpenViews:
         if held is not None:
             held.stack.close()
 
+    def searching(self) -> int:
+        """How many are those of single searches, which end in a moment."""
+        with self._lock:
+            return sum(held.keep_s <= VIEW_S for held in self._held.values())
+
     def close_all(self) -> None:
         for token in list(self._held):
             self.close(token)
@@ -212,7 +217,7 @@ class ShardCalls:
             None
             if found is None
             else (encode_source(found.source), found.version, found.seq_no, found.routing)
-            for found in replica.index.mget(body["ids"])
+            for found in replica.index.mget(body["ids"], routings=body["routings"])
         ]
 
     def _count(self, replica: Replica, body: dict[str, Any]) -> Any:

@@ -1,118 +1,212 @@
-"""One process of a cluster, in one role, until it is told to end: `python -m quidditch.cluster.process ROLE FILE`."""
+"""One process of a cluster, in one role or several, until it is told to end. By itself:
+`python -m quidditch.cluster.process ROLE FILE`.
+
+Each role is a context: what it does begins when it is entered, and has ended gracefully when it is left.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
 
-import uvicorn
-
-from quidditch.cluster.configuration import Configuration, read_configuration
+from quidditch.cluster.configuration import ROLES, Configuration, read_configuration
 from quidditch.cluster.connection import Connection
-from quidditch.cluster.coordinator import ClusterDatabase
-from quidditch.cluster.data_node import DataNode, NodeOptions
-from quidditch.cluster.master import Master
-from quidditch.cluster.node_app import create_node_app
-from quidditch.cluster.transport import Transport
-from quidditch.errors import QuidditchError, RequestError
-from quidditch.server.security.exposure import expose, is_loopback
-from quidditch.server.serving import Serving, serve
+from quidditch.cluster.logs import start_logging
+from quidditch.errors import QuidditchError, RequestError, Unavailable
 
-ROLES = ("master", "data", "coordinator")
+if TYPE_CHECKING:
+    from quidditch.cluster.coordinator import ClusterDatabase
+    from quidditch.server.serving import Serving
+
+NATS_S = 60.0
+"""How long a process waits for NATS when it starts: after a power failure all come up at once, in any order."""
+
+log = logging.getLogger("quidditch.cluster")
 
 
-def run(role: str, configuration: Configuration) -> None:
-    """Be this until SIGTERM or SIGINT; then end gracefully.
+def run(configuration: Configuration) -> int:
+    """Be what `roles` says until SIGTERM or SIGINT; then end gracefully. A second signal ends the process at once.
 
-    raises: RequestError   there is no such role, or an address cannot be had
+    returns: the exit code, other than 0 when a coordinator's workers would not live
+    raises:  RequestError   there is no such role, or an address cannot be had
+             Unavailable    NATS does not answer
     """
-    roles: dict[str, Callable[[Configuration], None]] = {
-        "master": run_master,
-        "data": run_data_node,
-        "coordinator": run_coordinator,
-    }
-    if role not in roles:
-        raise RequestError(f"cluster: a role expected, one of {', '.join(ROLES)}, not {role!r}")
-    roles[role](configuration)
+    roles = configuration.roles
+    if not roles or set(roles) - set(ROLES):
+        raise RequestError(f"cluster: roles: some of {', '.join(ROLES)} expected, not {list(roles)}")
+    if configuration.rest.workers > 1 and "coordinator" in roles:
+        return coordinate_workers(configuration)
+    told = _told_to_end()
+    code = 0
+    with ExitStack() as stack:
+        connection = stack.enter_context(connected(configuration, told))
+        if "master" in roles:
+            stack.enter_context(mastering(connection, configuration))
+        if "data" in roles:
+            stack.enter_context(holding(connection, configuration))
+        log.info("started: %s", ", ".join(roles))
+        if "coordinator" in roles and not told.is_set():
+            code = coordinate(lambda: coordinating(connection, configuration), configuration)
+        else:
+            told.wait()
+        log.info("ending: %s", ", ".join(roles))
+    return code
 
 
-def run_master(configuration: Configuration) -> None:
-    with Connection(configuration.nats.options()) as connection:
-        master = Master(connection, configuration.node.name or "master")
-        master.start()
+def _told_to_end() -> threading.Event:
+    """Set by SIGTERM or SIGINT."""
+    told = threading.Event()
+
+    def heed(number: int, frame: FrameType | None) -> None:
+        if told.is_set():
+            os._exit(128 + number)
+        told.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, heed)
+    return told
+
+
+def connected(configuration: Configuration, told: threading.Event | None = None) -> Connection:
+    """The process's connection, once JetStream answers.
+
+    raises: Unavailable   it does not within `NATS_S`, or the process was told to end
+    """
+    deadline = time.monotonic() + NATS_S
+    while True:
         try:
-            _until_told()
-        finally:
-            master.stop()
+            connection = Connection(configuration.nats_options())
+            break
+        except Unavailable as error:
+            if time.monotonic() > deadline or (told is not None and told.is_set()):
+                raise
+            log.warning("waiting for NATS: %s", error)
+    try:
+        # Servers that have just started elect a leader first.
+        connection.call(connection.jetstream.account_info, "asking JetStream", NATS_S)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
-def run_data_node(configuration: Configuration) -> None:
+@contextmanager
+def mastering(connection: Connection, configuration: Configuration) -> Iterator[None]:
+    """The master, or one that stands by."""
+    from quidditch.cluster.master import Master
+
+    master = Master(connection, configuration.node.name or "master", configuration.master.forget_after_s)
+    master.start()
+    try:
+        yield
+    finally:
+        master.stop()
+
+
+@contextmanager
+def holding(connection: Connection, configuration: Configuration) -> Iterator[None]:
+    """A data node and its HTTP. At its end it first says that it leaves, and answers until nobody asks.
+
+    raises: RequestError   the configuration lacks something, or the address cannot be had
+    """
+    from quidditch.cluster.data_node import DataNode, NodeOptions
+    from quidditch.cluster.node_server import NodeServer
+    from quidditch.cluster.transport import Transport
+
     node = configuration.node
     if not node.name or not node.folder or not node.port:
         raise RequestError("cluster: a data node needs node.name, node.folder and node.port")
-    if not is_loopback(node.host):
-        raise RequestError(
-            f"cluster: node.host: an address of this machine alone expected, not {node.host!r}: the calls between "
-            "processes are not encrypted in this release"
-        )
-    with Connection(configuration.nats.options()) as connection:
-        transport = Transport(connection.loop, configuration.secret)
-        options = NodeOptions(node.name, Path(node.folder), f"{node.host}:{node.port}", node.zone)
+    options = NodeOptions(node.name, Path(node.folder), node.reached(), node.zone)
+    with ExitStack() as stack:
+        # It listens before anybody hears of it.
+        server = stack.enter_context(NodeServer(node.host, node.port, configuration.tls))
+        transport = Transport(connection.loop, configuration.secret, configuration.tls)
+        stack.callback(transport.close)
         data_node = DataNode(options, connection, transport)
-        app = create_node_app(data_node, configuration.secret)
-        config = uvicorn.Config(
-            app,
-            node.host,
-            node.port,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            ws="none",
-            loop="uvloop",
-        )
+        stack.callback(data_node.stop)
+        server.start(data_node, configuration.secret)
+        stack.callback(server.stop)
         data_node.start()
-        try:
-            # It heeds SIGTERM and SIGINT itself, and raises the signal again once it has ended.
-            uvicorn.Server(config).run()
-        except KeyboardInterrupt:
-            pass
-        finally:
-            data_node.stop()
-            transport.close()
+        stack.callback(data_node.leave)
+        yield
 
 
-def run_coordinator(configuration: Configuration) -> None:
-    """OpenSearch's REST API over the cluster, as `quidditch serve` has it over a directory: on loopback alone."""
-    node = configuration.node
-    with (
-        Connection(configuration.nats.options()) as connection,
-        ClusterDatabase(connection, configuration.secret, configuration.default_replicas) as database,
-    ):
-        serve(database, Serving(expose(None, node.host), port=node.port or 9200))
+@contextmanager
+def coordinating(connection: Connection, configuration: Configuration) -> Iterator[ClusterDatabase]:
+    """The cluster as a database."""
+    from quidditch.cluster.coordinator import ClusterDatabase
+
+    secret, replicas = configuration.secret, configuration.default_replicas
+    with ClusterDatabase(connection, secret, replicas, configuration.tls) as database:
+        yield database
 
 
-def _until_told() -> None:
-    told = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *ignored: told.set())
-    told.wait()
+def coordinate(
+    opened: Callable[[], AbstractContextManager[ClusterDatabase]], configuration: Configuration
+) -> int:
+    """OpenSearch's REST API over the cluster, as `quidditch serve` has it over a directory, until it is told to end.
+
+    raises: RequestError   as `serving_of`
+    """
+    from quidditch.server.serving import serve_opened
+
+    return serve_opened(opened, serving_of(configuration))
+
+
+def coordinate_workers(configuration: Configuration) -> int:
+    """A coordinator of several processes, each with a connection of its own.
+
+    raises: RequestError   the process has other roles, whose threads its children could not have
+    """
+    if configuration.roles != ("coordinator",):
+        raise RequestError("cluster: rest.workers: more than one needs a process that is a coordinator alone")
+
+    @contextmanager
+    def opened() -> Iterator[ClusterDatabase]:
+        with connected(configuration) as connection, coordinating(connection, configuration) as database:
+            yield database
+
+    return coordinate(opened, configuration)
+
+
+def serving_of(configuration: Configuration) -> Serving:
+    """raises: RequestError   an address that others reach, without accounts or TLS; files that cannot be used"""
+    from quidditch.server.runtime.limits import Limits
+    from quidditch.server.security.exposure import expose
+    from quidditch.server.serving import Serving
+
+    rest = configuration.rest
+    exposure = expose(
+        Path(rest.accounts) if rest.accounts else None,
+        rest.host,
+        tls_cert=Path(rest.tls_cert) if rest.tls_cert else None,
+        tls_key=Path(rest.tls_key) if rest.tls_key else None,
+        insecure=rest.insecure,
+        names=rest.allow_host,
+    )
+    return Serving(exposure, rest.port, rest.workers, Limits.of(rest.limits))
 
 
 def main(arguments: list[str]) -> int:
     """The exit code: 0, or 1 with a sentence on standard error."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    # A second look at a signal: uvicorn raises SIGTERM again when it has ended, which is no reason to end at once.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    role, file = arguments
     try:
-        run(arguments[0], read_configuration(Path(arguments[1])))
+        configuration = replace(read_configuration(Path(file)), roles=tuple(role.split(",")))
+        start_logging(configuration)
+        return run(configuration)
     except QuidditchError as error:
-        print(f"{arguments[0]}: {error}", file=sys.stderr)
+        print(f"{role}: {error}", file=sys.stderr)
         return 1
-    return 0
 
 
 if __name__ == "__main__":

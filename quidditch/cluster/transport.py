@@ -17,6 +17,7 @@ import aiohttp
 from quidditch import errors
 from quidditch.cluster.loop import Loop
 from quidditch.cluster.messages import decode, encode
+from quidditch.cluster.tls import Tls
 from quidditch.errors import InternalError, QuidditchError, Unavailable
 
 MEDIA_TYPE = "application/msgpack"
@@ -43,15 +44,18 @@ class Request(NamedTuple):
 class Transport:
     """Carries calls to nodes. Safe to share between threads."""
 
-    def __init__(self, loop: Loop, secret: str = "") -> None:
+    def __init__(self, loop: Loop, secret: str = "", tls: Tls | None = None) -> None:
         self._loop = loop
+        self._tls = tls or Tls()
+        self._scheme = "https" if tls else "http"
         self._headers = {"authorization": f"Bearer {secret}", "content-type": MEDIA_TYPE}
         self._told: set[asyncio.Task[Any]] = set()
         """Held, because the loop holds its tasks weakly."""
         self._session = loop.run(self._open(), 5.0)
 
     async def _open(self) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(limit=0, limit_per_host=256, keepalive_timeout=60.0)
+        context = self._tls.client() if self._tls else True
+        connector = aiohttp.TCPConnector(limit=0, limit_per_host=256, keepalive_timeout=60.0, ssl=context)
         timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_S)
         return aiohttp.ClientSession(connector=connector, headers=self._headers, timeout=timeout)
 
@@ -91,7 +95,7 @@ class Transport:
         """In the loop: the answer, or the error as a value."""
         try:
             data = encode(request.body)
-            url = f"http://{request.address}{request.path}"
+            url = f"{self._scheme}://{request.address}{request.path}"
             timeout = aiohttp.ClientTimeout(total=request.timeout_s, connect=CONNECT_S)
             async with self._session.post(url, data=data, timeout=timeout) as response:
                 answer = decode(await response.read())
@@ -119,7 +123,7 @@ class Transport:
             await asyncio.to_thread(os.fsync, file.fileno())
 
     async def _pieces(self, request: Request) -> AsyncIterator[bytes]:
-        url = f"http://{request.address}{request.path}"
+        url = f"{self._scheme}://{request.address}{request.path}"
         timeout = aiohttp.ClientTimeout(total=request.timeout_s, connect=CONNECT_S)
         try:
             async with self._session.post(url, data=encode(request.body), timeout=timeout) as response:

@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
@@ -66,28 +66,42 @@ def serve(database: Database, serving: Serving | None = None) -> None:
 def serve_directory(
     directory: Path, serving: Serving, ready: Callable[[str], None] = lambda url: None
 ) -> int:
-    """Answer requests over a directory until SIGTERM or SIGINT, in as many processes as wanted; the exit code.
+    """As `serve_opened`, over a directory: any worker reads and writes, and writes queue for the one writer.
 
-    One process is this one. Several are its children, which it starts anew when they die: each opens the directory
-    and takes connections from the one socket, so any of them reads and writes, and writes queue for the one writer.
-    ready:  called with the server's URL once it can be connected to
     raises: RequestError   the address cannot be had; StorageError   the directory cannot be opened
+    """
+    return serve_opened(lambda: connect(directory), serving, ready)
+
+
+def serve_opened(
+    opened: Callable[[], AbstractContextManager[Database]],
+    serving: Serving,
+    ready: Callable[[str], None] = lambda url: None,
+) -> int:
+    """Answer requests over a database until SIGTERM or SIGINT, in as many processes as wanted; the exit code.
+
+    One process is this one. Several are its children, which it starts anew when they die: each opens the database
+    and takes connections from the one socket.
+    opened: the database, opened when it is entered; no thread may be left of one that was closed again
+    ready:  called with the server's URL once it can be connected to
+    raises: RequestError   the address cannot be had; whatever opening the database raises
     """
     with listening(serving) as at:
         url = f"{serving.exposure.scheme}://{address(at)}"
         if serving.workers == 1:
-            with connect(directory) as database:
+            with opened() as database:
                 ready(url)
                 _run(database, State(http_address=address(at), limits=serving.limits), serving, at)
             return 0
-        # Whatever is wrong with the directory is said here, once, and not by every worker. It is closed again before
+        # Whatever is wrong with the database is said here, once, and not by every worker. It is closed again before
         # there are any: nothing of it can be shared with them.
-        connect(directory).close()
+        with opened():
+            pass
         state = State(http_address=address(at), limits=serving.limits, board=Board(serving.workers))
 
         def work(worker: int, folder: Path) -> None:
             own = worker_state(state, worker, folder)
-            with connect(directory) as database:
+            with opened() as database:
                 _run(database, own, serving, at)
 
         ready(url)

@@ -245,7 +245,7 @@ def commands(group: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 COMMANDS = dict(sorted(commands(get_command(app))))
 
-PROCESSES = {"cluster master", "cluster data", "cluster coordinator"}
+PROCESSES = {"cluster master", "cluster data", "cluster coordinator", "cluster run"}
 """They say nothing but their logs."""
 
 
