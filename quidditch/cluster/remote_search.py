@@ -58,7 +58,8 @@ class RemoteGathering(Gathering):
         self._parts = parts
         self._asking = asking
         self._loop = loop
-        self._brought: dict[DocAddress, Fetched] = {}
+        self._brought: dict[DocAddress, Any] = {}
+        """Documents as they came: those that are not on the page are not looked into."""
         self._until = float("inf")
 
     @property
@@ -169,7 +170,7 @@ class RemoteGathering(Gathering):
     def _take(self, part: Part, asked: QueryRequest, said: Answer) -> None:
         """A part has answered the query, and may have brought documents, of its last hits."""
         part.take(messages.result_from_wire(said["answer"], part.place), asked)
-        documents = messages.fetched_from_wire(said.get("fetched", ()))
+        documents = said.get("fetched", ())
         hits = part.result.hits[len(part.result.hits) - len(documents) :]
         self._brought |= zip((hit.address for hit in hits), documents, strict=True)
 
@@ -208,7 +209,8 @@ class RemoteGathering(Gathering):
         missing = [hit for hit in hits if hit.address not in self._brought]
         if missing:
             self._loop.run(self._fetch(missing, details), CALL_S + 5.0)
-        return [self._brought.get(hit.address) for hit in hits]
+        found = [self._brought.get(hit.address) for hit in hits]
+        return [None if one is None else messages.fetched_from_wire([one])[0] for one in found]
 
     async def _fetch(self, hits: Sequence[ShardHit], details: FetchRequest) -> None:
         wanted = by_shard(hits)
@@ -222,8 +224,7 @@ class RemoteGathering(Gathering):
         said = await self._of_all(parts, ask)
         for part, documents in zip(parts, said, strict=True):
             if documents is not None:
-                fetched = messages.fetched_from_wire(documents)
-                self._brought |= zip(wanted[part.place], fetched, strict=True)
+                self._brought |= zip(wanted[part.place], documents, strict=True)
 
     async def _documents(
         self, part: Part, addresses: Sequence[DocAddress], details: FetchRequest, asked: QueryRequest | None
