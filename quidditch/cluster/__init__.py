@@ -10,7 +10,6 @@ Rooms, from the bottom up; PROTOCOL.md has every key, stream, message and call b
     loop.py         the thread in which a process's network runs
     connection.py   a process's connection to NATS; what is asked again, and what is refused
     log.py          WriteLog, the replicated log of a shard, and JetStreamLog
-    write_order.py   the order of the writes over several shards: pure
     messages.py     entries of the log, and the calls of a search on one shard, as bytes
     replica.py      a copy of a shard: a local index that follows the shard's log, each entry once
     keys.py         shared keys by compare-and-set, and mirrors that follow them

@@ -72,14 +72,18 @@ class Catalogue:
         self._reports.close()
 
     def _read(self, key: str, kind: type[Any]) -> Any:
-        """A key's value, decoded once for each revision; an empty one where there is none."""
+        """A key's value; an empty one where there is none."""
         value = self._state.get(key)
         if value is None:
             return kind()
+        return self._decode(key, value.revision, value.data, kind)
+
+    def _decode(self, key: str, revision: int, data: bytes, kind: type[Any]) -> Any:
+        """A value, decoded once for each revision."""
         with self._lock:
             known = self._decoded.get(key)
-            if known is None or known[0] != value.revision:
-                known = self._decoded[key] = (value.revision, from_bytes(value.data, kind, self.speaks))
+            if known is None or known[0] != revision:
+                known = self._decoded[key] = (revision, from_bytes(data, kind, self.speaks))
             return known[1]
 
     def cluster_id(self) -> str:
@@ -254,7 +258,7 @@ class Catalogue:
         found = {}
         for key, value in self._reports.values("node.").items():
             if self._reports.silent_s(key) < gone_s:
-                report = from_bytes(value.data, NodeReport, self.speaks)
+                report: NodeReport = self._decode(key, value.revision, value.data, NodeReport)
                 found[report.node] = report
         return found
 
