@@ -59,9 +59,10 @@ def _start_nats(layout: Layout, running: Mapping[str, int]) -> None:
 
 
 def start(folder: Path, name: str) -> None:
-    """Start one of our own processes that has ended; nothing is waited for."""
-    (role,) = (role for role, other in planned(folder).processes() if other == name)
-    _start(folder, role, name)
+    """Start one of our own processes, unless it runs; nothing is waited for."""
+    if name not in _running(folder):
+        (role,) = (role for role, other in planned(folder).processes() if other == name)
+        _start(folder, role, name)
 
 
 def _start(folder: Path, role: str, name: str) -> None:
