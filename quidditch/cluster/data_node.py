@@ -157,6 +157,10 @@ class DataNode:
             except QuidditchError as error:
                 log.warning("%s", error)
                 self._stopping.wait(0.5)
+            except Exception:
+                # A node that no longer beats, or heeds no table, must not be for one error that nobody foresaw.
+                log.exception("node %s", self.options.name)
+                self._stopping.wait(0.5)
 
     def _beat(self) -> None:
         self._catalogue.report(self.report())
@@ -204,7 +208,9 @@ class DataNode:
         while not self._stopping.is_set():
             try:
                 replica = self._opened(shard)
-            except QuidditchError as error:
+            except Exception as error:
+                if not isinstance(error, QuidditchError):
+                    log.exception("shard %s", shard)
                 with self._lock:
                     self._opening[shard] = str(error)
                 if shard not in self._catalogue.routing().on_node(self.options.name):

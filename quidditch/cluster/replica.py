@@ -17,7 +17,7 @@ from quidditch.cluster.log import Entry, LogLost, LogTrimmed, WriteLog
 from quidditch.cluster.logs import about
 from quidditch.cluster.messages import LogEntry, unpack_entry
 from quidditch.cluster.state import SPEAKS, ShardReport, Speaks
-from quidditch.errors import QuidditchError, StorageError, Unavailable
+from quidditch.errors import InternalError, QuidditchError, StorageError, Unavailable
 from quidditch.index.replication import (
     WINDOW,
     Batch,
@@ -128,6 +128,10 @@ class Replica:
                 self._follow_once()
             except QuidditchError as error:
                 self._fail(error)
+            except Exception as error:
+                # Whatever it is: a copy that stops following without a word would be believed to be there.
+                log.exception("shard %s at %d", self.name, self.applied)
+                self._fail(InternalError(f"{type(error).__name__}: {error}"))
 
     def _follow_once(self) -> None:
         """Follow until told to stop, or until something is wrong."""
