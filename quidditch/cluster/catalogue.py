@@ -18,7 +18,7 @@ import msgspec
 
 from quidditch.analysis.registry import ANALYZER_NAMES
 from quidditch.cluster.connection import Connection
-from quidditch.cluster.keys import Changed, Keys
+from quidditch.cluster.keys import Changed, Keys, Value
 from quidditch.cluster.state import NodeReport, RoutingTable, ShardId, from_bytes, to_bytes
 from quidditch.errors import IndexNotFound, StorageError, Unavailable
 from quidditch.index.catalog import IndexEntry
@@ -57,7 +57,7 @@ class Catalogue:
         self._state = self._keys.mirror()
         self._reports = self._node_keys.mirror()
         self._lock = threading.Lock()
-        self._decoded: dict[str, tuple[int, Any]] = {}
+        self._decoded: dict[str, tuple[Value, Any]] = {}
         self._mappings: dict[str, tuple[int, Mapping]] = {}
 
     def close(self) -> None:
@@ -71,8 +71,8 @@ class Catalogue:
             return kind()
         with self._lock:
             known = self._decoded.get(key)
-            if known is None or known[0] != value.revision:
-                known = self._decoded[key] = (value.revision, from_bytes(value.data, kind))
+            if known is None or known[0] != value:
+                known = self._decoded[key] = (value, from_bytes(value.data, kind))
             return known[1]
 
     def cluster_id(self) -> str:
@@ -91,6 +91,28 @@ class Catalogue:
 
     def wait_change(self, timeout_s: float) -> None:
         self._state.wait_change(timeout_s)
+
+    def restore(self) -> bool:
+        """Put back what NATS has lost, as this process saw it last; whether there was anything to put back.
+
+        For the active master alone: it has seen the last routing table, since it wrote it. What others have written
+        meanwhile stays, but for the id of the cluster, which the folders of data nodes are known by.
+        """
+        lost = self._state.before_loss
+        if not lost:
+            return False
+        self._keys.create()
+        if CLUSTER in lost:
+            self._keys.put(CLUSTER, lost[CLUSTER].data)
+        # Last what says which shards there are: a table without its indices is a state that is not whole.
+        for key in sorted(lost.keys() - {CLUSTER}, key=lambda key: (key in (INDICES, ROUTING), key)):
+            if key == INDICES:
+                self._keys.change(key, lambda now: _joined(lost[INDICES].data, now))
+            else:
+                with contextlib.suppress(Changed):
+                    self._keys.replace(key, lost[key].data, 0)
+        self._state.before_loss = None
+        return True
 
     # ---------------------------------------------------------------------------------------------- indices
 
@@ -272,6 +294,12 @@ class Catalogue:
         """raises: IndexNotFound"""
         entry = self.entry(name)
         return [ShardId(entry.generation, number) for number in range(entry.shards)]
+
+
+def _joined(before: bytes, now: bytes | None) -> bytes:
+    """The indices that were there, and those that were made since."""
+    since = {} if now is None else from_bytes(now, Indices).entries
+    return to_bytes(Indices(dict(sorted({**from_bytes(before, Indices).entries, **since}.items()))))
 
 
 class IndexMappings:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from quidditch.cluster.log import Entry, LogLost, LogTrimmed, WriteLog
+from quidditch.cluster.log import Beginning, Entry, LogLost, LogTrimmed, WriteLog
 from quidditch.cluster.messages import LogEntry, unpack_entry
 from quidditch.cluster.state import ShardReport
 from quidditch.errors import QuidditchError, StorageError, Unavailable
@@ -25,6 +25,7 @@ from quidditch.index.replication import (
     read_followed,
     read_known,
     read_results,
+    renumber,
     write_followed,
     write_results,
 )
@@ -73,6 +74,7 @@ class Replica:
         self._stopping = False
         self._started = False
         self._failed = ""
+        self._lost = False
         self.behind = False
         """The log no longer holds what comes next: only a copy of a peer helps."""
         self._thread: threading.Thread | None = None
@@ -94,7 +96,21 @@ class Replica:
         return self._followed.applied
 
     def report(self) -> ShardReport:
-        return ShardReport(self._followed.applied, self._started, self._failed)
+        followed = self._followed
+        return ShardReport(followed.applied, self._started, self._failed, followed.log, self._lost)
+
+    def can_go_on(self) -> bool:
+        """Whether the log holds what comes next. So it counts while the log is lost: there is nothing better to have.
+
+        raises: Unavailable   the engine does not answer
+        """
+        try:
+            beginning = self._log.beginning()
+            if beginning is not None and beginning.follows == self._followed.log:
+                return self.applied >= beginning.applied
+            return self.applied + 1 >= self._log.bounds().first
+        except LogLost:
+            return True
 
     def start(self, serves: Callable[[], None] = lambda: None) -> None:
         """Follow the log, in a thread of its own, until `stop`; `serves` is called once, when it has caught up."""
@@ -124,6 +140,7 @@ class Replica:
         reader = self._log.read_from(self.applied + 1)
         try:
             target = self._log.bounds().last
+            self._lost = False
             while not self._stopping:
                 self._set_started(target)
                 entries = reader.read(ENTRIES_AT_ONCE, READ_S)
@@ -135,13 +152,43 @@ class Replica:
     def _check_identity(self) -> None:
         """raises: LogLost   the log is not the one that this copy has followed so far"""
         identity = self._log.identity()
-        if self._followed.log not in ("", identity):
+        if self._followed.log == "":
+            self._followed = Followed(identity, 0, 0, self._followed.mapping)
+        if self._followed.log == identity:
+            return
+        beginning = self._log.beginning()
+        if beginning is None or beginning.follows != self._followed.log:
             raise LogLost(
                 f"copy {self.name} has followed the log {self._followed.log} up to {self.applied}; the log is now "
                 f"{identity}: it was made anew"
             )
-        if self._followed.log == "":
-            self._followed = Followed(identity, 0, 0, self._followed.mapping)
+        self._go_over(identity, beginning)
+
+    def _go_over(self, identity: str, beginning: Beginning) -> None:
+        """Go on with the log that was made in the place of the one that this copy has followed.
+
+        raises: LogTrimmed   others were further: one of them is to be copied
+                LogLost      this copy is further than those that the log was made for
+        """
+        if self.applied < beginning.applied:
+            raise LogTrimmed(
+                f"copy {self.name} is at {self.applied}; its log was lost, and made anew from {beginning.applied} on"
+            )
+        if self.applied > beginning.applied:
+            raise LogLost(
+                f"copy {self.name} is at {self.applied}; its log was lost, and made anew by copies that were at "
+                f"{beginning.applied} only"
+            )
+        applied = beginning.first - 1
+        followed = Followed(identity, applied, self._followed.now_ms, self._followed.mapping)
+        with self._shard() as shard, shard.environment.write() as transaction:
+            renumber(transaction, applied - beginning.applied)
+            write_followed(transaction, followed)
+            known = read_known(transaction)
+        with self._progress:
+            self._followed, self._known = followed, known
+            self._progress.notify_all()
+        log.warning("shard %s goes on with another log, from %d", self.name, beginning.first)
 
     def _set_started(self, target: int) -> None:
         """Serve from the moment on at which everything is there that was in the log when following began."""
@@ -160,6 +207,7 @@ class Replica:
         with self._progress:
             self._failed = str(error)
             self.behind = self.behind or isinstance(error, LogTrimmed)
+            self._lost = isinstance(error, LogLost)
             self._progress.wait_for(lambda: self._stopping, PAUSE_S)
 
     # --------------------------------------------------------------------------------------------- applying

@@ -144,6 +144,15 @@ def read_known(transaction: Transaction) -> dict[str, int]:
     }
 
 
+def renumber(transaction: Transaction, by: int) -> None:
+    """Keep the results of every entry under a sequence that is larger by so much."""
+    rows = [(key, bytes(value)) for key, value in transaction.rows(Table.META, _RESULTS)]
+    for key, _ in rows:
+        transaction.delete(Table.META, key)
+    for key, value in rows:
+        transaction.put(Table.META, _results_key(int.from_bytes(key[-8:], "big") + by), value)
+
+
 def check_log_row(key: bytes, value: Buffer) -> None:
     """raises: CorruptIndex   there is no such row, or its value is unreadable"""
     if key == _FOLLOWED:
