@@ -17,6 +17,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from quidditch.cluster.agreement import differing, said_of
 from quidditch.cluster.allocation import Node, Situation, Wanted, allocate
 from quidditch.cluster.catalogue import GONE_S, Catalogue
 from quidditch.cluster.connection import Connection
@@ -63,6 +64,8 @@ class Master:
         self._seen: tuple[Lease, float] = (Lease(), time.monotonic())
         self._trimmed_s = 0.0
         self._beats, self._revision, self._held_s = 0, 0, float("-inf")
+        self.apart: dict[ShardId, dict[str, int]] = {}
+        """As `compare` found it last."""
         self._said: dict[ShardId, str] = {}
         """Why a lost log is not made anew, said once."""
         self._stopping = threading.Event()
@@ -180,11 +183,26 @@ class Master:
         self._said.pop(shard, None)
         return True
 
+    # -------------------------------------------------------------------------------------------- agreement
+
+    def compare(self) -> dict[ShardId, dict[str, int]]:
+        """The shards whose copies have come apart: for each the nodes, and the sequence at which that shows. What is
+        new is logged; which copy is right is for people to say."""
+        reports = self._catalogue.nodes()
+        found = {
+            shard: differing(said_of(str(shard), reports)) for shard, _ in self._catalogue.routing().shards()
+        }
+        self.apart, before = {shard: nodes for shard, nodes in found.items() if nodes}, self.apart
+        for shard in self.apart.keys() - before.keys():
+            log.error("master: the copies of shard %s differ: %s", shard, self.apart[shard])
+        return self.apart
+
     # ---------------------------------------------------------------------------------------------- trimming
 
     def _trim_sometimes(self) -> None:
         if time.monotonic() - self._trimmed_s >= TRIM_S:
             self._trimmed_s = time.monotonic()
+            self.compare()
             self.trim()
 
     def trim(self, margin: int = MARGIN) -> None:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+import msgspec
+
 from quidditch.cluster.log import Beginning, Entry, LogLost, LogTrimmed, WriteLog
 from quidditch.cluster.messages import LogEntry, unpack_entry
 from quidditch.cluster.state import ShardReport
@@ -97,7 +99,8 @@ class Replica:
 
     def report(self) -> ShardReport:
         followed = self._followed
-        return ShardReport(followed.applied, self._started, self._failed, followed.log, self._lost)
+        marks = (*followed.marks, (followed.applied, followed.checksum))
+        return ShardReport(followed.applied, self._started, self._failed, followed.log, self._lost, marks)
 
     def can_go_on(self) -> bool:
         """Whether the log holds what comes next. So it counts while the log is lost: there is nothing better to have.
@@ -153,7 +156,7 @@ class Replica:
         """raises: LogLost   the log is not the one that this copy has followed so far"""
         identity = self._log.identity()
         if self._followed.log == "":
-            self._followed = Followed(identity, 0, 0, self._followed.mapping)
+            self._followed = msgspec.structs.replace(self._followed, log=identity)
         if self._followed.log == identity:
             return
         beginning = self._log.beginning()
@@ -180,7 +183,7 @@ class Replica:
                 f"{beginning.applied} only"
             )
         applied = beginning.first - 1
-        followed = Followed(identity, applied, self._followed.now_ms, self._followed.mapping)
+        followed = msgspec.structs.replace(self._followed, log=identity, applied=applied, marks=())
         with self._shard() as shard, shard.environment.write() as transaction:
             renumber(transaction, applied - beginning.applied)
             write_followed(transaction, followed)
@@ -226,7 +229,7 @@ class Replica:
         """Index from now on by a newer mapping."""
         if version > self._followed.mapping:
             self.index.put_mappings(self._mappings.get(version))
-            self._followed = _at(self._followed, mapping=version)
+            self._followed = msgspec.structs.replace(self._followed, mapping=version)
 
     def _carry_out(self, group: Sequence[tuple[int, LogEntry]]) -> None:
         if group[0][0] != self.applied + 1:
@@ -238,15 +241,18 @@ class Replica:
             again = entry.batch in known
             known.setdefault(entry.batch, sequence)
             batches.append(Batch([] if again else [each.operation() for each in entry.operations], now_ms))
-        followed = _at(self._followed, applied=group[-1][0], now_ms=now_ms)
+        followed = self._followed
 
         def mark(transaction: Transaction, results: list[Results]) -> None:
-            for (sequence, entry), done in zip(group, results, strict=True):
+            nonlocal followed
+            followed = self._followed
+            for (sequence, entry), batch, done in zip(group, batches, results, strict=True):
                 kept = (
                     None if known[entry.batch] == sequence else read_results(transaction, known[entry.batch])
                 )
                 made = kept or BatchResults.of(entry.batch, done)
                 write_results(transaction, sequence, made)
+                followed = followed.after(sequence, batch.now_ms, made)
             write_followed(transaction, followed)
 
         writer = CurrentWriter(self._database.writable(), self.name)
@@ -309,15 +315,6 @@ def _groups(entries: Sequence[tuple[int, LogEntry]], mapping: int) -> Iterator[l
         group.append((sequence, entry))
     if group:
         yield group
-
-
-def _at(followed: Followed, **changes: Any) -> Followed:
-    return Followed(
-        followed.log,
-        changes.get("applied", followed.applied),
-        changes.get("now_ms", followed.now_ms),
-        changes.get("mapping", followed.mapping),
-    )
 
 
 def _recent(known: Mapping[str, int], applied: int) -> dict[str, int]:

@@ -69,6 +69,7 @@ class ShardReport(msgspec.Struct, frozen=True):
     failed:   why it does not, in words, where it is known
     log:      the identity of the log that it follows, empty of a copy that has followed none yet; None is not known
     lost:     the log is gone, or is not the one that it followed: it applies no more
+    marks:    (sequence, checksum of everything up to it) at some sequences that other copies tell of too
     """
 
     applied: int = 0
@@ -76,6 +77,7 @@ class ShardReport(msgspec.Struct, frozen=True):
     failed: str = ""
     log: str | None = None
     lost: bool = False
+    marks: tuple[tuple[int, int], ...] = ()
 
 
 class NodeReport(msgspec.Struct, frozen=True):
