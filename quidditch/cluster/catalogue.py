@@ -19,7 +19,7 @@ import msgspec
 from quidditch.analysis.registry import ANALYZER_NAMES
 from quidditch.cluster.connection import Connection
 from quidditch.cluster.keys import Changed, Keys, Value
-from quidditch.cluster.state import NodeReport, RoutingTable, ShardId, from_bytes, to_bytes
+from quidditch.cluster.state import NodeReport, ProcessReport, RoutingTable, ShardId, from_bytes, to_bytes
 from quidditch.errors import IndexNotFound, StorageError, Unavailable
 from quidditch.index.catalog import IndexEntry
 from quidditch.schema.mapping import Mapping, nearest
@@ -49,7 +49,9 @@ class Catalogue:
     """The shared state, followed. Safe to share between threads."""
 
     def __init__(self, connection: Connection) -> None:
+        """raises: StorageError   the cluster writes a protocol that this process does not speak"""
         self.connection = connection
+        self.speaks = connection.options.speaks
         self._keys = Keys(connection, "quidditch")
         self._node_keys = Keys(connection, "quidditch_nodes")
         self._keys.create()
@@ -59,6 +61,11 @@ class Catalogue:
         self._lock = threading.Lock()
         self._decoded: dict[str, tuple[Value, Any]] = {}
         self._mappings: dict[str, tuple[int, Mapping]] = {}
+        try:
+            self.speaks.check(self.protocol(), "the cluster is")
+        except StorageError:
+            self.close()
+            raise
 
     def close(self) -> None:
         self._state.close()
@@ -72,7 +79,7 @@ class Catalogue:
         with self._lock:
             known = self._decoded.get(key)
             if known is None or known[0] != value:
-                known = self._decoded[key] = (value, from_bytes(value.data, kind))
+                known = self._decoded[key] = (value, from_bytes(value.data, kind, self.speaks))
             return known[1]
 
     def cluster_id(self) -> str:
@@ -144,7 +151,7 @@ class Catalogue:
         forgotten: list[IndexEntry] = []
 
         def rewrite(now: bytes | None) -> bytes | None:
-            before = Indices() if now is None else from_bytes(now, Indices)
+            before = Indices() if now is None else from_bytes(now, Indices, self.speaks)
             changes = alter(dict(before.entries))
             after = {**before.entries, **changes}
             forgotten[:] = [before.entries[name] for name, entry in changes.items() if entry is None]
@@ -164,7 +171,7 @@ class Catalogue:
         """As `Catalog.change_templates` of a directory."""
 
         def rewrite(now: bytes | None) -> bytes | None:
-            before = Templates() if now is None else from_bytes(now, Templates)
+            before = Templates() if now is None else from_bytes(now, Templates, self.speaks)
             after = {**before.bodies, **alter(dict(before.bodies))}
             return to_bytes(Templates({name: body for name, body in after.items() if body is not None}))
 
@@ -232,6 +239,10 @@ class Catalogue:
         found: RoutingTable = self._read(ROUTING, RoutingTable)
         return found
 
+    def protocol(self) -> int:
+        """The protocol to write, as all of the cluster speak it: what a newer one brings is not used before."""
+        return self.routing().version if self._state.get(ROUTING) else self.speaks.oldest
+
     def routing_at(self) -> tuple[RoutingTable, int]:
         """The table, and the revision that it has in its key.
 
@@ -239,7 +250,9 @@ class Catalogue:
         """
         value = self._state.get(ROUTING)
         return (
-            (RoutingTable(), 0) if value is None else (from_bytes(value.data, RoutingTable), value.revision)
+            (RoutingTable(), 0)
+            if value is None
+            else (from_bytes(value.data, RoutingTable, self.speaks), value.revision)
         )
 
     def put_routing(self, table: RoutingTable, revision: int) -> None:
@@ -263,9 +276,24 @@ class Catalogue:
         found = {}
         for key, value in self._reports.values("node.").items():
             if self._reports.silent_s(key) < gone_s:
-                report = from_bytes(value.data, NodeReport)
+                report = from_bytes(value.data, NodeReport, self.speaks)
                 found[report.node] = report
         return found
+
+    def report_process(self, report: ProcessReport) -> None:
+        """A process that holds no copies says that it lives."""
+        self._node_keys.put(f"process.{report.run}", to_bytes(report))
+
+    def forget_process(self, run: str) -> None:
+        self._node_keys.delete(f"process.{run}")
+
+    def processes(self, gone_s: float = GONE_S) -> dict[str, ProcessReport]:
+        """Masters and coordinators that have not been silent for so long, by run."""
+        return {
+            key.removeprefix("process."): from_bytes(value.data, ProcessReport, self.speaks)
+            for key, value in self._reports.values("process.").items()
+            if self._reports.silent_s(key) < gone_s
+        }
 
     def wait_for_nodes(self, true: Callable[[], object], timeout_s: float, what: str) -> None:
         """Wait until it is true of what nodes say. raises: Unavailable"""

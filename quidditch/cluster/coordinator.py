@@ -16,6 +16,7 @@ from quidditch.cluster.catalogue import Catalogue
 from quidditch.cluster.cluster_index import ClusterIndex
 from quidditch.cluster.connection import Connection
 from quidditch.cluster.lanes import Means, Written
+from quidditch.cluster.presence import Presence
 from quidditch.cluster.remote_shard import AtOnce, Copies
 from quidditch.cluster.sharded_writer import ShardedWriter
 from quidditch.cluster.state import ShardId
@@ -52,9 +53,22 @@ class ClusterDatabase:
     most_shards = MOST_SHARDS
 
     def __init__(
-        self, connection: Connection, secret: str = "", default_replicas: int = 1, tls: Tls | None = None
+        self,
+        connection: Connection,
+        secret: str = "",
+        default_replicas: int = 1,
+        tls: Tls | None = None,
+        name: str = "coordinator",
     ) -> None:
+        """
+        secret:            of the cluster, which its data nodes ask for
+        default_replicas:  of an index that says nothing of it
+        tls:               the files of this process, where the cluster has TLS
+        name:              of this process, among the others of the cluster
+        raises: StorageError   the cluster writes a protocol that this process does not speak
+        """
         self._catalogue = Catalogue(connection)
+        self._presence = Presence(self._catalogue, "coordinator", name)
         self._closed = False
         self.scatter = AtOnce()
         self._default_replicas = default_replicas
@@ -238,6 +252,7 @@ class ClusterDatabase:
         self._closed = True
         self.scatter.close()
         self._means.transport.close()
+        self._presence.close()
         self._catalogue.close()
 
     def __enter__(self) -> Self:

@@ -135,15 +135,14 @@ class Packed(NamedTuple):
         return [(place, error) for place in self.places]
 
 
-def packed(operations: Sequence[tuple[int, LoggedOperation]], mapping: int) -> list[Packed]:
+def packed(operations: Sequence[tuple[int, LoggedOperation]], mapping: int, protocol: int) -> list[Packed]:
     """The operations of one shard, with their places, in entries of bounded size."""
-    return [_pack(some, mapping) for some in _batches(operations)]
+    return [_pack(some, mapping, protocol) for some in _batches(operations)]
 
 
-def _pack(operations: Sequence[tuple[int, LoggedOperation]], mapping: int) -> Packed:
-    entry = LogEntry(
-        uuid.uuid4().hex, int(time.time() * 1000), mapping, [operation for _, operation in operations]
-    )
+def _pack(operations: Sequence[tuple[int, LoggedOperation]], mapping: int, protocol: int) -> Packed:
+    logged = [operation for _, operation in operations]
+    entry = LogEntry(uuid.uuid4().hex, int(time.time() * 1000), mapping, logged, protocol)
     places = [place for place, _ in operations]
     return Packed(
         entry.batch, pack_entry(entry), entry.size_bytes, places, [each.id for each in entry.operations]

@@ -23,6 +23,7 @@ from quidditch.cluster.configuration import read_configuration
 from quidditch.cluster.connection import Connection
 from quidditch.cluster.layout import Layout, lay_out
 from quidditch.cluster.layout import Plan as Plan
+from quidditch.cluster.master import active_master
 from quidditch.cluster.nats_server import NatsProcess
 from quidditch.errors import RequestError, StorageError, Unavailable
 
@@ -114,7 +115,7 @@ def down(folder: Path) -> list[str]:
 
 
 def status(folder: Path) -> dict[str, Any]:
-    """The processes that run, the nodes that speak, and each shard with its copies.
+    """The processes that run, the active master, the nodes that speak, and each shard with its copies.
 
     raises: RequestError   there is no cluster in the folder; Unavailable   its NATS does not answer
     """
@@ -124,7 +125,8 @@ def status(folder: Path) -> dict[str, Any]:
     with Connection(read_configuration(path, {}).nats_options()) as connection:
         catalogue = Catalogue(connection)
         try:
-            return {"processes": _running(folder), **told(catalogue)}
+            running = _running(folder)
+            return {"processes": running, "master": active_master(connection), **told(catalogue)}
         finally:
             catalogue.close()
 

@@ -23,8 +23,10 @@ from quidditch.cluster.catalogue import GONE_S, Catalogue
 from quidditch.cluster.connection import Connection
 from quidditch.cluster.keys import Changed, Keys
 from quidditch.cluster.log import JetStreamLog, LogLost
+from quidditch.cluster.logs import about
+from quidditch.cluster.presence import Presence
 from quidditch.cluster.reseeding import beginning_of, is_lost, reseed
-from quidditch.cluster.state import NodeReport, RoutingTable, ShardId, from_bytes, to_bytes
+from quidditch.cluster.state import NodeReport, RoutingTable, ShardId, from_bytes, raised, to_bytes
 from quidditch.errors import QuidditchError, StorageError
 from quidditch.index.catalog import IndexEntry
 
@@ -51,14 +53,26 @@ class Lease(msgspec.Struct, frozen=True):
     version: int = 1
 
 
+def active_master(connection: Connection) -> str:
+    """The name of the master that has the lease; "" while none has."""
+    value = _lease_keys(connection).get("lease")
+    return "" if value is None else from_bytes(value.data, Lease).holder.rpartition("-")[0]
+
+
+def _lease_keys(connection: Connection) -> Keys:
+    keys = Keys(connection, "quidditch_master")
+    keys.create(in_memory=True)
+    return keys
+
+
 class Master:
     """Does a master's work from `start` to `stop`, while it has the lease."""
 
     def __init__(self, connection: Connection, name: str = "master", forget_s: float = FORGET_S) -> None:
         self._connection = connection
         self._catalogue = Catalogue(connection)
-        self._keys = Keys(connection, "quidditch_master")
-        self._keys.create(in_memory=True)
+        self._presence = Presence(self._catalogue, "master", name)
+        self._keys = _lease_keys(connection)
         self._holder = f"{name}-{uuid.uuid4().hex[:8]}"
         self._forget_s = max(forget_s, GONE_S)
         self._seen: tuple[Lease, float] = (Lease(), time.monotonic())
@@ -79,10 +93,12 @@ class Master:
     def stop(self) -> None:
         """End, and leave the lease to whoever stands by."""
         self._stopping.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
         if self.active:
             with contextlib.suppress(QuidditchError):
                 self._keys.replace("lease", to_bytes(Lease("", self._beats + 1)), self._revision)
+        self._presence.close()
         self._catalogue.close()
 
     def _work(self) -> None:
@@ -97,7 +113,7 @@ class Master:
                         self.place()
                     self._trim_sometimes()
             except QuidditchError as error:
-                log.warning("master: %s", error)
+                log.warning("%s", error)
             self._catalogue.wait_change(0.25)
 
     # ---------------------------------------------------------------------------------------------- the lease
@@ -140,8 +156,9 @@ class Master:
         # The table first: whatever it names is among the indices that are read after it.
         before, revision = self._catalogue.routing_at()
         wanted = wanted_of(self._catalogue.entries())
-        situation = situation_of(self._catalogue.nodes(self._forget_s), self._catalogue.nodes())
-        after = allocate(before, wanted, situation)
+        known, others = self._catalogue.nodes(self._forget_s), self._catalogue.processes(self._forget_s)
+        situation = situation_of(known, self._catalogue.nodes())
+        after = raised(allocate(before, wanted, situation), known, others.values())
         if after is before:
             return before
         for index in sorted(set(wanted) - set(before.indices)):
@@ -155,7 +172,7 @@ class Master:
             for number in range(len(before.indices[index])):
                 JetStreamLog(self._connection, ShardId(index, number)).delete()
             self._catalogue.forget_mappings(index)
-        log.info("master: table %d of %d indices", after.epoch, len(after.indices))
+        log.info("table %d of %d indices", after.epoch, len(after.indices), extra=about(epoch=after.epoch))
         return after
 
     # --------------------------------------------------------------------------------------------- lost logs
@@ -204,6 +221,7 @@ class Master:
             self._trimmed_s = time.monotonic()
             self.compare()
             self.trim()
+            self._forget_processes()
 
     def trim(self, margin: int = MARGIN) -> None:
         """Have each log forget what is durable in every copy, but for a margin."""
@@ -215,6 +233,13 @@ class Master:
                 if upto > 0 and write_log.bounds().first <= upto:
                     self._check_lease()
                     write_log.trim(upto)
+
+    def _forget_processes(self) -> None:
+        """Of those that were killed: one that ends has its key removed itself."""
+        for run in set(self._catalogue.processes(float("inf"))) - set(
+            self._catalogue.processes(self._forget_s)
+        ):
+            self._catalogue.forget_process(run)
 
 
 def wanted_of(entries: Mapping[str, IndexEntry]) -> dict[str, Wanted]:

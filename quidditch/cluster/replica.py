@@ -16,8 +16,9 @@ from typing import Any, Protocol
 import msgspec
 
 from quidditch.cluster.log import Beginning, Entry, LogLost, LogTrimmed, WriteLog
+from quidditch.cluster.logs import about
 from quidditch.cluster.messages import LogEntry, unpack_entry
-from quidditch.cluster.state import ShardReport
+from quidditch.cluster.state import SPEAKS, ShardReport, Speaks
 from quidditch.errors import QuidditchError, StorageError, Unavailable
 from quidditch.index.replication import (
     WINDOW,
@@ -66,8 +67,16 @@ class Mappings(Protocol):
 class Replica:
     """A copy of a shard in a node's directory, where it is the index `name`. Safe to share between threads."""
 
-    def __init__(self, database: LocalDatabase, name: str, write_log: WriteLog, mappings: Mappings) -> None:
+    def __init__(
+        self,
+        database: LocalDatabase,
+        name: str,
+        write_log: WriteLog,
+        mappings: Mappings,
+        speaks: Speaks = SPEAKS,
+    ) -> None:
         self.name = name
+        self._speaks = speaks
         self._database = database
         self.index = database.index(name)
         self._log = write_log
@@ -206,7 +215,8 @@ class Replica:
         if self._stopping:
             return
         if str(error) != self._failed:
-            log.error("shard %s at %d: %s", self.name, self.applied, error)
+            known = about(shard=self.name, applied=self.applied)
+            log.error("shard %s at %d: %s", self.name, self.applied, error, extra=known)
         with self._progress:
             self._failed = str(error)
             self.behind = self.behind or isinstance(error, LogTrimmed)
@@ -220,7 +230,7 @@ class Replica:
 
         raises: StorageError, ...   from a failing one on nothing was written
         """
-        unpacked = [(entry.sequence, unpack_entry(entry.data)) for entry in entries]
+        unpacked = [(entry.sequence, unpack_entry(entry.data, self._speaks)) for entry in entries]
         for group in _groups(unpacked, self._followed.mapping):
             self._take_on(max(entry.mapping for _, entry in group))
             self._carry_out(group)

@@ -133,7 +133,8 @@ class ShardedWriter:
                 going.setdefault(shard, []).append((place, checked))
         for shard, lacking in self._lacking(going).items():
             refused |= {place: lacking for place, _ in going.pop(shard)}
-        entries = {shard: packed(own, schema.version) for shard, own in going.items()}
+        protocol = self._means.catalogue.protocol()
+        entries = {shard: packed(own, schema.version, protocol) for shard, own in going.items()}
         return self._send(entries, UnderWay(refused, len(operations)))
 
     def mark_mapping(self, version: int) -> None:
@@ -142,7 +143,7 @@ class ShardedWriter:
         raises: Unavailable, Overloaded   not every log has it
         """
         for shard in self._open_shards():
-            (entry,) = packed([], version)
+            (entry,) = packed([], version, self._means.catalogue.protocol())
             self._means.written.note(shard, self._means.log(shard).append(entry.data, entry.batch, APPEND_S))
 
     def _open_shards(self) -> list[ShardId]:
