@@ -101,9 +101,12 @@ def test_the_master_and_the_status_tell_of_copies_that_differ(nats_server: OneSe
                     node.node.say()
                 assert time.monotonic() < deadline
             assert set(cluster.master.apart[shard]) == {"n0", "n1"}
-            assert {each["failed"] for each in told(database.catalogue)["shards"]} == {
-                "it differs from the other copies, since entry 2 or before"
-            }
+            why = "it differs from the other copies, since entry 2 or before"
+            database.catalogue.wait_for_nodes(
+                lambda: {each["failed"] for each in told(database.catalogue)["shards"]} == {why},
+                30.0,
+                "status",
+            )
             assert local_name(shard) == tampered.name
             database.delete_index("books")
     finally:
