@@ -102,6 +102,7 @@ class DataNode:
         """Say that the copies here are to be asked no more, and wait for the searches under way, `LEAVE_S` at most.
         Calls are answered on until `stop`."""
         self._leaving = True
+        self._connection.hurry()
         self.say()
         time.sleep(HEARD_S)
         deadline = time.monotonic() + LEAVE_S
@@ -111,6 +112,7 @@ class DataNode:
     def stop(self) -> None:
         """End gracefully: what was begun is carried out and on disk."""
         self._leaving = True
+        self._connection.hurry()
         self._stopping.set()
         for thread in self._threads:
             thread.join()
