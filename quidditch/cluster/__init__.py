@@ -12,6 +12,8 @@ Rooms, from the bottom up; PROTOCOL.md has every key, stream, message and call b
     log.py          WriteLog, the replicated log of a shard, and JetStreamLog
     messages.py     entries of the log, and the calls of a search on one shard, as bytes
     replica.py      a copy of a shard: a local index that follows the shard's log, each entry once
+    agreement.py    do the copies of a shard agree: pure
+    reseeding.py    logs that were lost, made anew from what the copies have
     keys.py         shared keys by compare-and-set, and mirrors that follow them
     silence.py      how long one is silent while others are heard: pure
     catalogue.py    what every process knows: indices, mappings by version, routing table, nodes

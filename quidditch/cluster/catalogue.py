@@ -18,7 +18,7 @@ import msgspec
 
 from quidditch.analysis.registry import ANALYZER_NAMES
 from quidditch.cluster.connection import Connection
-from quidditch.cluster.keys import Changed, Keys
+from quidditch.cluster.keys import Changed, Keys, Value
 from quidditch.cluster.state import NodeReport, ProcessReport, RoutingTable, ShardId, from_bytes, to_bytes
 from quidditch.errors import IndexNotFound, StorageError, Unavailable
 from quidditch.index.catalog import IndexEntry
@@ -59,7 +59,7 @@ class Catalogue:
         self._state = self._keys.mirror()
         self._reports = self._node_keys.mirror()
         self._lock = threading.Lock()
-        self._decoded: dict[str, tuple[int, Any]] = {}
+        self._decoded: dict[str, tuple[Value, Any]] = {}
         self._mappings: dict[str, tuple[int, Mapping]] = {}
         try:
             self.speaks.check(self.protocol(), "the cluster is")
@@ -76,14 +76,14 @@ class Catalogue:
         value = self._state.get(key)
         if value is None:
             return kind()
-        return self._decode(key, value.revision, value.data, kind)
+        return self._decode(key, value, kind)
 
-    def _decode(self, key: str, revision: int, data: bytes, kind: type[Any]) -> Any:
-        """A value, decoded once for each revision."""
+    def _decode(self, key: str, value: Value, kind: type[Any]) -> Any:
+        """A value, decoded once; a bucket that is made anew counts its revisions anew."""
         with self._lock:
             known = self._decoded.get(key)
-            if known is None or known[0] != revision:
-                known = self._decoded[key] = (revision, from_bytes(data, kind, self.speaks))
+            if known is None or known[0] != value:
+                known = self._decoded[key] = (value, from_bytes(value.data, kind, self.speaks))
             return known[1]
 
     def cluster_id(self) -> str:
@@ -102,6 +102,28 @@ class Catalogue:
 
     def wait_change(self, timeout_s: float) -> None:
         self._state.wait_change(timeout_s)
+
+    def restore(self) -> bool:
+        """Put back what NATS has lost, as this process saw it last; whether there was anything to put back.
+
+        For the active master alone: it has seen the last routing table, since it wrote it. What others have written
+        meanwhile stays, but for the id of the cluster, which the folders of data nodes are known by.
+        """
+        lost = self._state.before_loss
+        if not lost:
+            return False
+        self._keys.create()
+        if CLUSTER in lost:
+            self._keys.put(CLUSTER, lost[CLUSTER].data)
+        # Last what says which shards there are: a table without its indices is a state that is not whole.
+        for key in sorted(lost.keys() - {CLUSTER}, key=lambda key: (key in (INDICES, ROUTING), key)):
+            if key == INDICES:
+                self._keys.change(key, lambda now: _joined(lost[INDICES].data, now))
+            else:
+                with contextlib.suppress(Changed):
+                    self._keys.replace(key, lost[key].data, 0)
+        self._state.before_loss = None
+        return True
 
     # ---------------------------------------------------------------------------------------------- indices
 
@@ -258,7 +280,7 @@ class Catalogue:
         found = {}
         for key, value in self._reports.values("node.").items():
             if self._reports.silent_s(key) < gone_s:
-                report: NodeReport = self._decode(key, value.revision, value.data, NodeReport)
+                report: NodeReport = self._decode(key, value, NodeReport)
                 found[report.node] = report
         return found
 
@@ -304,6 +326,12 @@ class Catalogue:
         """raises: IndexNotFound"""
         entry = self.entry(name)
         return [ShardId(entry.generation, number) for number in range(entry.shards)]
+
+
+def _joined(before: bytes, now: bytes | None) -> bytes:
+    """The indices that were there, and those that were made since."""
+    since = {} if now is None else from_bytes(now, Indices).entries
+    return to_bytes(Indices(dict(sorted({**from_bytes(before, Indices).entries, **since}.items()))))
 
 
 class IndexMappings:

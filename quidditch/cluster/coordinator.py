@@ -119,7 +119,6 @@ class ClusterDatabase:
 
         self.catalogue.change(add)
         self._wait_started(name, entry)
-        self._wait_active(entry)
         return ClusterIndex(self, name)
 
     def _wait_started(self, name: str, entry: IndexEntry) -> None:
@@ -129,6 +128,7 @@ class ClusterDatabase:
             STARTED_S,
             f"index [{name}] is created, and not all of its shards have started",
         )
+        self._wait_active(entry)
 
     def _wait_active(self, entry: IndexEntry) -> None:
         """Wait for as many copies as are demanded; that they are not there in time is noted, and no error."""

@@ -17,6 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from quidditch.cluster.catalogue import Catalogue, IndexMappings, check_cluster
 from quidditch.cluster.connection import Connection
 from quidditch.cluster.log import JetStreamLog
@@ -137,15 +139,22 @@ class DataNode:
     def report(self) -> NodeReport:
         """What this node says of itself."""
         with self._lock:
-            shards = {str(shard): ShardReport(failed=why) for shard, why in self._opening.items()}
+            shards = {str(shard): self._opening_report(shard, why) for shard, why in self._opening.items()}
             shards |= {str(shard): replica.report() for shard, replica in self._replicas.items()}
         if self._leaving:
-            shards = {shard: ShardReport(said.applied, False, LEAVING) for shard, said in shards.items()}
+            shards = {
+                shard: msgspec.structs.replace(said, started=False, failed=LEAVING)
+                for shard, said in shards.items()
+            }
         options = self.options
         speaks = self._connection.options.speaks
         return NodeReport(
             options.name, self._run, options.address, options.zone, self.draining, shards, speaks=speaks
         )
+
+    def _opening_report(self, shard: ShardId, why: str) -> ShardReport:
+        """Of a copy that does not answer yet: where nothing lies here, there is nothing to learn from it."""
+        return ShardReport(failed=why, log=None if local_name(shard) in self._database else "")
 
     # ----------------------------------------------------------------------------------------------- its work
 
@@ -234,13 +243,12 @@ class DataNode:
         name = local_name(shard)
         write_log = JetStreamLog(self._connection, shard)
         mappings = IndexMappings(self._catalogue, shard.uuid)
-        first = write_log.bounds().first
         if name in self._database:
             replica = Replica(self._database, name, write_log, mappings, self._connection.options.speaks)
-            if replica.applied + 1 >= first:
+            if replica.can_go_on():
                 return replica
             log.info("shard %s fell behind its log; a peer is copied", shard, extra=about(shard=str(shard)))
-        if first > 1:
+        if write_log.bounds().first > 1:
             self._take_copy(shard, name)
         elif name not in self._database:
             self._database.create_index(name)

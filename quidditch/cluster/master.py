@@ -17,13 +17,15 @@ from collections.abc import Mapping
 
 import msgspec
 
+from quidditch.cluster.agreement import differing, said_of
 from quidditch.cluster.allocation import Node, Situation, Wanted, allocate
 from quidditch.cluster.catalogue import GONE_S, Catalogue
 from quidditch.cluster.connection import Connection
 from quidditch.cluster.keys import Changed, Keys
-from quidditch.cluster.log import JetStreamLog
+from quidditch.cluster.log import JetStreamLog, LogLost
 from quidditch.cluster.logs import about
 from quidditch.cluster.presence import Presence
+from quidditch.cluster.reseeding import beginning_of, is_lost, reseed
 from quidditch.cluster.state import NodeReport, RoutingTable, ShardId, from_bytes, raised, to_bytes
 from quidditch.errors import QuidditchError, StorageError
 from quidditch.index.catalog import IndexEntry
@@ -76,6 +78,10 @@ class Master:
         self._seen: tuple[Lease, float] = (Lease(), time.monotonic())
         self._trimmed_s = 0.0
         self._beats, self._revision, self._held_s = 0, 0, float("-inf")
+        self.apart: dict[ShardId, dict[str, int]] = {}
+        """As `compare` found it last."""
+        self._said: dict[ShardId, str] = {}
+        """Why a lost log is not made anew, said once."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="quidditch-master", daemon=True)
         self.active = False
@@ -100,7 +106,11 @@ class Master:
             try:
                 self.active = self._hold_lease()
                 if self.active:
-                    self.place()
+                    if self._catalogue.restore():
+                        log.warning("master: NATS has lost its state; it is put back as it was seen last")
+                    # Copies that have lost their log are not given to other nodes: they are all that there is.
+                    if self.reseed_lost():
+                        self.place()
                     self._trim_sometimes()
             except QuidditchError as error:
                 log.warning("%s", error)
@@ -168,11 +178,51 @@ class Master:
         log.info("table %d of %d indices", after.epoch, len(after.indices), extra=about(epoch=after.epoch))
         return after
 
+    # --------------------------------------------------------------------------------------------- lost logs
+
+    def reseed_lost(self) -> bool:
+        """Make the logs anew that were lost, where every copy is heard of; whether all logs are there."""
+        reports = self._catalogue.nodes()
+        whole = True
+        for shard, copies in self._catalogue.routing().shards():
+            nodes = [copy.node for copy in copies]
+            if is_lost(nodes, str(shard), reports):
+                whole = self._reseed(shard, nodes, reports) and whole
+        return whole
+
+    def _reseed(self, shard: ShardId, nodes: list[str], reports: Mapping[str, NodeReport]) -> bool:
+        try:
+            beginning = beginning_of(nodes, str(shard), reports)
+            self._check_lease()
+            reseed(self._connection, shard, beginning)
+        except StorageError as error:
+            if self._said.get(shard) != str(error):
+                log.error("master: %s", error)
+            self._said[shard] = str(error)
+            return False
+        self._said.pop(shard, None)
+        return True
+
+    # -------------------------------------------------------------------------------------------- agreement
+
+    def compare(self) -> dict[ShardId, dict[str, int]]:
+        """The shards whose copies have come apart: for each the nodes, and the sequence at which that shows. What is
+        new is logged; which copy is right is for people to say."""
+        reports = self._catalogue.nodes()
+        found = {
+            shard: differing(said_of(str(shard), reports)) for shard, _ in self._catalogue.routing().shards()
+        }
+        self.apart, before = {shard: nodes for shard, nodes in found.items() if nodes}, self.apart
+        for shard in self.apart.keys() - before.keys():
+            log.error("master: the copies of shard %s differ: %s", shard, self.apart[shard])
+        return self.apart
+
     # ---------------------------------------------------------------------------------------------- trimming
 
     def _trim_sometimes(self) -> None:
         if time.monotonic() - self._trimmed_s >= TRIM_S:
             self._trimmed_s = time.monotonic()
+            self.compare()
             self.trim()
             self._forget_processes()
 
@@ -182,9 +232,10 @@ class Master:
         for shard, copies in self._catalogue.routing().shards():
             upto = trimmable([copy.node for copy in copies], str(shard), reports) - margin
             write_log = JetStreamLog(self._connection, shard)
-            if upto > 0 and write_log.bounds().first <= upto:
-                self._check_lease()
-                write_log.trim(upto)
+            with contextlib.suppress(LogLost):
+                if upto > 0 and write_log.bounds().first <= upto:
+                    self._check_lease()
+                    write_log.trim(upto)
 
     def _forget_processes(self) -> None:
         """Of those that were killed: one that ends has its key removed itself."""

@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from quidditch.cluster.log import Entry, LogLost, LogTrimmed, WriteLog
+import msgspec
+
+from quidditch.cluster.log import Beginning, Entry, LogLost, LogTrimmed, WriteLog
 from quidditch.cluster.logs import about
 from quidditch.cluster.messages import LogEntry, unpack_entry
 from quidditch.cluster.state import SPEAKS, ShardReport, Speaks
@@ -26,6 +28,7 @@ from quidditch.index.replication import (
     read_followed,
     read_known,
     read_results,
+    renumber,
     write_followed,
     write_results,
 )
@@ -82,6 +85,7 @@ class Replica:
         self._stopping = False
         self._started = False
         self._failed = ""
+        self._lost = False
         self._expected = 0
         """What is in the log, as somebody knows who waits for it."""
         self.behind = False
@@ -105,7 +109,22 @@ class Replica:
         return self._followed.applied
 
     def report(self) -> ShardReport:
-        return ShardReport(self._followed.applied, self._started, self._failed)
+        followed = self._followed
+        marks = (*followed.marks, (followed.applied, followed.checksum))
+        return ShardReport(followed.applied, self._started, self._failed, followed.log, self._lost, marks)
+
+    def can_go_on(self) -> bool:
+        """Whether the log holds what comes next. So it counts while the log is lost: there is nothing better to have.
+
+        raises: Unavailable   the engine does not answer
+        """
+        try:
+            beginning = self._log.beginning()
+            if beginning is not None and beginning.follows == self._followed.log:
+                return self.applied >= beginning.applied
+            return self.applied + 1 >= self._log.bounds().first
+        except LogLost:
+            return True
 
     def start(self, serves: Callable[[], None] = lambda: None) -> None:
         """Follow the log, in a thread of its own, until `stop`; `serves` is called once, when it has caught up."""
@@ -140,6 +159,7 @@ class Replica:
         reader = self._log.read_from(self.applied + 1)
         try:
             target = self._log.bounds().last
+            self._lost = False
             while not self._stopping:
                 self._set_started(target)
                 entries = reader.read(ENTRIES_AT_ONCE, READ_S)
@@ -154,13 +174,43 @@ class Replica:
     def _check_identity(self) -> None:
         """raises: LogLost   the log is not the one that this copy has followed so far"""
         identity = self._log.identity()
-        if self._followed.log not in ("", identity):
+        if self._followed.log == "":
+            self._followed = msgspec.structs.replace(self._followed, log=identity)
+        if self._followed.log == identity:
+            return
+        beginning = self._log.beginning()
+        if beginning is None or beginning.follows != self._followed.log:
             raise LogLost(
                 f"copy {self.name} has followed the log {self._followed.log} up to {self.applied}; the log is now "
                 f"{identity}: it was made anew"
             )
-        if self._followed.log == "":
-            self._followed = Followed(identity, 0, 0, self._followed.mapping)
+        self._go_over(identity, beginning)
+
+    def _go_over(self, identity: str, beginning: Beginning) -> None:
+        """Go on with the log that was made in the place of the one that this copy has followed.
+
+        raises: LogTrimmed   others were further: one of them is to be copied
+                LogLost      this copy is further than those that the log was made for
+        """
+        if self.applied < beginning.applied:
+            raise LogTrimmed(
+                f"copy {self.name} is at {self.applied}; its log was lost, and made anew from {beginning.applied} on"
+            )
+        if self.applied > beginning.applied:
+            raise LogLost(
+                f"copy {self.name} is at {self.applied}; its log was lost, and made anew by copies that were at "
+                f"{beginning.applied} only"
+            )
+        applied = beginning.first - 1
+        followed = msgspec.structs.replace(self._followed, log=identity, applied=applied, marks=())
+        with self._shard() as shard, shard.environment.write() as transaction:
+            renumber(transaction, applied - beginning.applied)
+            write_followed(transaction, followed)
+            known = read_known(transaction)
+        with self._progress:
+            self._followed, self._known = followed, known
+            self._progress.notify_all()
+        log.warning("shard %s goes on with another log, from %d", self.name, beginning.first)
 
     def _set_started(self, target: int) -> None:
         """Serve from the moment on at which everything is there that was in the log when following began."""
@@ -180,6 +230,7 @@ class Replica:
         with self._progress:
             self._failed = str(error)
             self.behind = self.behind or isinstance(error, LogTrimmed)
+            self._lost = isinstance(error, LogLost)
             self._progress.wait_for(lambda: self._stopping, PAUSE_S)
 
     # --------------------------------------------------------------------------------------------- applying
@@ -198,7 +249,7 @@ class Replica:
         """Index from now on by a newer mapping."""
         if version > self._followed.mapping:
             self.index.put_mappings(self._mappings.get(version))
-            self._followed = _at(self._followed, mapping=version)
+            self._followed = msgspec.structs.replace(self._followed, mapping=version)
 
     def _carry_out(self, group: Sequence[tuple[int, LogEntry]]) -> None:
         if group[0][0] != self.applied + 1:
@@ -210,15 +261,18 @@ class Replica:
             again = entry.batch in known
             known.setdefault(entry.batch, sequence)
             batches.append(Batch([] if again else [each.operation() for each in entry.operations], now_ms))
-        followed = _at(self._followed, applied=group[-1][0], now_ms=now_ms)
+        followed = self._followed
 
         def mark(transaction: Transaction, results: list[Results]) -> None:
-            for (sequence, entry), done in zip(group, results, strict=True):
+            nonlocal followed
+            followed = self._followed
+            for (sequence, entry), batch, done in zip(group, batches, results, strict=True):
                 kept = (
                     None if known[entry.batch] == sequence else read_results(transaction, known[entry.batch])
                 )
                 made = kept or BatchResults.of(entry.batch, done)
                 write_results(transaction, sequence, made)
+                followed = followed.after(sequence, batch.now_ms, made)
             write_followed(transaction, followed)
 
         writer = CurrentWriter(self._database.writable(), self.name)
@@ -293,15 +347,6 @@ def _groups(entries: Sequence[tuple[int, LogEntry]], mapping: int) -> Iterator[l
         group.append((sequence, entry))
     if group:
         yield group
-
-
-def _at(followed: Followed, **changes: Any) -> Followed:
-    return Followed(
-        followed.log,
-        changes.get("applied", followed.applied),
-        changes.get("now_ms", followed.now_ms),
-        changes.get("mapping", followed.mapping),
-    )
 
 
 def _recent(known: Mapping[str, int], applied: int) -> dict[str, int]:

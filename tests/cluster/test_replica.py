@@ -204,6 +204,7 @@ def test_documents_put_in_place_as_a_segment_or_singly_are_the_same(
     assert seen(singly) == seen(loaded)
     for sequence in range(1, len(entries) + 1):
         assert first.results(sequence, 0.0).results == second.results(sequence, 0.0).results
+    assert first.report().marks == second.report().marks
     assert loaded.check().ok
     for database, _ in copies:
         database.close()
