@@ -119,6 +119,8 @@ class DataNode:
         self._openers.shutdown(cancel_futures=True)
         self.calls.views.close_all()
         for replica in list(self._replicas.values()):
+            replica.begin_stop()
+        for replica in list(self._replicas.values()):
             replica.stop()
         # Not forgotten at once: a node that is started again shortly keeps its copies.
         self.say()

@@ -132,11 +132,15 @@ class Replica:
         self._thread = threading.Thread(target=self._follow, name=f"quidditch-{self.name[-12:]}", daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """Follow no more; what was begun is carried out."""
+    def begin_stop(self) -> None:
+        """Have following end soon; several copies can end at the same time."""
         with self._progress:
             self._stopping = True
             self._progress.notify_all()
+
+    def stop(self) -> None:
+        """Follow no more; what was begun is carried out."""
+        self.begin_stop()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
