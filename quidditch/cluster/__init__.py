@@ -4,6 +4,7 @@ Rooms, from the bottom up; PROTOCOL.md has every key, stream, message and call b
 
     state.py        what is kept where all processes see it: routing table, reports of nodes; values without a network
     allocation.py   one routing table made of another: pure
+    orders.py       what people want done with copies, done to a routing table: pure
     routing.py      which shard a document belongs to: pure
     nats_server.py  the NATS servers that are ours: program, configuration, process
     loop.py         the thread in which a process's network runs
@@ -17,6 +18,8 @@ Rooms, from the bottom up; PROTOCOL.md has every key, stream, message and call b
     transport.py    calls between processes over HTTP, many at once
     node_calls.py   what a data node answers about one shard
     data_node.py    the copies that the routing table gives a node; node_app.py is its HTTP
+    picture.py      what a master decides by, made of what all processes see
+    administration.py   what operators see and change, for a coordinator
     master.py       the static master: places copies, trims logs
     remote_shard.py, sharded_writer.py, cluster_index.py, coordinator.py
                     `Database` and `Index` over shards on other machines
@@ -24,5 +27,5 @@ Rooms, from the bottom up; PROTOCOL.md has every key, stream, message and call b
                     a process in one role, and a whole cluster on one machine (`quidditch cluster up`)
 
 Not there yet: TLS between processes (they listen on loopback alone), hedged requests
-and partial results, snapshots to a directory, and the `_cluster` and `_cat` calls of the REST API tell of one node.
+and partial results, snapshots to a directory.
 """

@@ -47,6 +47,8 @@ LEAVING = "its node is being stopped"
 OPENING = 4
 """Copies that are opened, or taken from peers, at once."""
 
+_SIZES = ("documents", "deleted", "segments", "size_bytes")
+
 log = logging.getLogger("quidditch.cluster")
 
 
@@ -140,6 +142,18 @@ class DataNode:
             shards = {shard: ShardReport(said.applied, False, LEAVING) for shard, said in shards.items()}
         options = self.options
         return NodeReport(options.name, self._run, options.address, options.zone, self.draining, shards)
+
+    def sizes(self) -> dict[str, dict[str, int]]:
+        """How large each copy here is that serves, by `str(ShardId)`: documents, deleted, segments, size_bytes."""
+        with self._lock:
+            held = list(self._replicas.items())
+        found = {}
+        for shard, replica in held:
+            # One that is let go of at this moment has no size.
+            with contextlib.suppress(QuidditchError):
+                stats = replica.index.stats()
+                found[str(shard)] = {name: getattr(stats, name) for name in _SIZES}
+        return found
 
     # ----------------------------------------------------------------------------------------------- its work
 

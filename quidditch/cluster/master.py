@@ -17,14 +17,15 @@ from collections.abc import Mapping
 
 import msgspec
 
-from quidditch.cluster.allocation import Node, Situation, Wanted, allocate
+from quidditch.cluster.allocation import allocate
 from quidditch.cluster.catalogue import GONE_S, Catalogue
 from quidditch.cluster.connection import Connection
 from quidditch.cluster.keys import Changed, Keys
 from quidditch.cluster.log import JetStreamLog
+from quidditch.cluster.orders import Orders, all_carried_out
+from quidditch.cluster.picture import Picture, picture
 from quidditch.cluster.state import NodeReport, RoutingTable, ShardId, from_bytes, to_bytes
 from quidditch.errors import QuidditchError, StorageError
-from quidditch.index.catalog import IndexEntry
 
 LEASE_S = 5.0
 """How long the lease may be silent before another master takes it."""
@@ -66,6 +67,7 @@ class Master:
         self._thread = threading.Thread(target=self._work, name="quidditch-master", daemon=True)
         self.active = False
         """Whether it has the lease."""
+        self._at_rest: Picture | None = None
 
     def start(self) -> None:
         self._thread.start()
@@ -129,11 +131,21 @@ class Master:
             )
         # The table first: whatever it names is among the indices that are read after it.
         before, revision = self._catalogue.routing_at()
-        wanted = wanted_of(self._catalogue.entries())
-        situation = situation_of(self._catalogue.nodes(self._forget_s), self._catalogue.nodes())
-        after = allocate(before, wanted, situation)
-        if after is before:
+        orders = self._catalogue.orders()
+        seen = picture(self._catalogue, before, self._forget_s)
+        if seen == self._at_rest and not orders.waiting:
             return before
+        wanted = seen.wanted
+        listed = [order for waiting in orders.waiting.values() for order in waiting]
+        ordered, refused = all_carried_out(before, listed, wanted, seen.situation)
+        for order, why in zip(listed, refused, strict=True):
+            log.info("master: %s of shard %s: %s", order.kind, order.of, why or "carried out")
+        after = allocate(ordered, wanted, seen.situation, seen.rules)
+        if after.indices == before.indices:
+            self._at_rest = seen
+            self._done_with(orders)
+            return before
+        after = RoutingTable(before.epoch + 1, after.indices)
         for index in sorted(set(wanted) - set(before.indices)):
             for number in range(wanted[index].shards):
                 JetStreamLog(self._connection, ShardId(index, number)).create()
@@ -145,8 +157,20 @@ class Master:
             for number in range(len(before.indices[index])):
                 JetStreamLog(self._connection, ShardId(index, number)).delete()
             self._catalogue.forget_mappings(index)
+        self._done_with(orders)
         log.info("master: table %d of %d indices", after.epoch, len(after.indices))
         return after
+
+    def _done_with(self, orders: Orders) -> None:
+        """Take away the orders that have been carried out or refused: whoever gave them sees it."""
+        if orders.waiting:
+
+            def without(now: Orders) -> Orders:
+                return Orders(
+                    {id: waiting for id, waiting in now.waiting.items() if id not in orders.waiting}
+                )
+
+            self._catalogue.change_orders(without)
 
     # ---------------------------------------------------------------------------------------------- trimming
 
@@ -166,26 +190,6 @@ class Master:
                 write_log.trim(upto)
 
 
-def wanted_of(entries: Mapping[str, IndexEntry]) -> dict[str, Wanted]:
-    """What the indices want, by uuid."""
-    return {
-        entry.generation: Wanted(entry.shards, 1 + int(entry.settings.get("number_of_replicas", 1)))
-        for entry in entries.values()
-    }
-
-
-def situation_of(there: Mapping[str, NodeReport], alive: Mapping[str, NodeReport]) -> Situation:
-    """The nodes that are not given up, and what those that speak serve."""
-    nodes = {name: Node(report.zone, report.draining) for name, report in there.items()}
-    serving = {
-        (_shard_id(shard), name)
-        for name, report in alive.items()
-        for shard, said in report.shards.items()
-        if said.started
-    }
-    return Situation(nodes, serving)
-
-
 def trimmable(nodes: list[str], shard: str, reports: Mapping[str, NodeReport]) -> int:
     """The last sequence that is durable in the copies on all of these nodes; 0 if one of them is not heard of."""
     applied = [
@@ -193,8 +197,3 @@ def trimmable(nodes: list[str], shard: str, reports: Mapping[str, NodeReport]) -
         for node in nodes
     ]
     return min(applied, default=0)
-
-
-def _shard_id(text: str) -> ShardId:
-    uuid_, _, number = text.rpartition(".")
-    return ShardId(uuid_, int(number))
