@@ -216,6 +216,10 @@ class Reroutes(Protocol):
 class KeepsSettings(Protocol):
     """A database that keeps the settings of a cluster for all its servers."""
 
+    @property
+    def cluster_uuid(self) -> str:
+        """Names the cluster for good."""
+
     def cluster_settings(self) -> dict[str, dict[str, Any]]:
         """By name, under `persistent` and `transient`."""
 

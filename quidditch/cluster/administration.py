@@ -35,7 +35,9 @@ POLL_S = 0.1
 class Administration:
     """Of one coordinator. Safe to share between threads."""
 
-    def __init__(self, catalogue: Catalogue, transport: Transport) -> None:
+    def __init__(self, catalogue: Catalogue, transport: Transport, run: str = "") -> None:
+        """run:  of this coordinator, which is not told of: who asks knows of it"""
+        self._run = run
         self._catalogue = catalogue
         self._transport = transport
         self._lease_keys = Keys(catalogue.connection, "quidditch_master")
@@ -78,6 +80,12 @@ class Administration:
         }
         if master:
             found.setdefault(master, NodeView(master, "", ("cluster_manager",)))
+        for process in self._catalogue.processes().values():
+            if process.role == "master":
+                found.setdefault(process.name, NodeView(process.name, "", ("cluster_manager",)))
+            elif process.run != self._run:
+                name = f"{process.name}-{process.run[:6]}" if process.name in found else process.name
+                found[name] = NodeView(name, "", ())
         return tuple(found[name] for name in sorted(found))
 
     def _sizes(self, alive: Mapping[str, NodeReport]) -> dict[tuple[str, str], Size]:

@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import msgspec
 
+from quidditch.cluster.bulk_load import CHUNK_DOCS, BulkLoad
 from quidditch.cluster.data_node import shard_path
-from quidditch.cluster.remote_shard import RemoteShard, RemoteSnapshot
+from quidditch.cluster.part import ShardPlace
+from quidditch.cluster.preference import Preference
+from quidditch.cluster.remote_shard import RemoteShard
 from quidditch.cluster.routing import routing_key, shard_of
 from quidditch.cluster.sharded_writer import ShardedWriter
 from quidditch.cluster.state import ShardId
 from quidditch.cluster.transport import Request
 from quidditch.errors import (
-    DocumentError,
     IndexClosed,
     IndexNotFound,
     QuidditchError,
@@ -34,21 +36,15 @@ from quidditch.errors import (
 )
 from quidditch.index.catalog import IndexEntry
 from quidditch.index.document import decode_source
-from quidditch.index.operations import Operation, check_id, without_id
+from quidditch.index.operations import check_id
 from quidditch.index.routings import check_routings
 from quidditch.interface import (
-    BulkItem,
     BulkResult,
     CheckReport,
     Document,
-    Explanation,
-    FilterLike,
     IndexStats,
     Problem,
-    QueryLike,
-    SearchResult,
     Shard,
-    ShardSnapshot,
 )
 from quidditch.local.bulk import carry_out_by
 from quidditch.local.index import LocalIndex
@@ -67,9 +63,6 @@ if TYPE_CHECKING:
 TRIES = 4
 """How often a search is begun, with other copies each time."""
 
-CHUNK_DOCS = 1_000
-"""Documents of a stream in one call of the writer."""
-
 Result = TypeVar("Result")
 
 
@@ -81,7 +74,7 @@ class ClusterIndex(LocalIndex):
     def __init__(self, database: ClusterDatabase, name: str) -> None:
         self._database = database
         self.name = name
-        self._scatter = database.scatter
+        self._gather = database.gather
 
     def __repr__(self) -> str:
         return f"ClusterIndex({self.name!r})"
@@ -103,40 +96,40 @@ class ClusterIndex(LocalIndex):
         entry = self._entry()
         return [ShardId(entry.generation, number) for number in range(entry.shards)]
 
-    def remote_shards(self) -> list[RemoteShard]:
-        """The shards, each by whichever copy is asked; they show what this coordinator has written."""
+    def remote_shards(self, request: SearchRequest | None = None) -> list[RemoteShard]:
+        """The shards that a search is about, each by whichever copy is asked; they show what this coordinator has
+        written.
+
+        raises: RequestError   a preference that is none
+        """
         means = self._database.means
+        preference = Preference.parse("" if request is None else request.preference)
+        shards = self._shard_ids()
+        wanted = _wanted(len(shards), () if request is None else request.routings, preference)
         return [
-            RemoteShard(shard, shard.number, means.copies, means.transport, means.written.of(shard))
-            for shard in self._shard_ids()
+            RemoteShard(
+                ShardPlace(shard, self.name, len(shards)),
+                means.asking,
+                means.loop,
+                means.written.of(shard),
+                preference,
+            )
+            for shard in shards
+            if shard.number in wanted
         ]
 
     @contextmanager
-    def _shards(self) -> Iterator[Sequence[Shard]]:
-        yield self.remote_shards()
+    def _shards(self, request: SearchRequest | None = None) -> Iterator[Sequence[Shard]]:
+        yield self.remote_shards(request)
 
     def _reading(self) -> NoReturn:
         raise Unsupported("a cluster's index has no directory in this process")
 
     # -------------------------------------------------------------------------------------------- searching
 
-    def _run(
-        self, query: QueryLike, request: SearchRequest, filter: FilterLike, mapping: Mapping
-    ) -> SearchResult:
-        run = super()._run
-        return again(lambda: run(query, request, filter, mapping))
-
-    def count(self, query: QueryLike = None) -> int:
-        counted = super().count
-        return again(lambda: counted(query))
-
-    def explain(self, id: str, query: QueryLike) -> Explanation:
-        explained = super().explain
-        return again(lambda: explained(id, query))
-
     def point_in_time(self, keep_alive_s: float | None = None) -> ClusterPointInTime:  # type: ignore[override]
         """As `LocalIndex.point_in_time`; it ends with the nodes that hold its views."""
-        return again(lambda: ClusterPointInTime(self, keep_alive_s))
+        return ClusterPointInTime(self, keep_alive_s)
 
     # ------------------------------------------------------------------------------- mappings and settings
 
@@ -177,7 +170,8 @@ class ClusterIndex(LocalIndex):
         chunk: int | None = None,
         workers: int = 1,
     ) -> BulkResult:
-        """As `LocalIndex.add_many`; each chunk goes to the logs of its shards, and `workers` is not heeded."""
+        """As `LocalIndex.add_many`; each chunk goes to the logs of its shards, and `workers` is not heeded. A log
+        that is full is waited for."""
         if chunk is not None and (isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1):
             raise RequestError(f"add_many: chunk: a number of documents from 1 on expected, not {chunk!r}")
         if id_field is not None and not isinstance(id_field, str):
@@ -186,11 +180,11 @@ class ClusterIndex(LocalIndex):
             raise RoutingMissing(f"add_many: routing is required for [{self.name}]; bulk takes one")
         started = time.monotonic()
         stream = records(docs)
-        loading = _Loading(self._writer(), id_field)
-        for some in _chunks(watched_stream(stream, docs) if progress else stream, chunk or CHUNK_DOCS):
-            loading.add(some)
-        rejected = sorted(loading.rejected, key=lambda item: item.position)
-        return BulkResult(rejected, loading.accepted, round((time.monotonic() - started) * 1000))
+        writer = ShardedWriter(self._database.means, self.name, patient=True)
+        load = BulkLoad(writer, id_field, chunk or CHUNK_DOCS * min(4, self._entry().shards))
+        load.load(watched_stream(stream, docs) if progress else stream)
+        rejected = sorted(load.rejected, key=lambda item: item.position)
+        return BulkResult(rejected, load.accepted, round((time.monotonic() - started) * 1000))
 
     # -------------------------------------------------------------------------------------------- documents
 
@@ -334,89 +328,31 @@ def again(work: Callable[[], Result]) -> Result:
     raise AssertionError("unreachable")
 
 
-class _Loading:
-    """A stream on its way to the logs, chunk by chunk, and what became of it."""
-
-    def __init__(self, writer: ShardedWriter, id_field: str | None) -> None:
-        self._writer = writer
-        self._id_field = id_field
-        self._position = 0
-        self.accepted = 0
-        self.rejected: list[BulkItem] = []
-
-    def add(self, docs: Sequence[Any]) -> None:
-        operations: list[Operation] = []
-        positions: list[int] = []
-        for doc in docs:
-            try:
-                operations.append(self._operation(doc))
-                positions.append(self._position)
-            except QuidditchError as error:
-                self._reject(self._position, None, error)
-            self._position += 1
-        for position, operation, result in zip(
-            positions, operations, self._writer.apply(operations), strict=True
-        ):
-            if isinstance(result, QuidditchError):
-                self._reject(position, operation.id.decode(), result)
-            else:
-                self.accepted += 1
-
-    def _operation(self, doc: Any) -> Operation:
-        if not isinstance(doc, Dict):
-            raise DocumentError(f"an object expected as document, not {spell(doc)}")
-        given = doc.get(self._id_field) if self._id_field is not None else None
-        id_bytes = self._writer.make_id() if given is None else check_id(given)
-        return Operation("index", id_bytes, without_id(doc))
-
-    def _reject(self, position: int, id: str | None, error: QuidditchError) -> None:
-        self.rejected.append(BulkItem(position, "index", id, error.status, None, str(error), error.type))
-
-
-def _chunks(stream: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    """Lists of so many. If reading the stream fails, what it gave before comes first."""
-    some: list[Any] = []
-    while True:
-        try:
-            some.append(next(stream))
-        except StopIteration:
-            break
-        except Exception:
-            if some:
-                yield some
-            raise
-        if len(some) == size:
-            yield some
-            some = []
-    if some:
-        yield some
-
-
 class ClusterPointInTime(Searches):
     """An index as it was at one moment: a view of one copy of each shard, until it is closed or lies unused."""
 
     def __init__(self, index: ClusterIndex, keep_alive_s: float | None) -> None:
         self.name = index.name
-        self._scatter = index._scatter
+        self._gather = index._gather
         self._held = ExitStack()
         self._mapping_then = index._mapping()
         self._is_open = True
         with ExitStack() as stack:
-            views = [
+            self._frozen = [
                 stack.enter_context(shard.snapshot(True, keep_alive_s)) for shard in index.remote_shards()
             ]
-            self._scatter(_opened, views)
-            self._frozen = [_Frozen(view) for view in views]
             self._held = stack.pop_all()
 
     def _mapping(self) -> Mapping:
         return self._mapping_then
 
     @contextmanager
-    def _shards(self) -> Iterator[Sequence[Shard]]:
+    def _shards(self, request: SearchRequest | None = None) -> Iterator[Sequence[Shard]]:
         if not self._is_open:
             raise StorageError(f"this point in time of index [{self.name}] is closed")
-        yield self._frozen
+        preference = Preference.parse("" if request is None else request.preference)
+        wanted = _wanted(len(self._frozen), () if request is None else request.routings, preference)
+        yield [view for number, view in enumerate(self._frozen) if number in wanted]
 
     def close(self) -> None:
         """Let go of the views."""
@@ -430,17 +366,7 @@ class ClusterPointInTime(Searches):
         self.close()
 
 
-def _opened(view: ShardSnapshot) -> None:
-    if isinstance(view, RemoteSnapshot):
-        view.open()
-
-
-class _Frozen(Shard):
-    """A shard that is always the same view."""
-
-    def __init__(self, view: ShardSnapshot) -> None:
-        self._view = view
-
-    @contextmanager
-    def snapshot(self, lasting: bool = False) -> Iterator[ShardSnapshot]:
-        yield self._view
+def _wanted(count: int, routings: Sequence[str], preference: Preference) -> set[int]:
+    """The numbers of the shards where documents of these routings are, of those that are preferred."""
+    numbers = {shard_of(routing.encode(), count) for routing in routings} if routings else set(range(count))
+    return numbers if preference.shards is None else numbers & preference.shards

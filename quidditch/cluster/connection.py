@@ -22,6 +22,7 @@ from nats.js import errors as js_errors
 
 from quidditch.cluster.loop import Loop
 from quidditch.cluster.nats_server import Credentials, check_version, parse_version
+from quidditch.cluster.state import SPEAKS, Speaks
 from quidditch.cluster.tls import Tls
 from quidditch.errors import Overloaded, StorageError, Unavailable
 
@@ -47,6 +48,7 @@ class NatsOptions:
     """How NATS is reached.
 
     replicas:  of every stream and key: 3 on three servers or more, else 1
+    speaks:    the protocols of the process that the connection is of
     """
 
     urls: Sequence[str] = ("nats://127.0.0.1:4222",)
@@ -55,6 +57,7 @@ class NatsOptions:
     allow_unsafe_log: bool = False
     connect_s: float = 10.0
     tls: Tls = field(default_factory=Tls)
+    speaks: Speaks = SPEAKS
 
     def context(self) -> ssl.SSLContext | None:
         """Of TLS, where the URLs ask for it."""

@@ -159,6 +159,8 @@ class Mirror:
         self._values: dict[str, Value] = {}
         self._silence = Silence()
         self._revision = 0
+        self.before_loss: dict[str, Value] | None = None
+        """What was in the bucket before NATS lost it; None while it has not."""
         self._changed = threading.Condition()
         self._ended = False
         self._reader = JetStreamReader(connection, keys.stream, 1, gaps=True)
@@ -204,7 +206,9 @@ class Mirror:
             try:
                 self._heed()
             except LogLost:
-                log.error("bucket %s: begins anew; NATS has lost what was in it", self._keys.bucket)
+                if self.before_loss is None:
+                    log.error("bucket %s: NATS has lost what was in it", self._keys.bucket)
+                    self.before_loss = self.values()
                 self._reader.begin_anew(1)
                 time.sleep(0.2)
             except (QuidditchError, js_errors.Error) as error:

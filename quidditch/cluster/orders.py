@@ -117,4 +117,5 @@ def _cancelled(table: RoutingTable, order: Order) -> list[Copy]:
 def _with(table: RoutingTable, shard: ShardId, copies: Iterable[Copy]) -> RoutingTable:
     shards = list(table.indices[shard.uuid])
     shards[shard.number] = tuple(sorted(copies))
-    return RoutingTable(table.epoch + 1, {**table.indices, shard.uuid: tuple(shards)})
+    indices = {**table.indices, shard.uuid: tuple(shards)}
+    return msgspec.structs.replace(table, epoch=table.epoch + 1, indices=indices)
