@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from server.asking import Server
 
 from quidditch.cluster.coordinator import ClusterDatabase
 
 from .one_server import OneServer
 from .small_cluster import SmallCluster
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "server"))
-
-from asking import Server
 
 DEADLINE_S = 30.0
 
