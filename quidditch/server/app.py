@@ -40,6 +40,7 @@ log = logging.getLogger("quidditch.server")
 def create_app(database: Database, state: State | None = None, *, access: Access = OPEN) -> ASGIApp:
     """The application over a database, which stays the caller's to close; `access` says who may come in."""
     state = state or State()
+    state.belong_to(database)
     state.peers.listen(answers(state, database))
     endpoint = _Packing(_Endpoint(database, state))
     return Watch(Gate(endpoint, access), database, state.numbers, state.limits)
