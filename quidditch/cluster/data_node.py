@@ -121,6 +121,8 @@ class DataNode:
         self._openers.shutdown(cancel_futures=True)
         self.calls.views.close_all()
         for replica in list(self._replicas.values()):
+            replica.begin_stop()
+        for replica in list(self._replicas.values()):
             replica.stop()
         # Not forgotten at once: a node that is started again shortly keeps its copies.
         self.say()
@@ -180,6 +182,10 @@ class DataNode:
             except QuidditchError as error:
                 log.warning("%s", error)
                 self._stopping.wait(0.5)
+            except Exception:
+                # A node that no longer beats, or heeds no table, must not be for one error that nobody foresaw.
+                log.exception("node %s", self.options.name)
+                self._stopping.wait(0.5)
 
     def _beat(self) -> None:
         self._catalogue.report(self.report())
@@ -227,7 +233,9 @@ class DataNode:
         while not self._stopping.is_set():
             try:
                 replica = self._opened(shard)
-            except QuidditchError as error:
+            except Exception as error:
+                if not isinstance(error, QuidditchError):
+                    log.exception("shard %s", shard)
                 with self._lock:
                     self._opening[shard] = str(error)
                 if shard not in self._catalogue.routing().on_node(self.options.name):

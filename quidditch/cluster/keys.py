@@ -218,6 +218,10 @@ class Mirror:
                 if not self._ended:
                     log.warning("bucket %s: %s", self._keys.bucket, error)
                     time.sleep(0.2)
+            except Exception:
+                # A mirror that no longer follows would have its process act on what was.
+                log.exception("bucket %s", self._keys.bucket)
+                time.sleep(0.2)
 
     def _heed(self) -> None:
         entries = self._reader.read(256, 0.5)

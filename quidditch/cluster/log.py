@@ -407,6 +407,7 @@ class _Consumer:
 
         async def end() -> None:
             await self._subscription.unsubscribe()
-            await self._connection.jetstream.delete_consumer(self._stream, self._name)
+            if self._connection.client.is_connected:
+                await self._connection.jetstream.delete_consumer(self._stream, self._name)
 
         self._run(end())

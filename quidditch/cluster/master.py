@@ -116,6 +116,9 @@ class Master:
                     self._trim_sometimes()
             except QuidditchError as error:
                 log.warning("%s", error)
+            except Exception:
+                # What NATS refuses in a way that nobody foresaw may pass; without a master nothing is ever placed.
+                log.exception("master")
             self._catalogue.wait_change(0.25)
 
     # ---------------------------------------------------------------------------------------------- the lease

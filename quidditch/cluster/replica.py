@@ -19,7 +19,7 @@ from quidditch.cluster.log import Beginning, Entry, LogLost, LogTrimmed, WriteLo
 from quidditch.cluster.logs import about
 from quidditch.cluster.messages import LogEntry, unpack_entry
 from quidditch.cluster.state import SPEAKS, ShardReport, Speaks
-from quidditch.errors import QuidditchError, StorageError, Unavailable
+from quidditch.errors import InternalError, QuidditchError, StorageError, Unavailable
 from quidditch.index.replication import (
     WINDOW,
     Batch,
@@ -132,11 +132,15 @@ class Replica:
         self._thread = threading.Thread(target=self._follow, name=f"quidditch-{self.name[-12:]}", daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """Follow no more; what was begun is carried out."""
+    def begin_stop(self) -> None:
+        """Have following end soon; several copies can end at the same time."""
         with self._progress:
             self._stopping = True
             self._progress.notify_all()
+
+    def stop(self) -> None:
+        """Follow no more; what was begun is carried out."""
+        self.begin_stop()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -147,6 +151,10 @@ class Replica:
                 self._follow_once()
             except QuidditchError as error:
                 self._fail(error)
+            except Exception as error:
+                # Whatever it is: a copy that stops following without a word would be believed to be there.
+                log.exception("shard %s at %d", self.name, self.applied)
+                self._fail(InternalError(f"{type(error).__name__}: {error}"))
 
     def _follow_once(self) -> None:
         """Follow until told to stop, or until something is wrong."""

@@ -370,3 +370,29 @@ def test_who_waits_for_what_is_in_the_log_has_a_deaf_copy_look_again(tmp_path: P
         replica.wait_applied(sequence, 30.0)
         assert log.readers == 2
         replica.stop()
+
+
+def test_an_error_that_nobody_foresaw_is_reported_and_following_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Log(MemoryLog):
+        broken = True
+
+        def read_from(self, sequence: int) -> MemoryReader:
+            if self.broken:
+                raise RuntimeError("a cable was eaten")
+            return super().read_from(sequence)
+
+    log = Log()
+    database, replica = replica_in(tmp_path, log)
+    sequence = log.append(entry("a", put("1", {"title": "Dune"})), "a")
+    with database:
+        replica.start()
+        with pytest.raises(Unavailable, match="a cable was eaten"):
+            replica.wait_applied(sequence, 1.0)
+        assert "a cable was eaten" in replica.report().failed
+        log.broken = False
+        replica.wait_applied(sequence, 30.0)
+        assert outcomes(replica, sequence) == ["created"]
+        assert replica.report().failed == ""
+        replica.stop()
