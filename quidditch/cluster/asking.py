@@ -143,6 +143,9 @@ class _Race:
         self._asking.budget.earn()
         error: QuidditchError = Unavailable(f"no copy of shard {self._shard} is there to be asked")
         while nodes or self._running:
+            if time.monotonic() >= self._deadline:
+                named = ", ".join(node.name for node in self._running.values())
+                raise Unavailable(f"shard {self._shard}: no answer in time from {named or 'any copy'}")
             if not self._running:
                 self._start(nodes.pop(0))
             done, _ = await asyncio.wait(
@@ -167,12 +170,13 @@ class _Race:
         work = self._asking.ask(self._shard, node, self._asked, left_s)
         self._running[asyncio.get_running_loop().create_task(work)] = node
 
-    def _patience_s(self, nodes: Sequence[Node]) -> float | None:
-        """How long to wait before another copy is asked too; for good where there is none."""
+    def _patience_s(self, nodes: Sequence[Node]) -> float:
+        """How long to wait before another copy is asked too, or, where there is none, before it is given up."""
+        left_s = max(0.0, self._deadline - time.monotonic())
         if not nodes:
-            return None
+            return left_s
         (node, *_) = self._running.values()
-        return self._asking.pace.bound_s(self._asked(node)[0])
+        return min(left_s, self._asking.pace.bound_s(self._asked(node)[0]))
 
     def _blame(self) -> None:
         """Whoever was overtaken is asked last for a moment."""

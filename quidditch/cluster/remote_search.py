@@ -98,9 +98,13 @@ class RemoteGathering(Gathering):
         fields, terms = list(request.similarities), list(scored_terms(request.query, request.similarities))
         unknown = [part for part in self._live() if not part.recall(self._asking.known, fields, terms)]
         body = {"fields": fields, "terms": terms}
+        # Of a search that has little time half is left for the query.
+        limit_s = max(0.0, min(CALL_S, (self._until - time.monotonic()) / 2))
 
         async def learn(part: Part) -> None:
-            said = await part.ask(self._asking, lambda node: ("statistics", part.body(node, body)))
+            said = await part.ask(
+                self._asking, lambda node: ("statistics", part.body(node, body)), timeout_s=limit_s
+            )
             part.learn(self._asking.known, messages.stats_from_wire(said["answer"]), said["sequence"])
 
         await self._of_all(unknown, learn)
@@ -127,8 +131,10 @@ class RemoteGathering(Gathering):
             said = await self._of_all(self._live(), self._asker(asked, whole))
             if all(answer is None or "answer" in answer for answer in said):
                 return Answers(self._taken(request), asked)
-            # The shards have moved on. From now on each keeps the view that it has answered from.
+            # The shards have moved on. From now on each keeps the view that it has answered from; the documents of
+            # views before have the addresses of others now.
             whole = None
+            self._brought.clear()
         raise Unavailable("the shards did not come to one moment; search again")
 
     def _is_small(self, request: QueryRequest, page: Page) -> bool:
