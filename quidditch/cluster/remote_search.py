@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from quidditch.cluster import messages
-from quidditch.cluster.asking import CALL_S, Answer, Asking
+from quidditch.cluster.asking import CALL_S, Answer, Asking, TooLate
 from quidditch.cluster.copies import Node
 from quidditch.cluster.loop import Loop
 from quidditch.cluster.part import Part
@@ -61,6 +61,7 @@ class RemoteGathering(Gathering):
         self._brought: dict[DocAddress, Any] = {}
         """Documents as they came: those that are not on the page are not looked into."""
         self._until = float("inf")
+        self._late = False
 
     @property
     def total(self) -> int:
@@ -80,6 +81,7 @@ class RemoteGathering(Gathering):
             try:
                 return await ask(part)
             except (Unavailable, SnapshotExpired) as error:
+                self._late = self._late or isinstance(error, TooLate)
                 part.fail(error)
                 return None
 
@@ -182,7 +184,7 @@ class RemoteGathering(Gathering):
 
     def _taken(self, request: QueryRequest) -> list[QueryResult]:
         """The results of the parts that gave one; of those that took too long that they did."""
-        late = request.timeout_s is not None and time.monotonic() >= self._until
+        late = request.timeout_s is not None and self._late
         results = []
         for part in self._parts:
             if part.failed is None:
