@@ -39,6 +39,7 @@ from quidditch.index.single_writes import parse_operations
 from quidditch.interface import WriteResult
 from quidditch.local.settings import block_of
 from quidditch.schema.mapping import Mapping
+from quidditch.sequences import Reached, note_write
 from quidditch.types import Json
 
 BATCH_BYTES = 1 << 20
@@ -81,6 +82,12 @@ class Written:
         return self._last.get(shard, 0)
 
     def note(self, shard: ShardId, sequence: int) -> None:
+        """This process, on behalf of whoever notes its writes, has written up to there."""
+        self.heed(shard, sequence)
+        note_write(Reached(*shard, sequence))
+
+    def heed(self, shard: ShardId, sequence: int) -> None:
+        """Somebody has."""
         self._last[shard] = max(sequence, self._last.get(shard, 0))
 
 
