@@ -127,7 +127,7 @@ def test_an_asynchronous_client_does_too(cluster: SmallCluster, coordinators: li
     async def session() -> None:
         carried = [httpx.ASGITransport(create_app(each)) for each in coordinators]
         async with await aio.connect(URL, transport=InTurnsAsynchronously([*carried])) as client:
-            books = client.index("books")
+            books = await client.index("books")
             for turn in range(3):
                 await books.add({"text": "worm", "n": turn}, id=f"new-{turn}")
                 assert await books.count({"match": {"text": "worm"}}) == turn + 1
