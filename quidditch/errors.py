@@ -29,6 +29,7 @@ The branches say who can act:
         FormatTooNew
         Unreachable            also a ConnectionError
         Unavailable            also a ConnectionError
+          ShardsFailed
       InternalError       500  us: a broken invariant
 
 `status` and `type` are what the REST API answers, so rendering an error needs no table.
@@ -36,7 +37,11 @@ The branches say who can act:
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from quidditch.interface import FailedShard
 
 
 class QuidditchError(Exception):
@@ -238,6 +243,22 @@ class Unavailable(StorageError, ConnectionError):
 
     status = 503
     type = "unavailable_shards_exception"
+
+
+class ShardsFailed(Unavailable):
+    """A search got no answer from any shard, or not from all where that was demanded; `failures` says why of each."""
+
+    type = "search_phase_execution_exception"
+
+    def __init__(self, message: str, failures: Sequence[FailedShard] = ()) -> None:
+        super().__init__(message)
+        self.failures = tuple(failures)
+
+    @classmethod
+    def of(cls, failures: Sequence[FailedShard], total: int) -> ShardsFailed:
+        what = "all shards failed" if len(failures) == total else "Partial shards failure"
+        first = failures[0]
+        return cls(f"{what}: [{first.index}][{first.shard}]: {first.reason}", failures)
 
 
 class InternalError(QuidditchError):

@@ -209,20 +209,58 @@ class Hit(_ReadsSource, msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
+class FailedShard:
+    """A shard that a search got no answer from: its index and number, the node that was asked last, and why."""
+
+    index: str
+    shard: int
+    node: str | None
+    type: str
+    reason: str
+
+    def to_dict(self) -> dict[str, Json]:
+        return {
+            "shard": self.shard,
+            "index": self.index,
+            "node": self.node,
+            "reason": {"type": self.type, "reason": self.reason},
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Shards:
-    """How many shards a search asked, and how many answered."""
+    """How many shards a search asked, how many answered, and why the others did not."""
 
     total: int = 1
     successful: int = 1
     skipped: int = 0
     failed: int = 0
+    failures: tuple[FailedShard, ...] = ()
 
-    def to_dict(self) -> dict[str, int]:
+    @classmethod
+    def of(cls, total: int, failures: Sequence[FailedShard] = ()) -> Shards:
+        return cls(total, total - len(failures), 0, len(failures), tuple(failures))
+
+    @classmethod
+    def sum(cls, several: Iterable[Shards]) -> Shards:
+        """Those of searches that make one answer."""
+        parts = list(several)
+        return cls(
+            sum(part.total for part in parts),
+            sum(part.successful for part in parts),
+            sum(part.skipped for part in parts),
+            sum(part.failed for part in parts),
+            tuple(failure for part in parts for failure in part.failures),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        failures = {"failures": [each.to_dict() for each in self.failures]} if self.failures else {}
         return {
             "total": self.total,
             "successful": self.successful,
             "skipped": self.skipped,
             "failed": self.failed,
+            **failures,
         }
 
 

@@ -72,10 +72,14 @@ class Catalogue:
         self._reports.close()
 
     def _read(self, key: str, kind: type[Any]) -> Any:
-        """A key's value, decoded once for each revision; an empty one where there is none."""
+        """A key's value; an empty one where there is none."""
         value = self._state.get(key)
         if value is None:
             return kind()
+        return self._decode(key, value, kind)
+
+    def _decode(self, key: str, value: Value, kind: type[Any]) -> Any:
+        """A value, decoded once. Revisions alone do not tell: they begin anew where NATS has lost a bucket."""
         with self._lock:
             known = self._decoded.get(key)
             if known is None or known[0] != value:
@@ -276,7 +280,7 @@ class Catalogue:
         found = {}
         for key, value in self._reports.values("node.").items():
             if self._reports.silent_s(key) < gone_s:
-                report = from_bytes(value.data, NodeReport, self.speaks)
+                report: NodeReport = self._decode(key, value, NodeReport)
                 found[report.node] = report
         return found
 

@@ -16,7 +16,9 @@ import msgspec
 
 from quidditch.cluster.bulk_load import CHUNK_DOCS, BulkLoad
 from quidditch.cluster.data_node import shard_path
-from quidditch.cluster.remote_shard import RemoteShard, RemoteSnapshot
+from quidditch.cluster.part import ShardPlace
+from quidditch.cluster.preference import Preference
+from quidditch.cluster.remote_shard import RemoteShard
 from quidditch.cluster.routing import routing_key, shard_of
 from quidditch.cluster.sharded_writer import ShardedWriter
 from quidditch.cluster.state import ShardId
@@ -40,14 +42,9 @@ from quidditch.interface import (
     BulkResult,
     CheckReport,
     Document,
-    Explanation,
-    FilterLike,
     IndexStats,
     Problem,
-    QueryLike,
-    SearchResult,
     Shard,
-    ShardSnapshot,
 )
 from quidditch.local.bulk import carry_out_by
 from quidditch.local.index import LocalIndex
@@ -77,7 +74,7 @@ class ClusterIndex(LocalIndex):
     def __init__(self, database: ClusterDatabase, name: str) -> None:
         self._database = database
         self.name = name
-        self._scatter = database.scatter
+        self._gather = database.gather
 
     def __repr__(self) -> str:
         return f"ClusterIndex({self.name!r})"
@@ -99,40 +96,40 @@ class ClusterIndex(LocalIndex):
         entry = self._entry()
         return [ShardId(entry.generation, number) for number in range(entry.shards)]
 
-    def remote_shards(self) -> list[RemoteShard]:
-        """The shards, each by whichever copy is asked; they show what this coordinator has written."""
+    def remote_shards(self, request: SearchRequest | None = None) -> list[RemoteShard]:
+        """The shards that a search is about, each by whichever copy is asked; they show what this coordinator has
+        written.
+
+        raises: RequestError   a preference that is none
+        """
         means = self._database.means
+        preference = Preference.parse("" if request is None else request.preference)
+        shards = self._shard_ids()
+        wanted = _wanted(len(shards), () if request is None else request.routings, preference)
         return [
-            RemoteShard(shard, shard.number, means.copies, means.transport, means.written.of(shard))
-            for shard in self._shard_ids()
+            RemoteShard(
+                ShardPlace(shard, self.name, len(shards)),
+                means.asking,
+                means.loop,
+                means.written.of(shard),
+                preference,
+            )
+            for shard in shards
+            if shard.number in wanted
         ]
 
     @contextmanager
-    def _shards(self) -> Iterator[Sequence[Shard]]:
-        yield self.remote_shards()
+    def _shards(self, request: SearchRequest | None = None) -> Iterator[Sequence[Shard]]:
+        yield self.remote_shards(request)
 
     def _reading(self) -> NoReturn:
         raise Unsupported("a cluster's index has no directory in this process")
 
     # -------------------------------------------------------------------------------------------- searching
 
-    def _run(
-        self, query: QueryLike, request: SearchRequest, filter: FilterLike, mapping: Mapping
-    ) -> SearchResult:
-        run = super()._run
-        return again(lambda: run(query, request, filter, mapping))
-
-    def count(self, query: QueryLike = None) -> int:
-        counted = super().count
-        return again(lambda: counted(query))
-
-    def explain(self, id: str, query: QueryLike) -> Explanation:
-        explained = super().explain
-        return again(lambda: explained(id, query))
-
     def point_in_time(self, keep_alive_s: float | None = None) -> ClusterPointInTime:  # type: ignore[override]
         """As `LocalIndex.point_in_time`; it ends with the nodes that hold its views."""
-        return again(lambda: ClusterPointInTime(self, keep_alive_s))
+        return ClusterPointInTime(self, keep_alive_s)
 
     # ------------------------------------------------------------------------------- mappings and settings
 
@@ -333,26 +330,26 @@ class ClusterPointInTime(Searches):
 
     def __init__(self, index: ClusterIndex, keep_alive_s: float | None) -> None:
         self.name = index.name
-        self._scatter = index._scatter
+        self._gather = index._gather
         self._held = ExitStack()
         self._mapping_then = index._mapping()
         self._is_open = True
         with ExitStack() as stack:
-            views = [
+            self._frozen = [
                 stack.enter_context(shard.snapshot(True, keep_alive_s)) for shard in index.remote_shards()
             ]
-            self._scatter(_opened, views)
-            self._frozen = [_Frozen(view) for view in views]
             self._held = stack.pop_all()
 
     def _mapping(self) -> Mapping:
         return self._mapping_then
 
     @contextmanager
-    def _shards(self) -> Iterator[Sequence[Shard]]:
+    def _shards(self, request: SearchRequest | None = None) -> Iterator[Sequence[Shard]]:
         if not self._is_open:
             raise StorageError(f"this point in time of index [{self.name}] is closed")
-        yield self._frozen
+        preference = Preference.parse("" if request is None else request.preference)
+        wanted = _wanted(len(self._frozen), () if request is None else request.routings, preference)
+        yield [view for number, view in enumerate(self._frozen) if number in wanted]
 
     def close(self) -> None:
         """Let go of the views."""
@@ -366,17 +363,7 @@ class ClusterPointInTime(Searches):
         self.close()
 
 
-def _opened(view: ShardSnapshot) -> None:
-    if isinstance(view, RemoteSnapshot):
-        view.open()
-
-
-class _Frozen(Shard):
-    """A shard that is always the same view."""
-
-    def __init__(self, view: ShardSnapshot) -> None:
-        self._view = view
-
-    @contextmanager
-    def snapshot(self, lasting: bool = False) -> Iterator[ShardSnapshot]:
-        yield self._view
+def _wanted(count: int, routings: Sequence[str], preference: Preference) -> set[int]:
+    """The numbers of the shards where documents of these routings are, of those that are preferred."""
+    numbers = {shard_of(routing.encode(), count) for routing in routings} if routings else set(range(count))
+    return numbers if preference.shards is None else numbers & preference.shards

@@ -15,9 +15,10 @@ from quidditch.analysis.registry import ANALYZER_NAMES
 from quidditch.cluster.catalogue import Catalogue
 from quidditch.cluster.cluster_index import ClusterIndex
 from quidditch.cluster.connection import Connection
+from quidditch.cluster.copies import Copies
 from quidditch.cluster.lanes import Means, Written
 from quidditch.cluster.presence import Presence
-from quidditch.cluster.remote_shard import AtOnce, Copies
+from quidditch.cluster.remote_search import RemoteGather
 from quidditch.cluster.sharded_writer import ShardedWriter
 from quidditch.cluster.state import ShardId
 from quidditch.cluster.tls import Tls
@@ -70,10 +71,10 @@ class ClusterDatabase:
         self._catalogue = Catalogue(connection)
         self._presence = Presence(self._catalogue, "coordinator", name)
         self._closed = False
-        self.scatter = AtOnce()
         self._default_replicas = default_replicas
         transport = Transport(connection.loop, secret, tls)
         self._means = Means(self._catalogue, transport, Copies(self._catalogue), Written())
+        self.gather = RemoteGather(self._means.asking, connection.loop)
 
     def __repr__(self) -> str:
         return f"ClusterDatabase({self._catalogue.connection.options.urls})"
@@ -250,7 +251,6 @@ class ClusterDatabase:
         if self._closed:
             return
         self._closed = True
-        self.scatter.close()
         self._means.transport.close()
         self._presence.close()
         self._catalogue.close()

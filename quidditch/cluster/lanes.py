@@ -16,11 +16,13 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
+from quidditch.cluster.asking import Asking
 from quidditch.cluster.catalogue import Catalogue
+from quidditch.cluster.copies import Copies
 from quidditch.cluster.data_node import shard_path
 from quidditch.cluster.log import JetStreamLog
+from quidditch.cluster.loop import Loop
 from quidditch.cluster.messages import LogEntry, LoggedOperation, pack_entry
-from quidditch.cluster.remote_shard import Copies
 from quidditch.cluster.state import ShardId
 from quidditch.cluster.transport import Request, Transport
 from quidditch.errors import Overloaded, QuidditchError, Unavailable
@@ -107,7 +109,7 @@ class Room:
 
 
 class Means:
-    """What a coordinator writes by."""
+    """What a coordinator reads and writes by."""
 
     def __init__(self, catalogue: Catalogue, transport: Transport, copies: Copies, written: Written) -> None:
         self.catalogue = catalogue
@@ -115,7 +117,12 @@ class Means:
         self.copies = copies
         self.written = written
         self.room = Room()
+        self.asking = Asking(transport, copies)
         self.make_id = IdMaker().new
+
+    @property
+    def loop(self) -> Loop:
+        return self.catalogue.connection.loop
 
     def log(self, shard: ShardId) -> JetStreamLog:
         return JetStreamLog(self.catalogue.connection, shard)

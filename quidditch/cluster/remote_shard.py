@@ -1,21 +1,17 @@
-"""A shard on other machines, as the phases of a search see it: one live copy, called over HTTP."""
+"""A shard on other machines, as searches see it; and one lasting view of it, of a scan or a point in time."""
 
 from __future__ import annotations
 
-import itertools
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from quidditch.cluster import messages
-from quidditch.cluster.catalogue import Catalogue
-from quidditch.cluster.data_node import shard_path
-from quidditch.cluster.state import ShardId
-from quidditch.cluster.transport import Request, Transport
-from quidditch.errors import Unavailable
+from quidditch.cluster.asking import CALL_S, Answer, Asking, View
+from quidditch.cluster.loop import Loop
+from quidditch.cluster.part import Part, ShardPlace
+from quidditch.cluster.preference import Preference
+from quidditch.errors import SnapshotExpired, Unavailable
 from quidditch.interface import (
     CollectionStats,
     Fetched,
@@ -25,154 +21,97 @@ from quidditch.interface import (
     Shard,
     ShardSnapshot,
 )
-from quidditch.search.phases import Asked
 from quidditch.types import DocAddress
 
-SUSPECT_S = 5.0
-"""How long a node that gave no answer is asked only where no other can be."""
-
-THREADS = 32
-"""Calls of searches that are under way at once in a process."""
-
-
-class Copies:
-    """Which node is asked about a shard: those that serve take turns, those that failed come last."""
-
-    def __init__(self, catalogue: Catalogue) -> None:
-        self._catalogue = catalogue
-        self._turns = itertools.count()
-        self._suspects: dict[str, float] = {}
-        self._lock = threading.Lock()
-
-    def of(self, shard: ShardId) -> list[str]:
-        """The addresses that can be asked, the one to ask first.
-
-        raises: Unavailable   there is none
-        """
-        found = [report.address for report in self._catalogue.serving(shard).values()]
-        if not found:
-            raise Unavailable(
-                f"no copy of shard {shard} answers: its nodes are gone, or have not caught up yet"
-            )
-        turn = next(self._turns) % len(found)
-        now = time.monotonic()
-        with self._lock:
-            return sorted(found[turn:] + found[:turn], key=lambda each: self._suspects.get(each, 0.0) > now)
-
-    def suspect(self, address: str) -> None:
-        """It gave no answer."""
-        with self._lock:
-            self._suspects[address] = time.monotonic() + SUSPECT_S
+KEEP_S = 300.0
+"""How long the view of a scan may lie unused."""
 
 
 class RemoteShard(Shard):
-    """A shard by whichever of its copies is asked; `number` is its place among those of a search."""
+    """A shard by whichever of its copies is asked."""
 
     def __init__(
-        self, shard: ShardId, number: int, copies: Copies, transport: Transport, min_sequence: int = 0
+        self,
+        where: ShardPlace,
+        asking: Asking,
+        loop: Loop,
+        min_sequence: int = 0,
+        preference: Preference = Preference(),  # noqa: B008
     ) -> None:
         """min_sequence:  what the copy must have applied: the last write that whoever searches knows of"""
-        self._shard = shard
-        self._number = number
-        self._copies = copies
-        self._transport = transport
-        self._min_sequence = min_sequence
+        self.where = where
+        self._asking = asking
+        self._loop = loop
+        self._opening = {"min_sequence": min_sequence}
+        self._preference = preference
+
+    def part(self, place: int) -> Part:
+        """Of a search under way."""
+        return Part(self.where, place, self._preference, self._opening)
 
     @contextmanager
-    def snapshot(self, lasting: bool = False, keep_alive_s: float | None = None) -> Iterator[ShardSnapshot]:
-        address = self._copies.of(self._shard)[0]
-        body: dict[str, Any] = {"min_sequence": self._min_sequence}
-        if lasting or keep_alive_s is not None:
-            body["keep_s"] = keep_alive_s or 300.0
-        view = RemoteSnapshot(self._shard, self._number, address, self._copies, self._transport, body)
+    def snapshot(self, lasting: bool = False, keep_alive_s: float | None = None) -> Iterator[RemoteSnapshot]:
+        """A view that is opened now, by whichever copy answers: what is written from now on is not seen."""
+        part = Part(self.where, 0, self._preference, {**self._opening, "keep_s": keep_alive_s or KEEP_S})
+        self._loop.run(part.ask(self._asking, lambda node: ("view", part.body(node, {}))), CALL_S + 5.0)
+        assert part.view is not None
+        view = RemoteSnapshot(self.where, part.view, self._asking, self._loop)
         try:
-            if lasting:
-                # What is written from now on is not seen, however late the first call comes.
-                view.open()
             yield view
         finally:
             view.close()
 
 
-class RemoteSnapshot(ShardSnapshot):
-    """One view of one copy, which its first call opens there."""
+class RemoteSnapshot(Shard, ShardSnapshot):
+    """One view of one copy. As a shard it is always this view.
 
-    def __init__(
-        self,
-        shard: ShardId,
-        number: int,
-        address: str,
-        copies: Copies,
-        transport: Transport,
-        opening: dict[str, Any],
-    ) -> None:
-        self._shard = shard
-        self._number = number
-        self._address = address
-        self._copies = copies
-        self._transport = transport
-        self._opening = opening
-        self._view = ""
+    raises: Unavailable, SnapshotExpired   from each call, naming the node, once that no longer has the view
+    """
 
-    def open(self) -> None:
-        """Have the view opened now, and not by the first call."""
-        self._view = self._call("view", {})["view"]
+    def __init__(self, where: ShardPlace, view: View, asking: Asking, loop: Loop) -> None:
+        self.where = where
+        self._view = view
+        self._asking = asking
+        self._loop = loop
 
-    def _call(self, name: str, body: dict[str, Any], timeout_s: float = 60.0) -> Any:
-        """raises: Unavailable   the copy gives no answer, and will be asked last from now on"""
-        asked = {**body, "view": self._view} if self._view else {**body, **self._opening}
+    def part(self, place: int) -> Part:
+        """Of a search under way."""
+        return Part(self.where, place, Preference(), {}).pin(self._view)
+
+    @contextmanager
+    def snapshot(self, lasting: bool = False) -> Iterator[RemoteSnapshot]:
+        yield self
+
+    def _ask(self, name: str, body: dict[str, Any]) -> Any:
+        part = self.part(0)
+
+        async def asking() -> Answer:
+            return await part.ask(self._asking, lambda node: (name, part.body(node, body)))
+
         try:
-            return self._transport.call(
-                Request(self._address, shard_path(self._shard, name), asked, timeout_s)
-            )
-        except Unavailable:
-            self._copies.suspect(self._address)
-            raise
-
-    def _answer(self, name: str, body: dict[str, Any]) -> Any:
-        said = self._call(name, body)
-        self._view = said["view"]
-        return said["answer"]
+            return self._loop.run(asking(), CALL_S + 5.0)["answer"]
+        except (Unavailable, SnapshotExpired) as error:
+            raise SnapshotExpired(
+                f"the view of {self.where} was held by node {self._view.node.name}, which no longer has it: {error}"
+            ) from error
 
     def statistics(self, fields: Iterable[str], terms: Iterable[tuple[str, bytes]]) -> CollectionStats:
         return messages.stats_from_wire(
-            self._answer("statistics", {"fields": list(fields), "terms": list(terms)})
+            self._ask("statistics", {"fields": list(fields), "terms": list(terms)})
         )
 
     def query(self, request: QueryRequest) -> QueryResult:
-        said = self._answer("query", {"request": messages.request_to_wire(request)})
-        return messages.result_from_wire(said, self._number)
+        wire = messages.request_to_wire(request)
+        body = {"request": wire, "stats": wire["stats"], "expected": self._view.sequence}
+        return messages.result_from_wire(self._ask("query", body), 0)
 
     def fetch(self, addresses: Sequence[DocAddress], request: FetchRequest) -> list[Fetched]:
         if not addresses:
             return []
-        said = self._answer("fetch", {"request": messages.fetch_to_wire(addresses, request)})
-        return messages.fetched_from_wire(said)
+        return messages.fetched_from_wire(
+            self._ask("fetch", {"request": messages.fetch_to_wire(addresses, request)})
+        )
 
     def close(self) -> None:
         """Let go of the view there; nobody waits for it."""
-        if self._view:
-            view, self._view = self._view, ""
-            self._transport.tell(
-                Request(self._address, shard_path(self._shard, "close"), {"view": view}, 5.0)
-            )
-
-
-class AtOnce:
-    """`Scatter` over the network: all shards are asked at the same time."""
-
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(THREADS, "quidditch-scatter")
-
-    def __call__(
-        self, ask: Callable[[ShardSnapshot], Asked], snapshots: Sequence[ShardSnapshot]
-    ) -> list[Asked]:
-        if len(snapshots) <= 1:
-            return [ask(snapshot) for snapshot in snapshots]
-        others = [self._threads.submit(ask, snapshot) for snapshot in snapshots[1:]]
-        # The caller's own thread asks one, so that it is not idle.
-        first = ask(snapshots[0])
-        return [first, *(other.result() for other in others)]
-
-    def close(self) -> None:
-        self._threads.shutdown()
+        self._loop.soon(lambda: self._asking.release(self.where.shard, self._view))

@@ -304,10 +304,18 @@ class Replica:
             shard.environment.copy_to(descriptor)
 
     @contextmanager
-    def snapshot(self, lasting: bool = False, keep_alive_s: float | None = None) -> Iterator[ShardSnapshot]:
-        """As `LocalShard.snapshot`."""
-        with self._shard() as shard, shard.snapshot(lasting, keep_alive_s) as view:
-            yield view
+    def snapshot(
+        self, lasting: bool = False, keep_alive_s: float | None = None
+    ) -> Iterator[tuple[ShardSnapshot, int]]:
+        """As `LocalShard.snapshot`; and the sequence of the log that the view shows."""
+        shown = Followed()
+
+        def look(transaction: Transaction) -> None:
+            nonlocal shown
+            shown = read_followed(transaction) or shown
+
+        with self._shard() as shard, shard.snapshot(lasting, keep_alive_s, look) as view:
+            yield view, shown.applied
 
 
 def _groups(entries: Sequence[tuple[int, LogEntry]], mapping: int) -> Iterator[list[tuple[int, LogEntry]]]:

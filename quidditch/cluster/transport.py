@@ -28,6 +28,10 @@ CONNECT_S = 1.0
 PIECE_BYTES = 1 << 20
 
 
+class NoAnswer(Unavailable):
+    """A node said nothing: it is gone, or cannot be reached. One that answers may be unable to help, too."""
+
+
 class Request(NamedTuple):
     """One call of a node: where it is, what is asked of it, and for how long at most."""
 
@@ -100,7 +104,7 @@ class Transport:
             return error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             words = str(error) or type(error).__name__
-            return Unavailable(f"node {request.address} gives no answer to {request.path}: {words}")
+            return NoAnswer(f"node {request.address} gives no answer to {request.path}: {words}")
 
     # ------------------------------------------------------------------------------------------------ files
 

@@ -59,6 +59,7 @@ from quidditch.local.writing import CurrentWriter, update_operation
 from quidditch.progress import watched, watched_bytes, watched_stream
 from quidditch.schema.fields import TextField, spell
 from quidditch.schema.mapping import Mapping, nearest
+from quidditch.search.request import SearchRequest
 from quidditch.tables import records
 from quidditch.types import Json
 
@@ -88,7 +89,7 @@ class LocalIndex(Searches):
             yield shard
 
     @contextmanager
-    def _shards(self) -> Iterator[Sequence[Shard]]:
+    def _shards(self, request: SearchRequest | None = None) -> Iterator[Sequence[Shard]]:
         with self._reading() as shard:
             yield [shard]
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from collections.abc import Mapping as Dict
 from typing import Any
 
-from quidditch.errors import IndexNotFound, RequestError
+from quidditch.errors import IndexNotFound, RequestError, ShardsFailed
 from quidditch.index.catalog import IndexEntry
-from quidditch.interface import SearchResult
+from quidditch.interface import QueryLike, SearchResult, Shards
 from quidditch.local.searches import Searches
 from quidditch.patterns import matches
 from quidditch.schema.mapping import Mapping, nearest
@@ -46,7 +46,7 @@ def search_each(
 ) -> SearchResult:
     """One page of the indices that `matching` found, each narrowed down.
 
-    raises: QueryError, RequestError
+    raises: QueryError, RequestError; ShardsFailed   no shard answers, or not all where that is demanded
     """
     if len(filters) == 1:
         ((name, narrowing),) = filters.items()
@@ -56,8 +56,23 @@ def search_each(
     whole = SearchRequest()
     for name, narrowing in filters.items():
         query, whole = SearchRequest.from_body(body, mapping(name))
-        results.append(index(name).run(query, whole.from_the_start(), narrowing))
-    return combine(results, whole)
+        results.append(_of_one(index(name), query, whole, narrowing))
+    found = combine(results, whole)
+    if found.shards.failed and found.shards.failed == found.shards.total:
+        raise ShardsFailed.of(found.shards.failures, found.shards.total)
+    return found
+
+
+def _of_one(
+    index: Searches, query: QueryLike, request: SearchRequest, narrowing: dict[str, Any] | None
+) -> SearchResult:
+    """What one of several indices gives. That none of its shards answers is part of the whole answer."""
+    try:
+        return index.run(query, request.from_the_start(), narrowing)
+    except ShardsFailed as error:
+        if not request.partial:
+            raise
+        return SearchResult((), 0, shards=Shards.of(len(error.failures), error.failures))
 
 
 def _behind(name: str, entries: Dict[str, IndexEntry]) -> list[tuple[str, dict[str, Any] | None]]:

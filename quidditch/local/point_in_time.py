@@ -12,6 +12,7 @@ from quidditch.interface import Shard, ShardSnapshot
 from quidditch.local.options import is_seconds
 from quidditch.local.searches import Searches
 from quidditch.schema.mapping import Mapping
+from quidditch.search.request import SearchRequest
 
 if TYPE_CHECKING:
     from quidditch.local.index import LocalIndex
@@ -46,7 +47,7 @@ class PointInTime(Searches):
         return self._newest
 
     @contextmanager
-    def _shards(self) -> Iterator[Sequence[Shard]]:
+    def _shards(self, request: SearchRequest | None = None) -> Iterator[Sequence[Shard]]:
         if not self._open:
             raise StorageError(f"this point in time of index [{self.name}] is closed")
         yield [self._shard]

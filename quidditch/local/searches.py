@@ -16,6 +16,7 @@ from quidditch.query.rewriting import RewriteContext
 from quidditch.schema.mapping import Mapping
 from quidditch.search import phases
 from quidditch.search.fetch import parse_source
+from quidditch.search.gathering import Gather, in_turn
 from quidditch.search.request import SearchRequest
 from quidditch.types import Json
 
@@ -24,12 +25,13 @@ class Searches:
     """Searches over some shards and a mapping, which a subclass supplies."""
 
     name: str
-    _scatter: phases.Scatter = staticmethod(phases.in_turn)
+    _gather: Gather = staticmethod(in_turn)
 
     def _mapping(self) -> Mapping:
         raise NotImplementedError
 
-    def _shards(self) -> AbstractContextManager[Sequence[Shard]]:
+    def _shards(self, request: SearchRequest | None = None) -> AbstractContextManager[Sequence[Shard]]:
+        """All shards, or those that a search is about."""
         raise NotImplementedError
 
     def search(
@@ -99,16 +101,16 @@ class Searches:
             notes += more
         if request.slice is not None:
             resolved = Boolean(must=(resolved,), filter=(request.slice,))
-        with self._shards() as shards:
+        with self._shards(request) as shards:
             return phases.search(
-                shards, request, resolved, mapping, index=self.name, notes=notes, scatter=self._scatter
+                shards, request, resolved, mapping, index=self.name, notes=notes, gather=self._gather
             )
 
     def count(self, query: QueryLike = None) -> int:
         """How many documents match."""
         resolved = _resolve(query, self._mapping())[0]
         with self._shards() as shards:
-            return phases.count(shards, resolved, self._scatter)
+            return phases.count(shards, resolved, self._gather)
 
     def explain(self, id: str, query: QueryLike) -> Explanation:
         """The document's score as a tree of the numbers it was made of; value 0 when it does not match.
@@ -119,7 +121,7 @@ class Searches:
         mapping = self._mapping()
         resolved = _resolve(query, mapping)[0]
         with self._shards() as shards:
-            return phases.explain(shards, wanted, resolved, mapping)
+            return phases.explain(shards, wanted, resolved, mapping, self._gather)
 
     def scan(self, query: QueryLike = None, *, source: Json = True) -> Iterator[Hit]:
         """Every match, unscored, in the order of the last writes, streamed from one snapshot.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from quidditch.index.catalog import Catalog, IndexEntry
 from quidditch.index.environment import Environment
 from quidditch.index.snapshot import Snapshots
+from quidditch.index.storage import Transaction
 from quidditch.index.writer import IndexWriter
 from quidditch.interface import (
     ShardSnapshot,
@@ -67,14 +68,22 @@ class LocalShard:
         self._keep_alive_s = options.keep_alive_s
 
     @contextmanager
-    def snapshot(self, lasting: bool = False, keep_alive_s: float | None = None) -> Iterator[ShardSnapshot]:
+    def snapshot(
+        self,
+        lasting: bool = False,
+        keep_alive_s: float | None = None,
+        look: Callable[[Transaction], object] | None = None,
+    ) -> Iterator[ShardSnapshot]:
         """A view for one search, or a lasting one for a scan; nothing it hands out lies in the mapped file.
 
+        look:  is called with the transaction that the view reads by
         raises: LimitExceeded   too many lasting ones are open
         """
         if lasting:
             self.environment.prepare_to_write()
         with self.environment.translated(), self.snapshots.open(self.schema.current) as snapshot:
+            if look is not None:
+                look(snapshot.transaction)
             searcher = SnapshotSearcher(snapshot, self.number, snapshot.mapping)
             if not lasting:
                 yield searcher

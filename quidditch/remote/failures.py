@@ -55,6 +55,9 @@ ABOUT_THE_INDEX = (errors.IndexNotFound, errors.IndexClosed, errors.IndexBlocked
 def named_error(kind: str | None, reason: str, status: int = 400) -> QuidditchError:
     """The exception of a type on the wire; of one that is not known, by its status."""
     known = _BY_STATUS.get(status) if kind in (None, SECURITY) else _CLASSES.get(kind or "")
+    if known is errors.ShardsFailed and status < 500:
+        # A server says so too where each shard refuses what was asked.
+        known = None
     if known is None:
         known = RequestError if status < 500 else StorageError if status in (502, 503, 504) else InternalError
         reason = f"{reason} ({kind}, status {status})" if kind else reason

@@ -10,6 +10,7 @@ from quidditch.interface import (
     CheckReport,
     Document,
     Explanation,
+    FailedShard,
     Hit,
     IndexInfo,
     IndexStats,
@@ -112,8 +113,22 @@ def hit(body: dict[str, Any]) -> Hit:
     )
 
 
+def _shards(body: dict[str, Any]) -> Shards:
+    failures = tuple(
+        FailedShard(
+            each["index"],
+            each["shard"],
+            each.get("node"),
+            each["reason"]["type"],
+            each["reason"]["reason"],
+        )
+        for each in body.get("failures", ())
+    )
+    return Shards(body["total"], body["successful"], body.get("skipped", 0), body["failed"], failures)
+
+
 def search_result(body: dict[str, Any]) -> SearchResult:
-    hits, shards = body["hits"], body["_shards"]
+    hits = body["hits"]
     total = hits.get("total") or {}
     return SearchResult(
         [hit(each) for each in hits["hits"]],
@@ -122,7 +137,7 @@ def search_result(body: dict[str, Any]) -> SearchResult:
         hits["max_score"],
         body["took"],
         body["timed_out"],
-        Shards(shards["total"], shards["successful"], shards.get("skipped", 0), shards["failed"]),
+        _shards(body["_shards"]),
         body.get("aggregations", {}),
         body.get("quidditch_notes", ()),
     )

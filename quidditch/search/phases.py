@@ -4,15 +4,13 @@ shard."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from collections.abc import Mapping as Dict
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
-from quidditch.errors import DocumentNotFound, QueryError
+from quidditch.errors import DocumentNotFound, QueryError, ShardsFailed
 from quidditch.interface import (
     CollectionStats,
     Explanation,
@@ -32,32 +30,18 @@ from quidditch.query.primitive import HasId, Primitive
 from quidditch.schema.dates import format_date
 from quidditch.schema.fields import KeywordField, TextField
 from quidditch.schema.mapping import Mapping
-from quidditch.search.collector import needs_scores, reduce
+from quidditch.search.collector import needs_scores
+from quidditch.search.gathering import Gather, Gathering, Page, in_turn
+from quidditch.search.reduction import TopHits, reduced
 from quidditch.search.request import SearchRequest
 from quidditch.search.similarity import LEGACY
-from quidditch.search.weight import scored_leaves, scored_terms
+from quidditch.search.weight import scored_leaves
 from quidditch.types import DocAddress, Json
 
 SCAN_BATCH = 1000
 """Documents that a scan brings home at once: enough to pay for the call, few enough to hold."""
 
 WRITE_ORDER = (SortKey("_doc"),)
-
-
-Asked = TypeVar("Asked")
-
-
-class Scatter(Protocol):
-    """Asks several snapshots the same: what each answered, in their order."""
-
-    def __call__(
-        self, ask: Callable[[ShardSnapshot], Asked], snapshots: Sequence[ShardSnapshot]
-    ) -> list[Asked]: ...
-
-
-def in_turn(ask: Callable[[ShardSnapshot], Asked], snapshots: Sequence[ShardSnapshot]) -> list[Asked]:
-    """One after the other: for shards of this process, which have its processors to share."""
-    return [ask(snapshot) for snapshot in snapshots]
 
 
 def similarities_of(query: Primitive, mapping: Mapping) -> dict[str, str]:
@@ -84,58 +68,71 @@ def search(
     *,
     index: str,
     notes: Sequence[str] = (),
-    scatter: Scatter = in_turn,
+    gather: Gather = in_turn,
 ) -> SearchResult:
     """One page of hits. With a time limit, segments whose turn comes too late are left out and `timed_out` says
-    so."""
+    so.
+
+    raises: ShardsFailed   no shard answers, or not all of them and `request.partial` is not set
+    """
     started = time.monotonic()
-    deadline = None if request.timeout_s is None else started + request.timeout_s
-    with ExitStack() as stack:
-        snapshots = _open(shards, stack)
-        asked = _query_request(snapshots, request, query, mapping, scatter)
-        parts = scatter(lambda snapshot: snapshot.query(_within(asked, deadline)), snapshots)
-        best = reduce(parts, asked.size, asked.sort)
-        page = best.hits[request.from_ :]
-        fetched = _fetch_phase(snapshots, page, request, asked, scatter)
+    top = _top_hits(request)
+    with gather(shards) as views:
+        asked = _query_request(request, query, mapping)
+        answers = views.query(asked, Page(request.from_, _details(request, asked)))
+        _check_answered(views, request.partial)
+        page = reduced(top, answers.parts)
+        fetched = views.fetch(page.hits, _details(request, answers.asked))
+        _check_answered(views, request.partial)
     by_score = not asked.sort or any(key.field == "_score" for key in asked.sort)
     hits = [
         _hit(found, hit, request, asked.sort, index, by_score)
-        for hit, found in zip(page, fetched, strict=True)
+        for hit, found in zip(page.hits, fetched, strict=True)
+        if found is not None
     ]
-    total, relation = _total(best, request)
     return SearchResult(
         hits=hits,
-        total=total,
-        total_relation=relation,
-        max_score=best.max_score if by_score else None,
+        total=page.total,
+        total_relation=page.relation,
+        max_score=page.max_score if by_score else None,
         took_ms=round((time.monotonic() - started) * 1000),
-        timed_out=best.timed_out,
-        shards=Shards(len(snapshots), len(snapshots)),
+        timed_out=page.timed_out,
+        shards=Shards.of(views.total, views.failed),
         notes=tuple(notes),
     )
 
 
-def count(shards: Sequence[Shard], query: Primitive, scatter: Scatter = in_turn) -> int:
-    """How many live documents match. Nothing is scored."""
-    request = QueryRequest(query, CollectionStats(), size=0, sort=WRITE_ORDER)
-    with ExitStack() as stack:
-        snapshots = _open(shards, stack)
-        return sum(scatter(lambda snapshot: snapshot.query(request).total, snapshots))
+def count(shards: Sequence[Shard], query: Primitive, gather: Gather = in_turn) -> int:
+    """How many live documents match. Nothing is scored.
+
+    raises: ShardsFailed   a shard does not answer
+    """
+    with gather(shards) as views:
+        answers = views.query(QueryRequest(query, CollectionStats(), size=0, sort=WRITE_ORDER))
+        _check_answered(views, partial=False)
+        return sum(part.total for part in answers.parts)
 
 
-def explain(shards: Sequence[Shard], id: str, query: Primitive, mapping: Mapping) -> Explanation:
-    """Why the document scores what it scores, 0 when it does not match. Raises DocumentNotFound."""
-    with ExitStack() as stack:
-        snapshots = _open(shards, stack)
+def explain(
+    shards: Sequence[Shard], id: str, query: Primitive, mapping: Mapping, gather: Gather = in_turn
+) -> Explanation:
+    """Why the document scores what it scores, 0 when it does not match. Raises DocumentNotFound, ShardsFailed."""
+    with gather(shards) as views:
         wanted = QueryRequest(HasId((id,)), CollectionStats(), size=1, sort=WRITE_ORDER)
-        asked = _scored_request(snapshots, query, mapping, QueryRequest(query, CollectionStats()))
-        for snapshot in snapshots:
-            for hit in snapshot.query(wanted).hits:
-                request = FetchRequest(source=False, explain=True, query=asked)
-                (found,) = snapshot.fetch([hit.address], request)
-                if found.explanation is not None:
-                    return found.explanation
+        asked = views.scored(_scored_request(QueryRequest(query, CollectionStats()), mapping))
+        hits = [hit for part in views.query(wanted).parts for hit in part.hits]
+        for found in views.fetch(hits, FetchRequest(source=False, explain=True, query=asked)):
+            if found is not None and found.explanation is not None:
+                return found.explanation
+        _check_answered(views, partial=False)
     raise DocumentNotFound(f"no document with the id {id!r}")
+
+
+def _check_answered(views: Gathering, partial: bool) -> None:
+    """raises: ShardsFailed"""
+    failed = views.failed
+    if failed and (not partial or len(failed) == views.total):
+        raise ShardsFailed.of(failed, views.total)
 
 
 def scan(
@@ -191,13 +188,12 @@ def _open(shards: Sequence[Shard], stack: ExitStack, lasting: bool = False) -> l
     return [stack.enter_context(shard.snapshot(lasting)) for shard in shards]
 
 
-def _query_request(
-    snapshots: Sequence[ShardSnapshot],
-    request: SearchRequest,
-    query: Primitive,
-    mapping: Mapping,
-    scatter: Scatter,
-) -> QueryRequest:
+def _top_hits(request: SearchRequest) -> TopHits:
+    return TopHits(request.from_, request.from_ + request.size, request.sort, request.track_total_hits)
+
+
+def _query_request(request: SearchRequest, query: Primitive, mapping: Mapping) -> QueryRequest:
+    """What the shards are asked, with similarities where scores are wanted: statistics are theirs to tell."""
     asked = QueryRequest(
         query,
         CollectionStats(),
@@ -205,46 +201,21 @@ def _query_request(
         sort=request.sort,
         search_after=request.search_after,
         min_score=request.min_score,
+        timeout_s=request.timeout_s,
         total=request.track_total_hits is not False,
     )
     if not request.explain and not needs_scores(asked):
         return asked
-    return _scored_request(snapshots, query, mapping, asked, scatter)
+    return _scored_request(asked, mapping)
 
 
-def _scored_request(
-    snapshots: Sequence[ShardSnapshot],
-    query: Primitive,
-    mapping: Mapping,
-    asked: QueryRequest,
-    scatter: Scatter = in_turn,
-) -> QueryRequest:
-    """The request with the statistics of all shards, which is what makes scores the same on every layout."""
-    similarities = similarities_of(query, mapping)
-    if not similarities:
-        return asked
-    terms = list(scored_terms(query, similarities))
-    parts = scatter(lambda snapshot: snapshot.statistics(similarities, terms), snapshots)
-    stats = CollectionStats.total(parts)
-    return replace(asked, stats=stats, similarities=similarities)
+def _scored_request(asked: QueryRequest, mapping: Mapping) -> QueryRequest:
+    return replace(asked, similarities=similarities_of(asked.query, mapping))
 
 
-def _within(asked: QueryRequest, deadline: float | None) -> QueryRequest:
-    """The request with the time that is left for it."""
-    if deadline is None:
-        return asked
-    return replace(asked, timeout_s=max(0.0, deadline - time.monotonic()))
-
-
-def _fetch_phase(
-    snapshots: Sequence[ShardSnapshot],
-    page: Sequence[ShardHit],
-    request: SearchRequest,
-    asked: QueryRequest,
-    scatter: Scatter,
-) -> list[Fetched]:
-    """The documents of the page, each shard that has some asked once."""
-    details = FetchRequest(
+def _details(request: SearchRequest, asked: QueryRequest) -> FetchRequest:
+    """What is to be fetched of the hits of the page."""
+    return FetchRequest(
         request.source,
         request.highlight,
         request.explain,
@@ -252,21 +223,6 @@ def _fetch_phase(
         versions=request.version or request.seq_no,
         fields=request.fields,
     )
-    if len(snapshots) == 1:
-        return snapshots[0].fetch([hit.address for hit in page], details)
-    wanted: dict[int, list[DocAddress]] = {}
-    for hit in page:
-        wanted.setdefault(hit.address.shard, []).append(hit.address)
-    having = {id(snapshots[shard]): addresses for shard, addresses in wanted.items()}
-    parts = scatter(
-        lambda snapshot: snapshot.fetch(having[id(snapshot)], details), [snapshots[shard] for shard in wanted]
-    )
-    found: Dict[DocAddress, Fetched] = {
-        address: fetched
-        for addresses, part in zip(wanted.values(), parts, strict=True)
-        for address, fetched in zip(addresses, part, strict=True)
-    }
-    return [found[hit.address] for hit in page]
 
 
 def _hit(
@@ -304,17 +260,6 @@ def _shown(key: SortKey, value: Json) -> Json:
     return value if key.format is None or value is None else format_date(value, key.format)
 
 
-def _total(best: QueryResult, request: SearchRequest) -> tuple[int | None, Literal["eq", "gte"]]:
-    cap = request.track_total_hits
-    if cap is False:
-        return None, "eq"
-    if cap is True:
-        return best.total, "gte" if best.timed_out else "eq"
-    if best.total > cap:
-        return cap, "gte"
-    return best.total, "gte" if best.timed_out else "eq"
-
-
 def combine(results: Sequence[SearchResult], request: SearchRequest) -> SearchResult:
     """One page from the pages of several indices, each asked `request.from_the_start()`; equal hits in their
     order.
@@ -322,19 +267,16 @@ def combine(results: Sequence[SearchResult], request: SearchRequest) -> SearchRe
     raises: QueryError   a sort by a field that is text in one index and a number in another
     """
     _check_kinds(results, request.sort)
-    parts = [_part(place, result) for place, result in enumerate(results)]
-    best = reduce(parts, request.from_ + request.size, request.sort)
-    page = [results[hit.address.shard].hits[hit.address.doc] for hit in best.hits[request.from_ :]]
-    total, relation = _total(best, request)
-    shards = sum(result.shards.total for result in results)
+    page = reduced(_top_hits(request), [_part(place, result) for place, result in enumerate(results)])
+    shown = [results[hit.address.shard].hits[hit.address.doc] for hit in page.hits]
     return SearchResult(
-        hits=[msgspec.structs.replace(hit, sort=_all_shown(request.sort, hit.sort)) for hit in page],
-        total=total,
-        total_relation=relation,
-        max_score=best.max_score,
+        hits=[msgspec.structs.replace(hit, sort=_all_shown(request.sort, hit.sort)) for hit in shown],
+        total=page.total,
+        total_relation=page.relation,
+        max_score=page.max_score,
         took_ms=sum(result.took_ms for result in results),
-        timed_out=best.timed_out,
-        shards=Shards(shards, shards),
+        timed_out=page.timed_out,
+        shards=Shards.sum(result.shards for result in results),
         notes=tuple(dict.fromkeys(note for result in results for note in result.notes)),
     )
 

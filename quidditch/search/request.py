@@ -25,6 +25,9 @@ that."""
 
 MAX_SLICES = 65_536
 
+SPREAD = ("preference", "routing", "allow_partial_search_results")
+"""Keys that say how a search is spread over shards. In OpenSearch's API they are parameters beside the body."""
+
 _BODY_KEYS = (
     "query",
     "size",
@@ -44,6 +47,7 @@ _BODY_KEYS = (
     "fields",
     "docvalue_fields",
     "slice",
+    *SPREAD,
 )
 _TIME = re.compile(r"(\d+(?:\.\d+)?)(nanos|micros|ms|s|m|h|d)")
 _SECONDS = {"nanos": 1e-9, "micros": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -55,6 +59,9 @@ class SearchRequest:
 
     `highlight` is OpenSearch's object with "fields" (empty: all text fields that the query scores). Of
     totals, True counts them all, an int caps what is reported, False leaves them out.
+
+    Of an index with several shards, `routings` leave those where documents of these routings are, and `preference`
+    says which copies to ask; with `partial` the shards that answer are enough.
     """
 
     size: int = 10
@@ -71,6 +78,9 @@ class SearchRequest:
     seq_no: bool = False
     fields: tuple[ShownField, ...] = ()
     slice: IdSlice | None = None
+    partial: bool = True
+    preference: str = ""
+    routings: tuple[str, ...] = ()
 
     def from_the_start(self) -> SearchRequest:
         """What one of several indices is asked: the page and everything before it, full totals, and sort values
@@ -150,6 +160,9 @@ class SearchRequest:
                 *parse_shown(body.get("docvalue_fields"), mapping, "docvalue_fields"),
             ),
             slice=_slice(body.get("slice")),
+            partial=_flag(body.get("allow_partial_search_results", True), "allow_partial_search_results"),
+            preference=_text(body.get("preference"), "preference"),
+            routings=tuple(filter(None, _text(body.get("routing"), "routing").split(","))),
         )
 
 
@@ -206,6 +219,12 @@ def _flag(value: Json, name: str) -> bool:
     if value is not None and not isinstance(value, bool):
         raise QueryError(f"{name}: true or false expected, not {spell(value)}")
     return bool(value)
+
+
+def _text(value: Json, name: str) -> str:
+    if value is not None and not isinstance(value, str):
+        raise QueryError(f"{name}: a string expected, not {spell(value)}")
+    return value or ""
 
 
 def _slice(value: Json) -> IdSlice | None:

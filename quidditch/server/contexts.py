@@ -172,6 +172,7 @@ class Pages:
         self._after: dict[str, Sequence[Any]] = {}
         self._ended: set[str] = set()
         self._total: int | None = None
+        self._shards: dict[str, Shards] = {}
 
     def following(self, views: dict[str, tuple[View, Any]]) -> SearchResult:
         """The next page; empty after the last."""
@@ -181,6 +182,7 @@ class Pages:
             for name, (view, narrowing) in views.items()
             if name not in self._ended
         }
+        self._shards |= {name: result.shards for name, result in results.items()}
         if self._total is None:
             self._total = sum(result.total or 0 for result in results.values())
         compared = self._body["sort"] if self._by_doc else self._body["sort"][:-1]
@@ -194,7 +196,7 @@ class Pages:
             total=self._total,
             max_score=max(scores, default=None),
             took_ms=round((time.monotonic() - started) * 1000),
-            shards=Shards(len(views), len(views)),
+            shards=Shards.sum(self._shards.values()),
             notes=_notes(results.values()),
         )
 
@@ -237,7 +239,7 @@ def search_views(views: dict[str, tuple[View, Any]], body: dict[str, Any]) -> Se
         max_score=max(scores, default=None),
         took_ms=round((time.monotonic() - started) * 1000),
         timed_out=any(result.timed_out for result in results),
-        shards=Shards(len(views), len(views)),
+        shards=Shards.sum(result.shards for result in results),
         notes=_notes(results),
     )
 

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
-from quidditch.errors import QuidditchError, RequestError
+from quidditch.errors import QuidditchError, RequestError, ShardsFailed
 from quidditch.types import Json
 
 
@@ -63,6 +63,10 @@ def cause_of(error: Exception) -> dict[str, Json]:
     """The type and reason of an error, as they stand in `error`, `root_cause` and the items of a bulk."""
     if isinstance(error, RestError):
         return {"type": error.answer_type, "reason": str(error), **error.detail}
+    if isinstance(error, ShardsFailed):
+        failed: list[Json] = [failure.to_dict() for failure in error.failures]
+        detail: dict[str, Json] = {"phase": "query", "grouped": True, "failed_shards": failed}
+        return {"type": error.type, "reason": str(error).partition(":")[0], **detail}
     if isinstance(error, QuidditchError):
         return {"type": error.type, "reason": str(error)}
     if isinstance(error, RecursionError):
@@ -71,10 +75,16 @@ def cause_of(error: Exception) -> dict[str, Json]:
     return {"type": "internal_error", "reason": f"{type(error).__name__}; the server's log says more"}
 
 
+def _roots(error: Exception) -> list[dict[str, Json]]:
+    """What lies below an error that is not its own cause."""
+    failures = error.failures if isinstance(error, ShardsFailed) else ()
+    return [{"type": failure.type, "reason": failure.reason} for failure in failures]
+
+
 def error_body(error: Exception, trace: bool = False) -> dict[str, Any]:
     """The whole body of an answer that says what went wrong."""
     cause = cause_of(error)
-    roots = error.root_causes if isinstance(error, RestError) else []
+    roots = error.root_causes if isinstance(error, RestError) else _roots(error)
     inner: dict[str, Json] = {"root_cause": roots or [dict(cause)], **cause}
     if cause["type"] == "mapper_parsing_exception":
         # What a client looks at for the argument that was wrong.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
+from quidditch.search.request import SPREAD
 from quidditch.server.body_values import names_of
 from quidditch.server.failures import RestError
 from quidditch.server.parameters import Parameters
@@ -55,6 +57,7 @@ def search_body(parameters: Parameters, body: dict[str, Any]) -> dict[str, Any]:
         if body.get(key):
             raise RestError(f"[{key}] is not in this release")
     merged = {key: value for key, value in body.items() if key not in (*_WITHOUT_EFFECT, *_REFUSED)}
+    merged |= spread(parameters, body)
     terminate_after(parameters, body)
     if (query := query_of(parameters)) is not None:
         merged["query"] = query
@@ -80,6 +83,22 @@ def search_body(parameters: Parameters, body: dict[str, Any]) -> dict[str, Any]:
     _narrow(merged)
     merged["track_total_hits"] = _totals(parameters, merged)
     return merged
+
+
+def spread(parameters: Parameters, body: Mapping[str, Any]) -> dict[str, Any]:
+    """What the query string says of the shards to search and of the copies to ask, as the engine's body has it.
+
+    raises: RestError   the body says it, which OpenSearch does not know
+    """
+    for name in SPREAD:
+        if name in body:
+            raise RestError(f"unknown key [{name}] in the search body", 400, "parsing_exception")
+    found: dict[str, Any] = {
+        name: parameters.text(name) for name in ("preference", "routing") if name in parameters
+    }
+    if "allow_partial_search_results" in parameters:
+        found["allow_partial_search_results"] = parameters.flag("allow_partial_search_results", True)
+    return found
 
 
 def check_dispatch(parameters: Parameters) -> None:

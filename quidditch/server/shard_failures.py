@@ -99,8 +99,8 @@ def with_failures(body: dict[str, Any], failures: Sequence[ShardFailure], node: 
     """The body of an answer that not all indices gave."""
     shards = body["_shards"]
     shards["total"] += len(failures)
-    shards["failed"] = len(failures)
-    shards["failures"] = [failure.body(node) for failure in failures]
+    shards["failed"] += len(failures)
+    shards["failures"] = [*shards.get("failures", ()), *(failure.body(node) for failure in failures)]
     return body
 
 

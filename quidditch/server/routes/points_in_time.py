@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from quidditch.interface import Shards
 from quidditch.server.call import Call, Reply
 from quidditch.server.failures import RestError, validation_failed
 from quidditch.server.parameters import seconds_of
@@ -28,10 +29,11 @@ def create_pit(call: Call) -> Reply:
     if "keep_alive" not in call.parameters:
         raise validation_failed("keep alive not specified")
     keep_alive_s = call.parameters.seconds("keep_alive") or 0.0
-    views = open_views(call, resolve(call), keep_alive_s)
+    found = resolve(call)
+    views = open_views(call, found, keep_alive_s)
     id, created_ms = call.contexts.add(views, keep_alive_s)
-    shards = {"total": len(views), "successful": len(views), "skipped": 0, "failed": 0}
-    return Reply({"pit_id": id, "_shards": shards, "creation_time": created_ms})
+    total = sum(int(found.infos[name].settings.get("number_of_shards") or 1) for name in found.indices)
+    return Reply({"pit_id": id, "_shards": Shards(total, total).to_dict(), "creation_time": created_ms})
 
 
 @routes("DELETE", "/_search/point_in_time", needs="read")

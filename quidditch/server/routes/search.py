@@ -12,6 +12,7 @@ from quidditch.analysis.analyzer import Analyzer
 from quidditch.analysis.registry import analyzed, shown
 from quidditch.errors import DocumentNotFound, QuidditchError
 from quidditch.interface import Explanation, Index, SearchResult, Shards
+from quidditch.search.request import SPREAD
 from quidditch.server import visibility, wire
 from quidditch.server.analyzing import PARTS, chain_of
 from quidditch.server.body_values import expression_of, names_of
@@ -33,6 +34,7 @@ from quidditch.server.search_bodies import (
     query_alone,
     query_of,
     search_body,
+    spread,
     terminate_after,
 )
 from quidditch.server.search_limits import check_limits
@@ -43,6 +45,9 @@ routes = Routes()
 
 MAX_TOKENS = 10_000
 """Of one `_analyze`, where the index says nothing."""
+
+_NOTHING = SearchResult((), 0, shards=Shards(0, 0))
+"""Of no index."""
 
 MAX_MSEARCH = 1_000
 """Searches of one request."""
@@ -66,7 +71,7 @@ def _searched(call: Call, body: dict[str, Any]) -> dict[str, Any]:
     found = resolve(call)
     asked = search_body(call.parameters, body)
     if not found.names:
-        return search_answer(SearchResult((), 0, shards=Shards(0, 0)), call.parameters, body)
+        return search_answer(_NOTHING, call.parameters, body)
     check_limits(asked, [found.infos[name] for name in found.indices], call.state.node_id)
     result, failures = search_indices(call, found, asked)
     call.state.activity.add(found.indices, query=1, query_ms=result.took_ms)
@@ -88,14 +93,15 @@ def count(call: Call) -> Reply:
     query = query_of(call.parameters) or body.get("query")
     found = resolve(call)
     asked: dict[str, Any] = {"query": query, "size": 0, "track_total_hits": True}
+    asked |= spread(call.parameters, {})
     if "min_score" in call.parameters:
         asked["min_score"] = call.parameters.number("min_score")
     with asking_shards(found.indices, found.infos, call.state.node_id):
-        number = (visibility.search(call, found, asked).total or 0) if found.names else 0
-    shards = {"total": len(found.indices), "successful": len(found.indices), "skipped": 0, "failed": 0}
+        result = visibility.search(call, found, asked) if found.names else _NOTHING
+    number, shards = result.total or 0, result.shards.to_dict()
     most = terminate_after(call.parameters, body)
-    if most is not None and number > most * len(found.indices):
-        return Reply({"count": most * len(found.indices), "terminated_early": True, "_shards": shards})
+    if most is not None and number > most * result.shards.total:
+        return Reply({"count": most * result.shards.total, "terminated_early": True, "_shards": shards})
     return Reply({"count": number, "_shards": shards})
 
 
@@ -175,11 +181,16 @@ def _own_call(call: Call, header: dict[str, Any]) -> Call:
     expression = expression_of(given, "index")
     shared = (*OPTIONS.split(), "rest_total_hits_as_int", "typed_keys")
     options = {name: call.parameters.text(name) for name in shared if name in call.parameters}
-    for name in OPTIONS.split():
+    for name in (*OPTIONS.split(), *SPREAD):
         if name in header:
             value = header[name]
-            options[name] = expression_of(value, name) if isinstance(value, list) else str(value).lower()
+            options[name] = expression_of(value, name) if isinstance(value, list) else _text(value)
     return replace(call, parts={"index": expression}, parameters=Parameters(options))
+
+
+def _text(value: object) -> str:
+    """As the query string would have it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 # -------------------------------------------------------------------------------------- validate and explain
