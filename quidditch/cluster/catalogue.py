@@ -101,7 +101,7 @@ class Catalogue:
         return self._decode(key, value, kind)
 
     def _decode(self, key: str, value: Value, kind: type[Any]) -> Any:
-        """A value, decoded once; a bucket that is made anew counts its revisions anew."""
+        """A value, decoded once. Revisions alone do not tell: they begin anew where NATS has lost a bucket."""
         with self._lock:
             known = self._decoded.get(key)
             if known is None or known[0] != value:
