@@ -17,7 +17,7 @@ COLUMNS = (
     {"schema", "analysis"},
     {"index", "query", "expressions"},
     {"interface", "bulk"},
-    {"search"},
+    {"search", "topology"},
     {"local", "remote"},
     {"torture", "aio"},
     {"server"},

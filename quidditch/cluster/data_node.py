@@ -50,6 +50,8 @@ LEAVING = "its node is being stopped"
 OPENING = 4
 """Copies that are opened, or taken from peers, at once."""
 
+_SIZES = ("documents", "deleted", "segments", "size_bytes")
+
 log = logging.getLogger("quidditch.cluster")
 
 
@@ -157,6 +159,18 @@ class DataNode:
     def _opening_report(self, shard: ShardId, why: str) -> ShardReport:
         """Of a copy that does not answer yet: where nothing lies here, there is nothing to learn from it."""
         return ShardReport(failed=why, log=None if local_name(shard) in self._database else "")
+
+    def sizes(self) -> dict[str, dict[str, int]]:
+        """How large each copy here is that serves, by `str(ShardId)`: documents, deleted, segments, size_bytes."""
+        with self._lock:
+            held = list(self._replicas.items())
+        found = {}
+        for shard, replica in held:
+            # One that is let go of at this moment has no size.
+            with contextlib.suppress(QuidditchError):
+                stats = replica.index.stats()
+                found[str(shard)] = {name: getattr(stats, name) for name in _SIZES}
+        return found
 
     # ----------------------------------------------------------------------------------------------- its work
 

@@ -27,6 +27,7 @@ from quidditch.cluster.transport import Transport
 from quidditch.errors import Overloaded, QuidditchError, Unavailable
 from quidditch.index.operations import Applied, IdMaker
 from quidditch.index.replication import BatchResults
+from quidditch.sequences import Reached, note_write
 
 BATCH_BYTES = 1 << 20
 """Bytes of operations in one entry of a log; a document that is larger is an entry by itself."""
@@ -66,6 +67,12 @@ class Written:
         return self._last.get(shard, 0)
 
     def note(self, shard: ShardId, sequence: int) -> None:
+        """This process, on behalf of whoever notes its writes, has written up to there."""
+        self.heed(shard, sequence)
+        note_write(Reached(*shard, sequence))
+
+    def heed(self, shard: ShardId, sequence: int) -> None:
+        """Somebody has."""
         self._last[shard] = max(sequence, self._last.get(shard, 0))
 
 
