@@ -131,11 +131,27 @@ def status(folder: Folder, as_json: AsJson = False) -> None:
         typer.echo(render.to_json(told))
         return
     for name, pid in told["processes"].items():
-        typer.echo(f"{name:<14} process {pid}")
+        active = "  active" if name == told["master"] else ""
+        typer.echo(f"{name:<14} process {pid}{active}")
     for shard in told["shards"]:
         applied = f"at {shard['applied']}"
         line = f"{shard['index']:<20} {shard['shard']:>4}  {shard['node']:<12} {shard['state']:<13} {applied}"
         typer.echo(f"{line}  {shard['failed']}".rstrip())
+
+
+@app.command(epilog=EPILOG)
+def config(
+    roles: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ROLE]...", help="master, data, coordinator; all if none is named."),
+    ] = None,
+) -> None:
+    """Print a file of configuration for a process in these roles, with what each key is for."""
+    with _needing_its_libraries():
+        from quidditch.cluster.configuration import ROLES
+        from quidditch.cluster.example import example
+
+    typer.echo(example(roles or list(ROLES)), nl=False)
 
 
 @app.command(epilog=EPILOG, no_args_is_help=True)

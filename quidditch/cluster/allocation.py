@@ -17,6 +17,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from quidditch.cluster.state import Copy, RoutingTable, ShardId
 
 MOVES_AT_ONCE = 2
@@ -67,7 +69,7 @@ def allocate(table: RoutingTable, wanted: Mapping[str, Wanted], situation: Situa
     indices = plan.table()
     if indices == table.indices:
         return table
-    return RoutingTable(table.epoch + 1, indices)
+    return msgspec.structs.replace(table, epoch=table.epoch + 1, indices=indices)
 
 
 def moved(table: RoutingTable, shard: ShardId, source: str, target: str) -> RoutingTable:
@@ -84,7 +86,8 @@ def moved(table: RoutingTable, shard: ShardId, source: str, target: str) -> Rout
     changed = tuple(Copy(source, True) if copy.node == source else copy for copy in copies)
     shards = list(table.indices[shard.uuid])
     shards[shard.number] = tuple(sorted((*changed, Copy(target))))
-    return RoutingTable(table.epoch + 1, {**table.indices, shard.uuid: tuple(shards)})
+    indices = {**table.indices, shard.uuid: tuple(shards)}
+    return msgspec.structs.replace(table, epoch=table.epoch + 1, indices=indices)
 
 
 class _Plan:

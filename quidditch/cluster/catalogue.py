@@ -7,6 +7,7 @@ mapping: that has versions of its own, each written once, so that a log can name
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import uuid
 from collections.abc import Callable
@@ -17,8 +18,8 @@ import msgspec
 
 from quidditch.analysis.registry import ANALYZER_NAMES
 from quidditch.cluster.connection import Connection
-from quidditch.cluster.keys import Changed, Keys
-from quidditch.cluster.state import NodeReport, RoutingTable, ShardId, from_bytes, to_bytes
+from quidditch.cluster.keys import Changed, Keys, Value
+from quidditch.cluster.state import NodeReport, ProcessReport, RoutingTable, ShardId, from_bytes, to_bytes
 from quidditch.errors import IndexNotFound, StorageError, Unavailable
 from quidditch.index.catalog import IndexEntry
 from quidditch.schema.mapping import Mapping, nearest
@@ -48,7 +49,9 @@ class Catalogue:
     """The shared state, followed. Safe to share between threads."""
 
     def __init__(self, connection: Connection) -> None:
+        """raises: StorageError   the cluster writes a protocol that this process does not speak"""
         self.connection = connection
+        self.speaks = connection.options.speaks
         self._keys = Keys(connection, "quidditch")
         self._node_keys = Keys(connection, "quidditch_nodes")
         self._keys.create()
@@ -56,8 +59,13 @@ class Catalogue:
         self._state = self._keys.mirror()
         self._reports = self._node_keys.mirror()
         self._lock = threading.Lock()
-        self._decoded: dict[str, tuple[int, Any]] = {}
+        self._decoded: dict[str, tuple[Value, Any]] = {}
         self._mappings: dict[str, tuple[int, Mapping]] = {}
+        try:
+            self.speaks.check(self.protocol(), "the cluster is")
+        except StorageError:
+            self.close()
+            raise
 
     def close(self) -> None:
         self._state.close()
@@ -68,14 +76,14 @@ class Catalogue:
         value = self._state.get(key)
         if value is None:
             return kind()
-        return self._decode(key, value.revision, value.data, kind)
+        return self._decode(key, value, kind)
 
-    def _decode(self, key: str, revision: int, data: bytes, kind: type[Any]) -> Any:
-        """A value, decoded once for each revision."""
+    def _decode(self, key: str, value: Value, kind: type[Any]) -> Any:
+        """A value, decoded once; a bucket that is made anew counts its revisions anew."""
         with self._lock:
             known = self._decoded.get(key)
-            if known is None or known[0] != revision:
-                known = self._decoded[key] = (revision, from_bytes(data, kind))
+            if known is None or known[0] != value:
+                known = self._decoded[key] = (value, from_bytes(value.data, kind, self.speaks))
             return known[1]
 
     def cluster_id(self) -> str:
@@ -94,6 +102,28 @@ class Catalogue:
 
     def wait_change(self, timeout_s: float) -> None:
         self._state.wait_change(timeout_s)
+
+    def restore(self) -> bool:
+        """Put back what NATS has lost, as this process saw it last; whether there was anything to put back.
+
+        For the active master alone: it has seen the last routing table, since it wrote it. What others have written
+        meanwhile stays, but for the id of the cluster, which the folders of data nodes are known by.
+        """
+        lost = self._state.before_loss
+        if not lost:
+            return False
+        self._keys.create()
+        if CLUSTER in lost:
+            self._keys.put(CLUSTER, lost[CLUSTER].data)
+        # Last what says which shards there are: a table without its indices is a state that is not whole.
+        for key in sorted(lost.keys() - {CLUSTER}, key=lambda key: (key in (INDICES, ROUTING), key)):
+            if key == INDICES:
+                self._keys.change(key, lambda now: _joined(lost[INDICES].data, now))
+            else:
+                with contextlib.suppress(Changed):
+                    self._keys.replace(key, lost[key].data, 0)
+        self._state.before_loss = None
+        return True
 
     # ---------------------------------------------------------------------------------------------- indices
 
@@ -125,7 +155,7 @@ class Catalogue:
         forgotten: list[IndexEntry] = []
 
         def rewrite(now: bytes | None) -> bytes | None:
-            before = Indices() if now is None else from_bytes(now, Indices)
+            before = Indices() if now is None else from_bytes(now, Indices, self.speaks)
             changes = alter(dict(before.entries))
             after = {**before.entries, **changes}
             forgotten[:] = [before.entries[name] for name, entry in changes.items() if entry is None]
@@ -145,7 +175,7 @@ class Catalogue:
         """As `Catalog.change_templates` of a directory."""
 
         def rewrite(now: bytes | None) -> bytes | None:
-            before = Templates() if now is None else from_bytes(now, Templates)
+            before = Templates() if now is None else from_bytes(now, Templates, self.speaks)
             after = {**before.bodies, **alter(dict(before.bodies))}
             return to_bytes(Templates({name: body for name, body in after.items() if body is not None}))
 
@@ -213,6 +243,10 @@ class Catalogue:
         found: RoutingTable = self._read(ROUTING, RoutingTable)
         return found
 
+    def protocol(self) -> int:
+        """The protocol to write, as all of the cluster speak it: what a newer one brings is not used before."""
+        return self.routing().version if self._state.get(ROUTING) else self.speaks.oldest
+
     def routing_at(self) -> tuple[RoutingTable, int]:
         """The table, and the revision that it has in its key.
 
@@ -220,7 +254,9 @@ class Catalogue:
         """
         value = self._state.get(ROUTING)
         return (
-            (RoutingTable(), 0) if value is None else (from_bytes(value.data, RoutingTable), value.revision)
+            (RoutingTable(), 0)
+            if value is None
+            else (from_bytes(value.data, RoutingTable, self.speaks), value.revision)
         )
 
     def put_routing(self, table: RoutingTable, revision: int) -> None:
@@ -244,9 +280,24 @@ class Catalogue:
         found = {}
         for key, value in self._reports.values("node.").items():
             if self._reports.silent_s(key) < gone_s:
-                report: NodeReport = self._decode(key, value.revision, value.data, NodeReport)
+                report: NodeReport = self._decode(key, value, NodeReport)
                 found[report.node] = report
         return found
+
+    def report_process(self, report: ProcessReport) -> None:
+        """A process that holds no copies says that it lives."""
+        self._node_keys.put(f"process.{report.run}", to_bytes(report))
+
+    def forget_process(self, run: str) -> None:
+        self._node_keys.delete(f"process.{run}")
+
+    def processes(self, gone_s: float = GONE_S) -> dict[str, ProcessReport]:
+        """Masters and coordinators that have not been silent for so long, by run."""
+        return {
+            key.removeprefix("process."): from_bytes(value.data, ProcessReport, self.speaks)
+            for key, value in self._reports.values("process.").items()
+            if self._reports.silent_s(key) < gone_s
+        }
 
     def wait_for_nodes(self, true: Callable[[], object], timeout_s: float, what: str) -> None:
         """Wait until it is true of what nodes say. raises: Unavailable"""
@@ -262,10 +313,25 @@ class Catalogue:
                 found[copy.node] = report
         return found
 
+    def wait_serving(self, shard: ShardId, count: int, timeout_s: float) -> int:
+        """How many copies of the shard serve, once so many do, or after `timeout_s`."""
+        found = len(self.serving(shard))
+        if found < count and timeout_s > 0:
+            with contextlib.suppress(Unavailable):
+                self.wait_for_nodes(lambda: len(self.serving(shard)) >= count, timeout_s, f"shard {shard}")
+            found = len(self.serving(shard))
+        return found
+
     def shards_of(self, name: str) -> list[ShardId]:
         """raises: IndexNotFound"""
         entry = self.entry(name)
         return [ShardId(entry.generation, number) for number in range(entry.shards)]
+
+
+def _joined(before: bytes, now: bytes | None) -> bytes:
+    """The indices that were there, and those that were made since."""
+    since = {} if now is None else from_bytes(now, Indices).entries
+    return to_bytes(Indices(dict(sorted({**from_bytes(before, Indices).entries, **since}.items()))))
 
 
 class IndexMappings:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import msgspec
 
+from quidditch.cluster.bulk_load import CHUNK_DOCS, BulkLoad
 from quidditch.cluster.data_node import shard_path
 from quidditch.cluster.part import ShardPlace
 from quidditch.cluster.preference import Preference
@@ -23,7 +24,6 @@ from quidditch.cluster.sharded_writer import ShardedWriter
 from quidditch.cluster.state import ShardId
 from quidditch.cluster.transport import Request
 from quidditch.errors import (
-    DocumentError,
     IndexClosed,
     IndexNotFound,
     QuidditchError,
@@ -36,10 +36,9 @@ from quidditch.errors import (
 )
 from quidditch.index.catalog import IndexEntry
 from quidditch.index.document import decode_source
-from quidditch.index.operations import Operation, check_id, without_id
+from quidditch.index.operations import check_id
 from quidditch.index.routings import check_routings
 from quidditch.interface import (
-    BulkItem,
     BulkResult,
     CheckReport,
     Document,
@@ -63,9 +62,6 @@ if TYPE_CHECKING:
 
 TRIES = 4
 """How often a search is begun, with other copies each time."""
-
-CHUNK_DOCS = 1_000
-"""Documents of a stream in one call of the writer."""
 
 Result = TypeVar("Result")
 
@@ -171,7 +167,8 @@ class ClusterIndex(LocalIndex):
         chunk: int | None = None,
         workers: int = 1,
     ) -> BulkResult:
-        """As `LocalIndex.add_many`; each chunk goes to the logs of its shards, and `workers` is not heeded."""
+        """As `LocalIndex.add_many`; each chunk goes to the logs of its shards, and `workers` is not heeded. A log
+        that is full is waited for."""
         if chunk is not None and (isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1):
             raise RequestError(f"add_many: chunk: a number of documents from 1 on expected, not {chunk!r}")
         if id_field is not None and not isinstance(id_field, str):
@@ -180,11 +177,11 @@ class ClusterIndex(LocalIndex):
             raise RoutingMissing(f"add_many: routing is required for [{self.name}]; bulk takes one")
         started = time.monotonic()
         stream = records(docs)
-        loading = _Loading(self._writer(), id_field)
-        for some in _chunks(watched_stream(stream, docs) if progress else stream, chunk or CHUNK_DOCS):
-            loading.add(some)
-        rejected = sorted(loading.rejected, key=lambda item: item.position)
-        return BulkResult(rejected, loading.accepted, round((time.monotonic() - started) * 1000))
+        writer = ShardedWriter(self._database.means, self.name, patient=True)
+        load = BulkLoad(writer, id_field, chunk or CHUNK_DOCS * min(4, self._entry().shards))
+        load.load(watched_stream(stream, docs) if progress else stream)
+        rejected = sorted(load.rejected, key=lambda item: item.position)
+        return BulkResult(rejected, load.accepted, round((time.monotonic() - started) * 1000))
 
     # -------------------------------------------------------------------------------------------- documents
 
@@ -326,64 +323,6 @@ def again(work: Callable[[], Result]) -> Result:
                 raise
             time.sleep(0.05 * attempt)
     raise AssertionError("unreachable")
-
-
-class _Loading:
-    """A stream on its way to the logs, chunk by chunk, and what became of it."""
-
-    def __init__(self, writer: ShardedWriter, id_field: str | None) -> None:
-        self._writer = writer
-        self._id_field = id_field
-        self._position = 0
-        self.accepted = 0
-        self.rejected: list[BulkItem] = []
-
-    def add(self, docs: Sequence[Any]) -> None:
-        operations: list[Operation] = []
-        positions: list[int] = []
-        for doc in docs:
-            try:
-                operations.append(self._operation(doc))
-                positions.append(self._position)
-            except QuidditchError as error:
-                self._reject(self._position, None, error)
-            self._position += 1
-        for position, operation, result in zip(
-            positions, operations, self._writer.apply(operations), strict=True
-        ):
-            if isinstance(result, QuidditchError):
-                self._reject(position, operation.id.decode(), result)
-            else:
-                self.accepted += 1
-
-    def _operation(self, doc: Any) -> Operation:
-        if not isinstance(doc, Dict):
-            raise DocumentError(f"an object expected as document, not {spell(doc)}")
-        given = doc.get(self._id_field) if self._id_field is not None else None
-        id_bytes = self._writer.make_id() if given is None else check_id(given)
-        return Operation("index", id_bytes, without_id(doc))
-
-    def _reject(self, position: int, id: str | None, error: QuidditchError) -> None:
-        self.rejected.append(BulkItem(position, "index", id, error.status, None, str(error), error.type))
-
-
-def _chunks(stream: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    """Lists of so many. If reading the stream fails, what it gave before comes first."""
-    some: list[Any] = []
-    while True:
-        try:
-            some.append(next(stream))
-        except StopIteration:
-            break
-        except Exception:
-            if some:
-                yield some
-            raise
-        if len(some) == size:
-            yield some
-            some = []
-    if some:
-        yield some
 
 
 class ClusterPointInTime(Searches):

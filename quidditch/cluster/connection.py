@@ -22,6 +22,7 @@ from nats.js import errors as js_errors
 
 from quidditch.cluster.loop import Loop
 from quidditch.cluster.nats_server import Credentials, check_version, parse_version
+from quidditch.cluster.state import SPEAKS, Speaks
 from quidditch.cluster.tls import Tls
 from quidditch.errors import Overloaded, StorageError, Unavailable
 
@@ -47,6 +48,7 @@ class NatsOptions:
     """How NATS is reached.
 
     replicas:  of every stream and key: 3 on three servers or more, else 1
+    speaks:    the protocols of the process that the connection is of
     """
 
     urls: Sequence[str] = ("nats://127.0.0.1:4222",)
@@ -55,6 +57,7 @@ class NatsOptions:
     allow_unsafe_log: bool = False
     connect_s: float = 10.0
     tls: Tls = field(default_factory=Tls)
+    speaks: Speaks = SPEAKS
 
     def context(self) -> ssl.SSLContext | None:
         """Of TLS, where the URLs ask for it."""
@@ -73,6 +76,7 @@ class Connection:
         self.loop = Loop()
         self.lives = 0
         """How often the connection was made anew: what stood with the server before is gone then."""
+        self._longest_s = float("inf")
         self._wrong = ""
         try:
             self.client = self.loop.run(self._connect(), options.connect_s + 1.0)
@@ -123,7 +127,12 @@ class Connection:
                 Overloaded    the stream or its store is full
                 nats errors   what JetStream refuses otherwise
         """
+        timeout_s = min(timeout_s, self._longest_s)
         return self.loop.run(asking(work, what, timeout_s), timeout_s + CALL_S + 1.0)
+
+    def hurry(self, longest_s: float = CALL_S) -> None:
+        """Wait no longer than this for any call from now on: the process is ending, and NATS may be away."""
+        self._longest_s = longest_s
 
     def run(self, work: Coroutine[Any, Any, Result], timeout_s: float = 10.0) -> Result:
         return self.loop.run(work, timeout_s)

@@ -16,14 +16,17 @@ from quidditch.cluster.catalogue import Catalogue
 from quidditch.cluster.cluster_index import ClusterIndex
 from quidditch.cluster.connection import Connection
 from quidditch.cluster.copies import Copies
+from quidditch.cluster.lanes import Means, Written
+from quidditch.cluster.presence import Presence
 from quidditch.cluster.remote_search import RemoteGather
-from quidditch.cluster.sharded_writer import Means, ShardedWriter, Written
+from quidditch.cluster.sharded_writer import ShardedWriter
 from quidditch.cluster.state import ShardId
 from quidditch.cluster.tls import Tls
 from quidditch.cluster.transport import Transport
 from quidditch.errors import IndexExists, IndexNotFound, RequestError, StorageError, Unsupported
 from quidditch.index.catalog import IndexEntry, check_name
 from quidditch.interface import BulkResult, CheckReport, IndexInfo, Problem, SearchResult
+from quidditch.local.active_copies import demanded
 from quidditch.local.aliases import alter_aliases
 from quidditch.local.bulk import carry_out_by
 from quidditch.local.matching import matching, search_each
@@ -37,7 +40,7 @@ DEFAULT_SHARDS = 1
 
 MOST_SHARDS = 1_024
 
-MOST_REPLICAS = 10
+MOST_REPLICAS = 1_000
 
 STARTED_S = 30.0
 """How long a new index may take until every shard of it answers."""
@@ -52,9 +55,22 @@ class ClusterDatabase:
     most_shards = MOST_SHARDS
 
     def __init__(
-        self, connection: Connection, secret: str = "", default_replicas: int = 1, tls: Tls | None = None
+        self,
+        connection: Connection,
+        secret: str = "",
+        default_replicas: int = 1,
+        tls: Tls | None = None,
+        name: str = "coordinator",
     ) -> None:
+        """
+        secret:            of the cluster, which its data nodes ask for
+        default_replicas:  of an index that says nothing of it
+        tls:               the files of this process, where the cluster has TLS
+        name:              of this process, among the others of the cluster
+        raises: StorageError   the cluster writes a protocol that this process does not speak
+        """
         self._catalogue = Catalogue(connection)
+        self._presence = Presence(self._catalogue, "coordinator", name)
         self._closed = False
         self._default_replicas = default_replicas
         transport = Transport(connection.loop, secret, tls)
@@ -113,6 +129,17 @@ class ClusterDatabase:
             STARTED_S,
             f"index [{name}] is created, and not all of its shards have started",
         )
+        self._wait_active(entry)
+
+    def _wait_active(self, entry: IndexEntry) -> None:
+        """Wait for as many copies as are demanded; that they are not there in time is noted, and no error."""
+        demand = demanded(entry.settings)
+        wanted = demand.of(int(entry.settings.get("number_of_replicas", 1)))
+        deadline = time.monotonic() + demand.timeout_s
+        for number in range(entry.shards):
+            left_s = max(0.0, deadline - time.monotonic())
+            if self.catalogue.wait_serving(ShardId(entry.generation, number), wanted, left_s) < wanted:
+                demand.met = False
 
     def index(self, name: str) -> ClusterIndex:
         """raises: IndexNotFound"""
@@ -252,6 +279,7 @@ class ClusterDatabase:
             return
         self._closed = True
         self._means.transport.close()
+        self._presence.close()
         self._catalogue.close()
 
     def __enter__(self) -> Self:

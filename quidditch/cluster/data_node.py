@@ -17,9 +17,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from quidditch.cluster.catalogue import Catalogue, IndexMappings, check_cluster
 from quidditch.cluster.connection import Connection
 from quidditch.cluster.log import JetStreamLog
+from quidditch.cluster.logs import about
 from quidditch.cluster.node_calls import ShardCalls
 from quidditch.cluster.replica import Replica
 from quidditch.cluster.state import NodeReport, ShardId, ShardReport
@@ -99,6 +102,7 @@ class DataNode:
         """Say that the copies here are to be asked no more, and wait for the searches under way, `LEAVE_S` at most.
         Calls are answered on until `stop`."""
         self._leaving = True
+        self._connection.hurry()
         self.say()
         time.sleep(HEARD_S)
         deadline = time.monotonic() + LEAVE_S
@@ -108,6 +112,7 @@ class DataNode:
     def stop(self) -> None:
         """End gracefully: what was begun is carried out and on disk."""
         self._leaving = True
+        self._connection.hurry()
         self._stopping.set()
         for thread in self._threads:
             thread.join()
@@ -134,12 +139,22 @@ class DataNode:
     def report(self) -> NodeReport:
         """What this node says of itself."""
         with self._lock:
-            shards = {str(shard): ShardReport(failed=why) for shard, why in self._opening.items()}
+            shards = {str(shard): self._opening_report(shard, why) for shard, why in self._opening.items()}
             shards |= {str(shard): replica.report() for shard, replica in self._replicas.items()}
         if self._leaving:
-            shards = {shard: ShardReport(said.applied, False, LEAVING) for shard, said in shards.items()}
+            shards = {
+                shard: msgspec.structs.replace(said, started=False, failed=LEAVING)
+                for shard, said in shards.items()
+            }
         options = self.options
-        return NodeReport(options.name, self._run, options.address, options.zone, self.draining, shards)
+        speaks = self._connection.options.speaks
+        return NodeReport(
+            options.name, self._run, options.address, options.zone, self.draining, shards, speaks=speaks
+        )
+
+    def _opening_report(self, shard: ShardId, why: str) -> ShardReport:
+        """Of a copy that does not answer yet: where nothing lies here, there is nothing to learn from it."""
+        return ShardReport(failed=why, log=None if local_name(shard) in self._database else "")
 
     # ----------------------------------------------------------------------------------------------- its work
 
@@ -149,7 +164,7 @@ class DataNode:
             try:
                 work()
             except QuidditchError as error:
-                log.warning("node %s: %s", self.options.name, error)
+                log.warning("%s", error)
                 self._stopping.wait(0.5)
 
     def _beat(self) -> None:
@@ -191,7 +206,7 @@ class DataNode:
             return
         replica.stop()
         self._database.delete_index(replica.name)
-        log.info("node %s let go of shard %s", self.options.name, shard)
+        log.info("let go of shard %s", shard, extra=about(shard=str(shard)))
 
     def _open(self, shard: ShardId) -> None:
         """Open a copy, by whatever way there is, and have it follow its log."""
@@ -203,7 +218,7 @@ class DataNode:
                     self._opening[shard] = str(error)
                 if shard not in self._catalogue.routing().on_node(self.options.name):
                     break
-                log.warning("node %s, shard %s: %s", self.options.name, shard, error)
+                log.warning("shard %s: %s", shard, error, extra=about(shard=str(shard)))
                 self._stopping.wait(0.5)
                 continue
             with self._lock:
@@ -222,17 +237,16 @@ class DataNode:
         name = local_name(shard)
         write_log = JetStreamLog(self._connection, shard)
         mappings = IndexMappings(self._catalogue, shard.uuid)
-        first = write_log.bounds().first
         if name in self._database:
-            replica = Replica(self._database, name, write_log, mappings)
-            if replica.applied + 1 >= first:
+            replica = Replica(self._database, name, write_log, mappings, self._connection.options.speaks)
+            if replica.can_go_on():
                 return replica
-            log.info("node %s: shard %s fell behind its log; a peer is copied", self.options.name, shard)
-        if first > 1:
+            log.info("shard %s fell behind its log; a peer is copied", shard, extra=about(shard=str(shard)))
+        if write_log.bounds().first > 1:
             self._take_copy(shard, name)
         elif name not in self._database:
             self._database.create_index(name)
-        return Replica(self._database, name, write_log, mappings)
+        return Replica(self._database, name, write_log, mappings, self._connection.options.speaks)
 
     def _take_copy(self, shard: ShardId, name: str) -> None:
         """Put a peer's copy in the place of what is here.
@@ -246,7 +260,7 @@ class DataNode:
                 self._install(Request(peer.address, shard_path(shard, "copy"), {}, COPY_S), shard, name)
                 return
             except Unavailable as error:
-                log.warning("node %s: copying shard %s: %s", self.options.name, shard, error)
+                log.warning("copying shard %s: %s", shard, error, extra=about(shard=str(shard)))
         raise Unavailable(f"the log of shard {shard} no longer begins at 1, and no peer hands out a copy")
 
     def _install(self, request: Request, shard: ShardId, name: str) -> None:

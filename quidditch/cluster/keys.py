@@ -21,6 +21,9 @@ from quidditch.cluster.log import JetStreamReader, LogLost
 from quidditch.cluster.silence import Silence
 from quidditch.errors import QuidditchError, StorageError, Unavailable
 
+BEAT_S = 1.0
+"""How often a mirror hears that it is served. A process has few of them, and acts on what they show."""
+
 _LAST_OF_KEY = "Nats-Expected-Last-Subject-Sequence"
 _OPERATION = "KV-Operation"
 
@@ -159,9 +162,11 @@ class Mirror:
         self._values: dict[str, Value] = {}
         self._silence = Silence()
         self._revision = 0
+        self.before_loss: dict[str, Value] | None = None
+        """What was in the bucket before NATS lost it; None while it has not."""
         self._changed = threading.Condition()
         self._ended = False
-        self._reader = JetStreamReader(connection, keys.stream, 1, gaps=True)
+        self._reader = JetStreamReader(connection, keys.stream, 1, gaps=True, beat_s=BEAT_S)
         info = connection.call(lambda: connection.jetstream.stream_info(keys.stream), "following a bucket")
         self._thread = threading.Thread(target=self._follow, name=f"quidditch-{keys.bucket}", daemon=True)
         self._thread.start()
@@ -204,7 +209,9 @@ class Mirror:
             try:
                 self._heed()
             except LogLost:
-                log.error("bucket %s: begins anew; NATS has lost what was in it", self._keys.bucket)
+                if self.before_loss is None:
+                    log.error("bucket %s: NATS has lost what was in it", self._keys.bucket)
+                    self.before_loss = self.values()
                 self._reader.begin_anew(1)
                 time.sleep(0.2)
             except (QuidditchError, js_errors.Error) as error:

@@ -6,9 +6,10 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from quidditch.cluster.configuration import Configuration
+if TYPE_CHECKING:
+    from quidditch.cluster.configuration import Configuration
 
 HIDDEN = "[hidden]"
 

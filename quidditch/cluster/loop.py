@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 
 from quidditch.errors import Unavailable
@@ -46,6 +46,16 @@ class Loop:
             raise Unavailable(f"no answer from the cluster within {timeout_s:g} s") from error
         except CancelledError as error:
             raise Unavailable("this process is closing its connections to the cluster") from error
+
+    def begin(self, work: Coroutine[Any, Any, Result]) -> Future[Result]:
+        """Have the coroutine run, after those that were begun before; whoever wants to know waits for its future.
+
+        raises: Unavailable   the loop is closed
+        """
+        if self.asyncio.is_closed():
+            work.close()
+            raise Unavailable("this process has closed its connections to the cluster")
+        return asyncio.run_coroutine_threadsafe(work, self.asyncio)
 
     def soon(self, call: Callable[[], object]) -> None:
         """Have something called in the loop; not at all once that is closed."""

@@ -17,12 +17,16 @@ from collections.abc import Mapping
 
 import msgspec
 
+from quidditch.cluster.agreement import differing, said_of
 from quidditch.cluster.allocation import Node, Situation, Wanted, allocate
 from quidditch.cluster.catalogue import GONE_S, Catalogue
 from quidditch.cluster.connection import Connection
 from quidditch.cluster.keys import Changed, Keys
-from quidditch.cluster.log import JetStreamLog
-from quidditch.cluster.state import NodeReport, RoutingTable, ShardId, from_bytes, to_bytes
+from quidditch.cluster.log import JetStreamLog, LogLost
+from quidditch.cluster.logs import about
+from quidditch.cluster.presence import Presence
+from quidditch.cluster.reseeding import beginning_of, is_lost, reseed
+from quidditch.cluster.state import NodeReport, RoutingTable, ShardId, from_bytes, raised, to_bytes
 from quidditch.errors import QuidditchError, StorageError
 from quidditch.index.catalog import IndexEntry
 
@@ -49,19 +53,35 @@ class Lease(msgspec.Struct, frozen=True):
     version: int = 1
 
 
+def active_master(connection: Connection) -> str:
+    """The name of the master that has the lease; "" while none has."""
+    value = _lease_keys(connection).get("lease")
+    return "" if value is None else from_bytes(value.data, Lease).holder.rpartition("-")[0]
+
+
+def _lease_keys(connection: Connection) -> Keys:
+    keys = Keys(connection, "quidditch_master")
+    keys.create(in_memory=True)
+    return keys
+
+
 class Master:
     """Does a master's work from `start` to `stop`, while it has the lease."""
 
     def __init__(self, connection: Connection, name: str = "master", forget_s: float = FORGET_S) -> None:
         self._connection = connection
         self._catalogue = Catalogue(connection)
-        self._keys = Keys(connection, "quidditch_master")
-        self._keys.create(in_memory=True)
+        self._presence = Presence(self._catalogue, "master", name)
+        self._keys = _lease_keys(connection)
         self._holder = f"{name}-{uuid.uuid4().hex[:8]}"
         self._forget_s = max(forget_s, GONE_S)
         self._seen: tuple[Lease, float] = (Lease(), time.monotonic())
         self._trimmed_s = 0.0
         self._beats, self._revision, self._held_s = 0, 0, float("-inf")
+        self.apart: dict[ShardId, dict[str, int]] = {}
+        """As `compare` found it last."""
+        self._said: dict[ShardId, str] = {}
+        """Why a lost log is not made anew, said once."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="quidditch-master", daemon=True)
         self.active = False
@@ -73,10 +93,12 @@ class Master:
     def stop(self) -> None:
         """End, and leave the lease to whoever stands by."""
         self._stopping.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
         if self.active:
             with contextlib.suppress(QuidditchError):
                 self._keys.replace("lease", to_bytes(Lease("", self._beats + 1)), self._revision)
+        self._presence.close()
         self._catalogue.close()
 
     def _work(self) -> None:
@@ -84,10 +106,14 @@ class Master:
             try:
                 self.active = self._hold_lease()
                 if self.active:
-                    self.place()
+                    if self._catalogue.restore():
+                        log.warning("master: NATS has lost its state; it is put back as it was seen last")
+                    # Copies that have lost their log are not given to other nodes: they are all that there is.
+                    if self.reseed_lost():
+                        self.place()
                     self._trim_sometimes()
             except QuidditchError as error:
-                log.warning("master: %s", error)
+                log.warning("%s", error)
             self._catalogue.wait_change(0.25)
 
     # ---------------------------------------------------------------------------------------------- the lease
@@ -130,8 +156,9 @@ class Master:
         # The table first: whatever it names is among the indices that are read after it.
         before, revision = self._catalogue.routing_at()
         wanted = wanted_of(self._catalogue.entries())
-        situation = situation_of(self._catalogue.nodes(self._forget_s), self._catalogue.nodes())
-        after = allocate(before, wanted, situation)
+        known, others = self._catalogue.nodes(self._forget_s), self._catalogue.processes(self._forget_s)
+        situation = situation_of(known, self._catalogue.nodes())
+        after = raised(allocate(before, wanted, situation), known, others.values())
         if after is before:
             return before
         for index in sorted(set(wanted) - set(before.indices)):
@@ -145,15 +172,56 @@ class Master:
             for number in range(len(before.indices[index])):
                 JetStreamLog(self._connection, ShardId(index, number)).delete()
             self._catalogue.forget_mappings(index)
-        log.info("master: table %d of %d indices", after.epoch, len(after.indices))
+        log.info("table %d of %d indices", after.epoch, len(after.indices), extra=about(epoch=after.epoch))
         return after
+
+    # --------------------------------------------------------------------------------------------- lost logs
+
+    def reseed_lost(self) -> bool:
+        """Make the logs anew that were lost, where every copy is heard of; whether all logs are there."""
+        reports = self._catalogue.nodes()
+        whole = True
+        for shard, copies in self._catalogue.routing().shards():
+            nodes = [copy.node for copy in copies]
+            if is_lost(nodes, str(shard), reports):
+                whole = self._reseed(shard, nodes, reports) and whole
+        return whole
+
+    def _reseed(self, shard: ShardId, nodes: list[str], reports: Mapping[str, NodeReport]) -> bool:
+        try:
+            beginning = beginning_of(nodes, str(shard), reports)
+            self._check_lease()
+            reseed(self._connection, shard, beginning)
+        except StorageError as error:
+            if self._said.get(shard) != str(error):
+                log.error("master: %s", error)
+            self._said[shard] = str(error)
+            return False
+        self._said.pop(shard, None)
+        return True
+
+    # -------------------------------------------------------------------------------------------- agreement
+
+    def compare(self) -> dict[ShardId, dict[str, int]]:
+        """The shards whose copies have come apart: for each the nodes, and the sequence at which that shows. What is
+        new is logged; which copy is right is for people to say."""
+        reports = self._catalogue.nodes()
+        found = {
+            shard: differing(said_of(str(shard), reports)) for shard, _ in self._catalogue.routing().shards()
+        }
+        self.apart, before = {shard: nodes for shard, nodes in found.items() if nodes}, self.apart
+        for shard in self.apart.keys() - before.keys():
+            log.error("master: the copies of shard %s differ: %s", shard, self.apart[shard])
+        return self.apart
 
     # ---------------------------------------------------------------------------------------------- trimming
 
     def _trim_sometimes(self) -> None:
         if time.monotonic() - self._trimmed_s >= TRIM_S:
             self._trimmed_s = time.monotonic()
+            self.compare()
             self.trim()
+            self._forget_processes()
 
     def trim(self, margin: int = MARGIN) -> None:
         """Have each log forget what is durable in every copy, but for a margin."""
@@ -161,9 +229,17 @@ class Master:
         for shard, copies in self._catalogue.routing().shards():
             upto = trimmable([copy.node for copy in copies], str(shard), reports) - margin
             write_log = JetStreamLog(self._connection, shard)
-            if upto > 0 and write_log.bounds().first <= upto:
-                self._check_lease()
-                write_log.trim(upto)
+            with contextlib.suppress(LogLost):
+                if upto > 0 and write_log.bounds().first <= upto:
+                    self._check_lease()
+                    write_log.trim(upto)
+
+    def _forget_processes(self) -> None:
+        """Of those that were killed: one that ends has its key removed itself."""
+        for run in set(self._catalogue.processes(float("inf"))) - set(
+            self._catalogue.processes(self._forget_s)
+        ):
+            self._catalogue.forget_process(run)
 
 
 def wanted_of(entries: Mapping[str, IndexEntry]) -> dict[str, Wanted]:

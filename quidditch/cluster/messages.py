@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import zstandard
 
-from quidditch.cluster.state import PROTOCOL_VERSION
+from quidditch.cluster.state import OLDEST_PROTOCOL, SPEAKS, Speaks
 from quidditch.errors import DocumentError, StorageError
 from quidditch.index.document import decode_source, encode_source
 from quidditch.index.operations import Operation, VersionType
@@ -101,29 +101,32 @@ class LogEntry(msgspec.Struct, frozen=True):
     batch:    its id, the same however often it is sent
     now_ms:   its time, which the coordinator decides
     mapping:  the version of the mapping that its documents were read by; a replica takes it on before them
+    version:  the protocol that it is written in, which all of the cluster spoke at the time
     """
 
     batch: str
     now_ms: int
     mapping: int
     operations: list[LoggedOperation] = []
-    version: int = PROTOCOL_VERSION
+    version: int = OLDEST_PROTOCOL
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(operation.size_bytes for operation in self.operations)
 
 
 def pack_entry(entry: LogEntry) -> bytes:
     return zstandard.ZstdCompressor(level=1).compress(msgspec.msgpack.encode(entry))
 
 
-def unpack_entry(data: bytes) -> LogEntry:
+def unpack_entry(data: bytes, speaks: Speaks = SPEAKS) -> LogEntry:
     """raises: StorageError   these are no entry's bytes, or those of a newer protocol"""
     try:
         entry = msgspec.msgpack.decode(zstandard.ZstdDecompressor().decompress(data), type=LogEntry)
     except (zstandard.ZstdError, msgspec.MsgspecError) as error:
         raise StorageError(f"an entry of the log is unreadable: {error}") from error
-    if entry.version > PROTOCOL_VERSION:
-        raise StorageError(
-            f"an entry of the log is of protocol {entry.version}; this process speaks {PROTOCOL_VERSION}: upgrade it"
-        )
+    if entry.version > speaks.newest:
+        speaks.check(entry.version, "an entry of the log is")
     return entry
 
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import uvicorn
 
-from quidditch.cluster.data_node import DataNode
-from quidditch.cluster.node_app import create_node_app
+from quidditch.cluster.node_app import Node, create_node_app
 from quidditch.cluster.tls import Tls
 from quidditch.errors import RequestError
 from quidditch.server.security.exposure import is_loopback
@@ -42,7 +41,7 @@ class NodeServer:
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
 
-    def start(self, node: DataNode, secret: str) -> None:
+    def start(self, node: Node, secret: str) -> None:
         """Answer calls about the node."""
         config = uvicorn.Config(
             create_node_app(node, secret),

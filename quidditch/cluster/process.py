@@ -147,7 +147,8 @@ def coordinating(connection: Connection, configuration: Configuration) -> Iterat
     from quidditch.cluster.coordinator import ClusterDatabase
 
     secret, replicas = configuration.secret, configuration.default_replicas
-    with ClusterDatabase(connection, secret, replicas, configuration.tls) as database:
+    name = configuration.node.name or "coordinator"
+    with ClusterDatabase(connection, secret, replicas, configuration.tls, name) as database:
         yield database
 
 

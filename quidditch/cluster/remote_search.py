@@ -26,10 +26,9 @@ from quidditch.cluster.copies import Node
 from quidditch.cluster.loop import Loop
 from quidditch.cluster.part import Part
 from quidditch.cluster.remote_shard import RemoteShard, RemoteSnapshot
-from quidditch.errors import SnapshotExpired, Unavailable
+from quidditch.errors import FailedShard, SnapshotExpired, Unavailable
 from quidditch.interface import (
     CollectionStats,
-    FailedShard,
     Fetched,
     FetchRequest,
     QueryRequest,

@@ -13,19 +13,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from quidditch.cluster.log import Entry, LogLost, LogTrimmed, WriteLog
+import msgspec
+
+from quidditch.cluster.log import Beginning, Entry, LogLost, LogTrimmed, WriteLog
+from quidditch.cluster.logs import about
 from quidditch.cluster.messages import LogEntry, unpack_entry
-from quidditch.cluster.state import ShardReport
+from quidditch.cluster.state import SPEAKS, ShardReport, Speaks
 from quidditch.errors import QuidditchError, StorageError, Unavailable
 from quidditch.index.replication import (
     WINDOW,
     Batch,
     BatchResults,
     Followed,
-    Result,
     read_followed,
     read_known,
     read_results,
+    renumber,
     write_followed,
     write_results,
 )
@@ -36,10 +39,14 @@ from quidditch.local.database import LocalDatabase
 from quidditch.local.shard import LocalShard
 from quidditch.local.writing import CurrentWriter
 
-ENTRIES_AT_ONCE = 16
+ENTRIES_AT_ONCE = 64
 """Entries of the log in one transaction, at most: each commit is a sync of the disk."""
 
-OPERATIONS_AT_ONCE = 2_000
+OPERATIONS_AT_ONCE = 8_000
+"""More make no larger segments worth having, and whoever waits for the first of them waits for all."""
+
+BYTES_AT_ONCE = 16 << 20
+"""Of operations: a copy takes some ten times as much memory while it carries them out."""
 
 READ_S = 0.5
 """How long a read of the log waits, and so how soon a copy notices that it is to stop."""
@@ -60,8 +67,16 @@ class Mappings(Protocol):
 class Replica:
     """A copy of a shard in a node's directory, where it is the index `name`. Safe to share between threads."""
 
-    def __init__(self, database: LocalDatabase, name: str, write_log: WriteLog, mappings: Mappings) -> None:
+    def __init__(
+        self,
+        database: LocalDatabase,
+        name: str,
+        write_log: WriteLog,
+        mappings: Mappings,
+        speaks: Speaks = SPEAKS,
+    ) -> None:
         self.name = name
+        self._speaks = speaks
         self._database = database
         self.index = database.index(name)
         self._log = write_log
@@ -70,6 +85,9 @@ class Replica:
         self._stopping = False
         self._started = False
         self._failed = ""
+        self._lost = False
+        self._expected = 0
+        """What is in the log, as somebody knows who waits for it."""
         self.behind = False
         """The log no longer holds what comes next: only a copy of a peer helps."""
         self._thread: threading.Thread | None = None
@@ -91,7 +109,22 @@ class Replica:
         return self._followed.applied
 
     def report(self) -> ShardReport:
-        return ShardReport(self._followed.applied, self._started, self._failed)
+        followed = self._followed
+        marks = (*followed.marks, (followed.applied, followed.checksum))
+        return ShardReport(followed.applied, self._started, self._failed, followed.log, self._lost, marks)
+
+    def can_go_on(self) -> bool:
+        """Whether the log holds what comes next. So it counts while the log is lost: there is nothing better to have.
+
+        raises: Unavailable   the engine does not answer
+        """
+        try:
+            beginning = self._log.beginning()
+            if beginning is not None and beginning.follows == self._followed.log:
+                return self.applied >= beginning.applied
+            return self.applied + 1 >= self._log.bounds().first
+        except LogLost:
+            return True
 
     def start(self, serves: Callable[[], None] = lambda: None) -> None:
         """Follow the log, in a thread of its own, until `stop`; `serves` is called once, when it has caught up."""
@@ -117,32 +150,67 @@ class Replica:
 
     def _follow_once(self) -> None:
         """Follow until told to stop, or until something is wrong."""
+        self._expected = 0
         self._check_identity()
         reader = self._log.read_from(self.applied + 1)
         try:
             target = self._log.bounds().last
+            self._lost = False
             while not self._stopping:
                 self._set_started(target)
                 entries = reader.read(ENTRIES_AT_ONCE, READ_S)
                 if entries:
                     self.apply(entries)
+                elif self._expected > self.applied:
+                    # It is in the log and does not come: whoever served this reader is gone, and did not say so.
+                    return
         finally:
             reader.close()
 
     def _check_identity(self) -> None:
         """raises: LogLost   the log is not the one that this copy has followed so far"""
         identity = self._log.identity()
-        if self._followed.log not in ("", identity):
+        if self._followed.log == "":
+            self._followed = msgspec.structs.replace(self._followed, log=identity)
+        if self._followed.log == identity:
+            return
+        beginning = self._log.beginning()
+        if beginning is None or beginning.follows != self._followed.log:
             raise LogLost(
                 f"copy {self.name} has followed the log {self._followed.log} up to {self.applied}; the log is now "
                 f"{identity}: it was made anew"
             )
-        if self._followed.log == "":
-            self._followed = Followed(identity, 0, 0, self._followed.mapping)
+        self._go_over(identity, beginning)
+
+    def _go_over(self, identity: str, beginning: Beginning) -> None:
+        """Go on with the log that was made in the place of the one that this copy has followed.
+
+        raises: LogTrimmed   others were further: one of them is to be copied
+                LogLost      this copy is further than those that the log was made for
+        """
+        if self.applied < beginning.applied:
+            raise LogTrimmed(
+                f"copy {self.name} is at {self.applied}; its log was lost, and made anew from {beginning.applied} on"
+            )
+        if self.applied > beginning.applied:
+            raise LogLost(
+                f"copy {self.name} is at {self.applied}; its log was lost, and made anew by copies that were at "
+                f"{beginning.applied} only"
+            )
+        applied = beginning.first - 1
+        followed = msgspec.structs.replace(self._followed, log=identity, applied=applied, marks=())
+        with self._shard() as shard, shard.environment.write() as transaction:
+            renumber(transaction, applied - beginning.applied)
+            write_followed(transaction, followed)
+            known = read_known(transaction)
+        with self._progress:
+            self._followed, self._known = followed, known
+            self._progress.notify_all()
+        log.warning("shard %s goes on with another log, from %d", self.name, beginning.first)
 
     def _set_started(self, target: int) -> None:
         """Serve from the moment on at which everything is there that was in the log when following began."""
-        if not self._started and self.applied >= target:
+        if self.applied >= target and (self._failed or not self._started):
             with self._progress:
                 self._started, self._failed = True, ""
                 self._progress.notify_all()
@@ -153,10 +221,12 @@ class Replica:
         if self._stopping:
             return
         if str(error) != self._failed:
-            log.error("shard %s at %d: %s", self.name, self.applied, error)
+            known = about(shard=self.name, applied=self.applied)
+            log.error("shard %s at %d: %s", self.name, self.applied, error, extra=known)
         with self._progress:
             self._failed = str(error)
             self.behind = self.behind or isinstance(error, LogTrimmed)
+            self._lost = isinstance(error, LogLost)
             self._progress.wait_for(lambda: self._stopping, PAUSE_S)
 
     # --------------------------------------------------------------------------------------------- applying
@@ -166,7 +236,7 @@ class Replica:
 
         raises: StorageError, ...   from a failing one on nothing was written
         """
-        unpacked = [(entry.sequence, unpack_entry(entry.data)) for entry in entries]
+        unpacked = [(entry.sequence, unpack_entry(entry.data, self._speaks)) for entry in entries]
         for group in _groups(unpacked, self._followed.mapping):
             self._take_on(max(entry.mapping for _, entry in group))
             self._carry_out(group)
@@ -175,7 +245,7 @@ class Replica:
         """Index from now on by a newer mapping."""
         if version > self._followed.mapping:
             self.index.put_mappings(self._mappings.get(version))
-            self._followed = _at(self._followed, mapping=version)
+            self._followed = msgspec.structs.replace(self._followed, mapping=version)
 
     def _carry_out(self, group: Sequence[tuple[int, LogEntry]]) -> None:
         if group[0][0] != self.applied + 1:
@@ -187,15 +257,18 @@ class Replica:
             again = entry.batch in known
             known.setdefault(entry.batch, sequence)
             batches.append(Batch([] if again else [each.operation() for each in entry.operations], now_ms))
-        followed = _at(self._followed, applied=group[-1][0], now_ms=now_ms)
+        followed = self._followed
 
         def mark(transaction: Transaction, results: list[Results]) -> None:
-            for (sequence, entry), done in zip(group, results, strict=True):
+            nonlocal followed
+            followed = self._followed
+            for (sequence, entry), batch, done in zip(group, batches, results, strict=True):
                 kept = (
                     None if known[entry.batch] == sequence else read_results(transaction, known[entry.batch])
                 )
-                made = kept or BatchResults(entry.batch, [Result.of(each) for each in done])
+                made = kept or BatchResults.of(entry.batch, done)
                 write_results(transaction, sequence, made)
+                followed = followed.after(sequence, batch.now_ms, made)
             write_followed(transaction, followed)
 
         writer = CurrentWriter(self._database.writable(), self.name)
@@ -207,7 +280,11 @@ class Replica:
     # ---------------------------------------------------------------------------------------------- asking
 
     def wait_applied(self, sequence: int, timeout_s: float) -> None:
-        """raises: Unavailable   the sequence is not carried out within `timeout_s`"""
+        """Wait until a sequence that is in the log is carried out.
+
+        raises: Unavailable   it is not within `timeout_s`
+        """
+        self._expected = max(self._expected, sequence)
         with self._progress:
             if not self._progress.wait_for(
                 lambda: self._followed.applied >= sequence or self._stopping, timeout_s
@@ -254,26 +331,18 @@ class Replica:
 def _groups(entries: Sequence[tuple[int, LogEntry]], mapping: int) -> Iterator[list[tuple[int, LogEntry]]]:
     """Entries that can be carried out at once: none but the first asks for a newer mapping."""
     group: list[tuple[int, LogEntry]] = []
-    operations = 0
+    operations = size_bytes = 0
     for sequence, entry in entries:
         newer = entry.mapping > mapping
-        if group and (newer or operations + len(entry.operations) > OPERATIONS_AT_ONCE):
+        operations += len(entry.operations)
+        size_bytes += entry.size_bytes
+        if group and (newer or operations > OPERATIONS_AT_ONCE or size_bytes > BYTES_AT_ONCE):
             yield group
-            group, operations = [], 0
+            group, operations, size_bytes = [], len(entry.operations), entry.size_bytes
         mapping = max(mapping, entry.mapping)
         group.append((sequence, entry))
-        operations += len(entry.operations)
     if group:
         yield group
-
-
-def _at(followed: Followed, **changes: Any) -> Followed:
-    return Followed(
-        followed.log,
-        changes.get("applied", followed.applied),
-        changes.get("now_ms", followed.now_ms),
-        changes.get("mapping", followed.mapping),
-    )
 
 
 def _recent(known: Mapping[str, int], applied: int) -> dict[str, int]:

@@ -6,23 +6,15 @@ of them is asked.
 
 from __future__ import annotations
 
-import asyncio
 import time
-import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import CancelledError, Future
 
-import msgspec
-
-from quidditch.cluster.asking import Asking
 from quidditch.cluster.catalogue import Catalogue
-from quidditch.cluster.copies import Copies
-from quidditch.cluster.data_node import shard_path
-from quidditch.cluster.log import JetStreamLog
-from quidditch.cluster.loop import Loop
-from quidditch.cluster.messages import LogEntry, LoggedOperation, pack_entry
+from quidditch.cluster.lanes import APPEND_S, Lane, Means, Outcome, Packed, packed
+from quidditch.cluster.messages import LoggedOperation
 from quidditch.cluster.routing import routing_key, shard_of
 from quidditch.cluster.state import ShardId
-from quidditch.cluster.transport import Request, Transport
 from quidditch.errors import (
     IndexBlocked,
     IndexClosed,
@@ -33,23 +25,13 @@ from quidditch.errors import (
     Unavailable,
 )
 from quidditch.index.document import parse_and_learn
-from quidditch.index.operations import Applied, IdMaker, Operation
-from quidditch.index.replication import BatchResults
+from quidditch.index.operations import Operation
 from quidditch.index.single_writes import parse_operations
 from quidditch.interface import WriteResult
+from quidditch.local.active_copies import demanded
 from quidditch.local.settings import block_of
 from quidditch.schema.mapping import Mapping
-from quidditch.sequences import Reached, note_write
 from quidditch.types import Json
-
-BATCH_BYTES = 1 << 20
-"""Bytes of operations in one entry of a log; a document that is larger is an entry by itself."""
-
-APPEND_S = 30.0
-"""How long a batch may take to be in its log."""
-
-RESULTS_S = 60.0
-"""How long a copy may take to carry it out."""
 
 
 class ClusterSchema:
@@ -72,52 +54,48 @@ class ClusterSchema:
         return mapping
 
 
-class Written:
-    """The last sequence of each shard that this process has written: what its searches must see."""
+class UnderWay:
+    """Operations that are on their way to their shards."""
 
-    def __init__(self) -> None:
-        self._last: dict[ShardId, int] = {}
+    def __init__(self, refused: dict[int, QuidditchError], size: int) -> None:
+        self._outcomes: dict[int, Outcome] = {**refused}
+        self._size = size
+        self._going: list[Future[list[tuple[int, Outcome]]]] = []
 
-    def of(self, shard: ShardId) -> int:
-        return self._last.get(shard, 0)
+    def add(self, going: Future[list[tuple[int, Outcome]]]) -> None:
+        self._going.append(going)
 
-    def note(self, shard: ShardId, sequence: int) -> None:
-        """This process, on behalf of whoever notes its writes, has written up to there."""
-        self.heed(shard, sequence)
-        note_write(Reached(*shard, sequence))
+    def done(self) -> bool:
+        """Whether `results` need not wait."""
+        return all(each.done() for each in self._going)
 
-    def heed(self, shard: ShardId, sequence: int) -> None:
-        """Somebody has."""
-        self._last[shard] = max(sequence, self._last.get(shard, 0))
-
-
-class Means:
-    """What a coordinator reads and writes by."""
-
-    def __init__(self, catalogue: Catalogue, transport: Transport, copies: Copies, written: Written) -> None:
-        self.catalogue = catalogue
-        self.transport = transport
-        self.copies = copies
-        self.written = written
-        self.asking = Asking(transport, copies)
-        self.make_id = IdMaker().new
-
-    @property
-    def loop(self) -> Loop:
-        return self.catalogue.connection.loop
-
-    def log(self, shard: ShardId) -> JetStreamLog:
-        return JetStreamLog(self.catalogue.connection, shard)
+    def results(self) -> list[Outcome]:
+        """What each operation did, or why it failed, in order; waits until all are settled."""
+        missing: QuidditchError = InternalError("an operation got no result")
+        for each in self._going:
+            try:
+                self._outcomes.update(each.result())
+            except CancelledError:
+                missing = Unavailable(
+                    "this process has closed its connections: a write may yet have happened"
+                )
+        return [self._outcomes.get(place, missing) for place in range(self._size)]
 
 
 class ShardedWriter:
-    """Takes the operations of one index. Safe to share between threads; each call's operations keep their order."""
+    """Takes the operations of one index, for one call of a user: once the log of a shard has refused some, it takes
+    none of this call any more."""
 
-    def __init__(self, means: Means, name: str) -> None:
-        """raises: IndexNotFound"""
+    def __init__(self, means: Means, name: str, *, patient: bool = False) -> None:
+        """patient:  wait for logs that are full, in place of refusing what comes
+
+        raises: IndexNotFound
+        """
         self._means = means
         self._name = name
+        self._patience_s = APPEND_S if patient else 0.0
         self._uuid = means.catalogue.entry(name).generation
+        self._lanes: dict[ShardId, Lane] = {}
 
     def make_id(self) -> bytes:
         return self._means.make_id()
@@ -129,32 +107,44 @@ class ShardedWriter:
             raise result
         return WriteResult(result.id.decode(), result.version, result.seq_no, result.result)
 
-    def apply(self, operations: Sequence[Operation]) -> list[Applied | QuidditchError]:
-        """Carry out the operations, in order where they meet in a shard; what each did, or why it failed.
+    def apply(self, operations: Sequence[Operation]) -> list[Outcome]:
+        """Carry out the operations, in order where they meet in a shard; what each did, or why it failed: among
+        others as
 
-        raises: IndexNotFound, IndexClosed, IndexBlocked   nothing was written
-                Unavailable   a log, or every copy of a shard, did not answer in time: some may have been carried out
-                Overloaded    a log is full
+            Unavailable   a log, or every copy of a shard, did not answer in time: it may have been carried out; or
+                          too few copies of its shard serve: it was not
+            Overloaded    a log is full: it was not
+
+        raises: IndexNotFound, IndexClosed, IndexBlocked, Overloaded (too much is on its way): nothing was written
         """
+        return self.begin(operations).results()
+
+    def begin(self, operations: Sequence[Operation]) -> UnderWay:
+        """As `apply`, without waiting for what becomes of them. What is begun later is appended later."""
         shards = self._open_shards()
-        results: list[Applied | QuidditchError | None] = [None] * len(operations)
         schema = ClusterSchema(self._means.catalogue, self._uuid)
+        refused: dict[int, QuidditchError] = {}
         going: dict[ShardId, list[tuple[int, LoggedOperation]]] = {}
         for place, checked in enumerate(_checked(self._name, operations, schema)):
             if isinstance(checked, QuidditchError):
-                results[place] = checked
+                refused[place] = checked
             else:
                 shard = shards[shard_of(routing_key(checked.id, checked.routing), len(shards))]
                 going.setdefault(shard, []).append((place, checked))
-        batches = {shard: list(_batches(own)) for shard, own in going.items()}
-        for place, result in self._carry_out(batches, schema.version):
-            results[place] = result
-        return [InternalError("an operation got no result") if one is None else one for one in results]
+        for shard, lacking in self._lacking(going).items():
+            refused |= {place: lacking for place, _ in going.pop(shard)}
+        protocol = self._means.catalogue.protocol()
+        entries = {shard: packed(own, schema.version, protocol) for shard, own in going.items()}
+        return self._send(entries, UnderWay(refused, len(operations)))
 
     def mark_mapping(self, version: int) -> None:
-        """Have every copy take on this version of the mapping, before whatever is written next."""
-        empty: list[tuple[int, LoggedOperation]] = []
-        self._carry_out({shard: [empty] for shard in self._open_shards()}, version)
+        """Have every copy take on this version of the mapping, before whatever is written next.
+
+        raises: Unavailable, Overloaded   not every log has it
+        """
+        for shard in self._open_shards():
+            (entry,) = packed([], version, self._means.catalogue.protocol())
+            self._means.written.note(shard, self._means.log(shard).append(entry.data, entry.batch, APPEND_S))
 
     def _open_shards(self) -> list[ShardId]:
         entry = self._means.catalogue.entry(self._name)
@@ -168,66 +158,37 @@ class ShardedWriter:
             raise IndexBlocked(f"index [{self._name}] blocked by: [{block}]")
         return [ShardId(self._uuid, number) for number in range(entry.shards)]
 
-    def _carry_out(
-        self, batches: dict[ShardId, list[list[tuple[int, LoggedOperation]]]], mapping: int
-    ) -> list[tuple[int, Applied | QuidditchError]]:
-        """What became of each operation, by its place; all shards at once."""
+    def _lacking(self, shards: Collection[ShardId]) -> dict[ShardId, Unavailable]:
+        """The shards of which too few copies serve, however long was to be waited for them."""
+        entry = self._means.catalogue.entry(self._name)
+        demand = demanded(entry.settings)
+        wanted = demand.of(int(entry.settings.get("number_of_replicas", 1)))
+        deadline = time.monotonic() + demand.timeout_s
+        found: dict[ShardId, Unavailable] = {}
+        for shard in shards:
+            left_s = max(0.0, deadline - time.monotonic())
+            serving = self._means.catalogue.wait_serving(shard, wanted, left_s)
+            if serving < wanted:
+                found[shard] = Unavailable(
+                    f"[{self._name}][{shard.number}]: not enough active copies: have {serving}, needed {wanted}; "
+                    f"waited {demand.timeout_s:g} s, and nothing was written"
+                )
+        return found
 
-        async def each() -> list[list[tuple[int, Applied | QuidditchError]]]:
-            return await asyncio.gather(
-                *(self._write_shard(shard, own, mapping) for shard, own in batches.items())
-            )
+    def _send(self, entries: dict[ShardId, list[Packed]], under_way: UnderWay) -> UnderWay:
+        """All shards at once, as soon as there is room."""
+        sizes = {shard: sum(entry.size_bytes for entry in own) for shard, own in entries.items()}
+        self._means.room.take(sizes)
+        for shard, own in entries.items():
+            lane = self._lanes.setdefault(shard, Lane(self._means, shard, self._patience_s))
+            going = self._means.catalogue.connection.loop.begin(lane.write(own))
+            going.add_done_callback(_given_back(self._means, shard, sizes[shard]))
+            under_way.add(going)
+        return under_way
 
-        if not batches:
-            return []
-        found = self._means.catalogue.connection.run(each(), APPEND_S + RESULTS_S + 5.0)
-        return [one for some in found for one in some]
 
-    async def _write_shard(
-        self, shard: ShardId, batches: Sequence[list[tuple[int, LoggedOperation]]], mapping: int
-    ) -> list[tuple[int, Applied | QuidditchError]]:
-        """Append the batches of one shard, each after the one before, and ask what became of them."""
-        write_log = self._means.log(shard)
-        sequences = []
-        for batch in batches:
-            entry = LogEntry(
-                uuid.uuid4().hex, int(time.time() * 1000), mapping, [logged for _, logged in batch]
-            )
-            sequences.append(await write_log.appending(pack_entry(entry), entry.batch, APPEND_S))
-        self._means.written.note(shard, sequences[-1])
-        told = await asyncio.gather(*(self._results(shard, sequence) for sequence in sequences))
-        return [
-            (place, result.applied(logged.id))
-            for batch, results in zip(batches, told, strict=True)
-            for (place, logged), result in zip(batch, results.results, strict=True)
-        ]
-
-    async def _results(self, shard: ShardId, sequence: int) -> BatchResults:
-        """What became of an entry, as the first copy that answers says.
-
-        raises: Unavailable   none does; the entry is in the log, and will be carried out
-        """
-        deadline = time.monotonic() + RESULTS_S
-        why: QuidditchError | None = None
-        while time.monotonic() < deadline:
-            try:
-                addresses = self._means.copies.of(shard)
-            except Unavailable as error:
-                why, addresses = error, []
-            for address in addresses:
-                left_s = min(10.0, max(0.1, deadline - time.monotonic()))
-                body = {"sequence": sequence, "timeout_s": left_s}
-                request = Request(address, shard_path(shard, "results"), body, left_s + 1.0)
-                answer = await self._means.transport.ask(request)
-                if not isinstance(answer, QuidditchError):
-                    return msgspec.convert(answer, BatchResults)
-                why = answer
-                self._means.copies.suspect(address)
-            await asyncio.sleep(0.1)
-        raise Unavailable(
-            f"a write is in the log of shard {shard} as entry {sequence}, and will be carried out; no copy has said "
-            f"yet what it did: {why}"
-        )
+def _given_back(means: Means, shard: ShardId, size_bytes: int) -> Callable[[object], None]:
+    return lambda done: means.room.give(shard, size_bytes)
 
 
 def _checked(
@@ -262,19 +223,3 @@ def _logged(operation: Operation) -> LoggedOperation | QuidditchError:
         return LoggedOperation.of(operation)
     except QuidditchError as error:
         return error
-
-
-def _batches(
-    operations: Sequence[tuple[int, LoggedOperation]],
-) -> Iterator[list[tuple[int, LoggedOperation]]]:
-    """The operations of one shard in entries of bounded size, with their places."""
-    batch: list[tuple[int, LoggedOperation]] = []
-    size_bytes = 0
-    for place, logged in operations:
-        if batch and size_bytes + logged.size_bytes > BATCH_BYTES:
-            yield batch
-            batch, size_bytes = [], 0
-        batch.append((place, logged))
-        size_bytes += logged.size_bytes
-    if batch:
-        yield batch

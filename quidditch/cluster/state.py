@@ -6,7 +6,7 @@ another; `catalogue.py` and `master.py` read and write these values where all pr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -15,7 +15,33 @@ import zstandard
 from quidditch.errors import StorageError
 
 PROTOCOL_VERSION = 1
-"""Of everything in PROTOCOL.md. A process refuses what is newer, and says so."""
+"""The newest of what is in PROTOCOL.md. A process refuses what is newer, and says so."""
+
+OLDEST_PROTOCOL = 1
+"""The oldest that a process of this release gets on with."""
+
+
+class Speaks(NamedTuple):
+    """The protocols that a process speaks: from `oldest` to `newest`."""
+
+    oldest: int = OLDEST_PROTOCOL
+    newest: int = PROTOCOL_VERSION
+
+    def __str__(self) -> str:
+        return f"{self.newest}" if self.oldest == self.newest else f"{self.oldest} to {self.newest}"
+
+    def check(self, version: int, what: str) -> None:
+        """raises: StorageError   it is not among them"""
+        if version > self.newest:
+            raise StorageError(f"{what} of protocol {version}; this process speaks {self}: upgrade it")
+        if version < self.oldest:
+            raise StorageError(
+                f"{what} of protocol {version}; this process speaks {self}: upgrade the cluster to a release between"
+            )
+
+
+SPEAKS = Speaks()
+"""What this release speaks."""
 
 
 class ShardId(NamedTuple):
@@ -38,12 +64,13 @@ class Copy(msgspec.Struct, frozen=True, order=True):
 class RoutingTable(msgspec.Struct, frozen=True):
     """Which nodes hold each shard: by the index's uuid and the shard's number. Only the master writes one.
 
-    epoch:  rises with every table; of two tables the higher one counts
+    epoch:    rises with every table; of two tables the higher one counts
+    version:  the protocol that everybody writes: the newest that all of the cluster speak; it never falls
     """
 
     epoch: int = 0
     indices: dict[str, tuple[tuple[Copy, ...], ...]] = {}
-    version: int = PROTOCOL_VERSION
+    version: int = OLDEST_PROTOCOL
 
     def shards(self) -> Iterator[tuple[ShardId, tuple[Copy, ...]]]:
         """Every shard and its copies, in order."""
@@ -67,11 +94,17 @@ class ShardReport(msgspec.Struct, frozen=True):
     applied:  the sequence of the log that is durable in it
     started:  it has caught up with the log once, and answers searches
     failed:   why it does not, in words, where it is known
+    log:      the identity of the log that it follows, empty of a copy that has followed none yet; None is not known
+    lost:     the log is gone, or is not the one that it followed: it applies no more
+    marks:    (sequence, checksum of everything up to it) at some sequences that other copies tell of too
     """
 
     applied: int = 0
     started: bool = False
     failed: str = ""
+    log: str | None = None
+    lost: bool = False
+    marks: tuple[tuple[int, int], ...] = ()
 
 
 class NodeReport(msgspec.Struct, frozen=True):
@@ -88,7 +121,33 @@ class NodeReport(msgspec.Struct, frozen=True):
     zone: str = ""
     draining: bool = False
     shards: dict[str, ShardReport] = {}
-    version: int = PROTOCOL_VERSION
+    version: int = OLDEST_PROTOCOL
+    speaks: Speaks = Speaks(1, 1)
+
+
+class ProcessReport(msgspec.Struct, frozen=True):
+    """A heartbeat of a process that holds no copies: a master, or a coordinator."""
+
+    role: str
+    name: str
+    run: str
+    version: int = OLDEST_PROTOCOL
+    speaks: Speaks = Speaks(1, 1)
+
+
+def raised(
+    table: RoutingTable, nodes: Mapping[str, NodeReport], others: Iterable[ProcessReport]
+) -> RoutingTable:
+    """The table with the newest protocol that all speak: once every node that holds something is known to.
+
+    nodes:  those that are not given up, by name, whether they speak at the moment or not
+    """
+    holding = {copy.node for _, copies in table.shards() for copy in copies}
+    newest = [report.speaks.newest for report in nodes.values()]
+    newest += [report.speaks.newest for report in others]
+    if not nodes or holding - set(nodes) or min(newest) <= table.version:
+        return table
+    return msgspec.structs.replace(table, epoch=table.epoch + 1, version=min(newest))
 
 
 Kept = TypeVar("Kept", bound=msgspec.Struct)
@@ -100,17 +159,14 @@ def to_bytes(value: msgspec.Struct) -> bytes:
     return zstandard.ZstdCompressor(level=3).compress(msgspec.msgpack.encode(value))
 
 
-def from_bytes(data: bytes, kind: type[Kept]) -> Kept:
-    """raises: StorageError   these are no such bytes, or those of a newer protocol"""
+def from_bytes(data: bytes, kind: type[Kept], speaks: Speaks = SPEAKS) -> Kept:
+    """raises: StorageError   these are no such bytes, or those of a protocol that is not spoken"""
     try:
         plain = zstandard.ZstdDecompressor().decompress(data)
         found = msgspec.msgpack.decode(plain, type=kind)
     except (zstandard.ZstdError, msgspec.MsgspecError) as error:
         raise StorageError(f"cluster state: no {kind.__name__}: {error}") from error
-    version = getattr(found, "version", PROTOCOL_VERSION)
-    if version > PROTOCOL_VERSION:
-        raise StorageError(
-            f"cluster state: a {kind.__name__} of protocol {version}; this process speaks {PROTOCOL_VERSION}: "
-            "upgrade it"
-        )
+    version = getattr(found, "version", None)
+    if version is not None and version > speaks.newest:
+        speaks.check(version, f"cluster state: a {kind.__name__}")
     return found

@@ -13,6 +13,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import TypeAlias
 
 import numpy as np
 
@@ -38,7 +40,8 @@ from quidditch.index.commit import (
     sweep,
     write_piece,
 )
-from quidditch.index.document import Schema
+from quidditch.index.document import Schema, parse_and_learn, parse_as_mapped
+from quidditch.index.loads import Load, NotPlain, is_load
 from quidditch.index.merge_schedule import MergeSchedule
 from quidditch.index.merging import Merger, add_tombstones
 from quidditch.index.operations import Applied, Entry, Operation, Published
@@ -55,12 +58,10 @@ from quidditch.index.segment import (
     split_records,
 )
 from quidditch.index.single_writes import (
-    BUFFER_DOCS,
     Durability,
     Results,
     SingleWrites,
     bury,
-    parse_operations,
     spelt_out,
 )
 from quidditch.index.snapshot import Snapshots, check_long_id
@@ -68,6 +69,8 @@ from quidditch.index.storage import Table, Transaction
 from quidditch.types import I64s, SegmentId, SeqNo, U32s
 
 logger = logging.getLogger("quidditch")
+
+Mark: TypeAlias = Callable[[Transaction, Published], None]
 
 DEFAULT_MEMORY_BYTES = 512 << 20
 """Bytes a process may take while it indexes, whatever the input's size."""
@@ -84,10 +87,6 @@ BURIED_DOCS = 1_000
 
 GATE_NAP_S = 0.01
 """How often it is looked whether streams have ended, or may begin."""
-
-
-class _NotNew(Exception):
-    """A document that had to be new was not; nothing has been written."""
 
 
 class IndexWriter:
@@ -123,9 +122,9 @@ class IndexWriter:
         Many that ask for nothing but their documents in place become a segment at once, as a stream does.
         raises: StoreFull, StoreLocked, ...   nothing was written
         """
-        if len(operations) >= BUFFER_DOCS and all(operation.brings_document for operation in operations):
+        if is_load(operations):
             # Documents that must be new nearly always are. If not, each is settled for itself.
-            with contextlib.suppress(_NotNew):
+            with contextlib.suppress(NotPlain):
                 return self._load(operations)
         results = self._singles.apply(operations)
         self._after_singles()
@@ -134,10 +133,37 @@ class IndexWriter:
     def follow(
         self, batches: Sequence[Batch], mark: Callable[[Transaction, list[Results]], None]
     ) -> list[Results]:
-        """Carry out batches of a log, all in one transaction with what `mark` writes; see `SingleWrites.follow`."""
+        """Carry out batches of a log, all in one transaction with what `mark` writes; see `SingleWrites.follow`.
+
+        Many documents become a segment at once; what each did is the same either way.
+        """
+        operations = [operation for batch in batches for operation in batch.operations]
+        if is_load(operations):
+            with contextlib.suppress(NotPlain):
+                return self._follow_as_segment(batches, operations, mark)
         results = self._singles.follow(batches, mark)
         self._after_singles()
         return results
+
+    def _follow_as_segment(
+        self,
+        batches: Sequence[Batch],
+        operations: Sequence[Operation],
+        mark: Callable[[Transaction, list[Results]], None],
+    ) -> list[Results]:
+        """raises: NotPlain"""
+        load = Load(operations, self._schema, parse_as_mapped)
+        if not load.ids:
+            raise NotPlain
+
+        def split(published: Published) -> list[Results]:
+            results = iter(load.results(published))
+            return [list(islice(results, len(batch.operations))) for batch in batches]
+
+        # Whether an id's deletion still counts is for the clock of its batch to say: then one by one.
+        return split(
+            self._put(load, revives=False, mark=lambda transaction, told: mark(transaction, split(told)))
+        )
 
     def _after_singles(self) -> None:
         buried, full = self._singles.take_tally()
@@ -173,29 +199,35 @@ class IndexWriter:
             self._vocabularies_lent.release()
 
     def _load(self, operations: Sequence[Operation]) -> list[Applied | QuidditchError]:
-        batch = parse_operations(operations, self._schema)
-        ids = [operations[place].id for place in batch.accepted]
-        results: dict[int, Applied | QuidditchError] = {**batch.errors}
-        if ids:
-            with self.lend_vocabularies() as vocabularies:
-                builder = SegmentBuilder(vocabularies)
-                gather(builder, batch, ids)
-                routings = [operations[position].routing for position in batch.accepted]
-                new = any(each.op == "create" for each in operations)
-                published = self.publish(builder, routings, new=new)
-                vocabularies.trim()
-            for place, (position, id_bytes) in enumerate(zip(batch.accepted, ids, strict=True)):
-                results[position] = published.of(place, id_bytes)
-            self.merge_due(published.size_bytes)
-        return [results[position] for position in range(len(operations))]
+        """raises: NotPlain"""
+        load = Load(operations, self._schema, parse_and_learn)
+        return load.results(self._put(load) if load.ids else None)
+
+    def _put(self, load: Load, *, revives: bool = True, mark: Mark | None = None) -> Published:
+        """Make the load a segment. raises: NotPlain"""
+        with self.lend_vocabularies() as vocabularies:
+            builder = SegmentBuilder(vocabularies)
+            gather(builder, load.batch, load.ids)
+            published = self.publish(builder, load.routings, new=load.new, revives=revives, mark=mark)
+            vocabularies.trim()
+        self.merge_due(published.size_bytes)
+        return published
 
     def publish(
-        self, builder: SegmentBuilder, routings: Sequence[str | None] = (), *, new: bool = False
+        self,
+        builder: SegmentBuilder,
+        routings: Sequence[str | None] = (),
+        *,
+        new: bool = False,
+        revives: bool = True,
+        mark: Mark | None = None,
     ) -> Published:
         """Make the builder's documents visible as one segment, replacing those of the same ids.
 
         routings:  of the documents; without it they have none
-        new:       nothing is to be replaced: raises _NotNew in place of that
+        new:       nothing is to be replaced: raises NotPlain in place of that
+        revives:   ids that were deleted may come again; else raises NotPlain
+        mark:      writes something along, in the transaction that makes them visible
 
         The buffer goes before it, so that sequence numbers rise from segment to segment. `merge_due` should
         follow, once the builder's memory is free.
@@ -207,14 +239,17 @@ class IndexWriter:
                 first = next_seq_no(transaction)
                 last = first + builder.doc_count - 1
                 record = SegmentRecord(builder.doc_count, first, last, True, size_bytes, fields)
-                superseded, outcomes = self._map_ids(transaction, builder.ids, first)
+                superseded, outcomes = self._map_ids(transaction, builder.ids, first, revives)
                 if new and outcomes is not None and not all(created for _, created in outcomes):
-                    raise _NotNew
+                    raise NotPlain
                 _keep_routings(transaction, builder.ids, first, routings)
                 self._publish(transaction, segment, record)
                 add_tombstones(transaction, segment, superseded)
                 set_next_seq_no(transaction, last + 1)
-        return Published(size_bytes, first, outcomes)
+                published = Published(size_bytes, first, outcomes)
+                if mark is not None:
+                    mark(transaction, published)
+        return published
 
     def merge_due(self, size_bytes: int) -> None:
         """So many bytes were published: have merges that are due now done in the background."""
@@ -329,7 +364,7 @@ class IndexWriter:
             return
 
     def _map_ids(
-        self, transaction: Transaction, ids: Sequence[bytes], first: SeqNo
+        self, transaction: Transaction, ids: Sequence[bytes], first: SeqNo, revives: bool
     ) -> tuple[U32s, list[tuple[int, bool]] | None]:
         """Point the ids at their new documents; uint32: those superseded inside the chunk, ascending, and the
         outcomes as in `Published`."""
@@ -344,6 +379,8 @@ class IndexWriter:
             transaction.put_many(Table.IDS, fresh)
             return np.zeros(0, np.uint32), None
         entries = {key: Entry(*unpack_id_entry(value)) for key, value in old.items()}
+        if not revives and any(entry.deleted for entry in entries.values()):
+            raise NotPlain
         for place in last_place.values() if longest > LONGEST_PLAIN_ID else ():
             check_long_id(ids[place], old.get(keys[place]))
         bury(

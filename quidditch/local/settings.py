@@ -8,6 +8,7 @@ from typing import Any
 
 from quidditch.errors import RequestError
 from quidditch.index.single_writes import Durability
+from quidditch.local import active_copies
 from quidditch.schema.mapping import nearest
 from quidditch.types import Json
 
@@ -109,6 +110,8 @@ def check_settings(settings: dict[str, Json] | None, most_shards: int = 1) -> di
             )
         if name in LIMITS and not re.fullmatch(r"[0-9]{1,9}", str(value)):
             raise RequestError(f"settings: {name}: a whole number expected, not {value!r}")
+        if name == active_copies.SETTING:
+            active_copies.parse_copies(value, f"settings: {name}")
         if name in BLOCKS and value not in (True, False, "true", "false"):
             raise RequestError(f"settings: {name}: true or false expected, not {value!r}")
     return flat

@@ -245,8 +245,8 @@ def commands(group: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 COMMANDS = dict(sorted(commands(get_command(app))))
 
-PROCESSES = {"cluster master", "cluster data", "cluster coordinator", "cluster run"}
-"""They say nothing but their logs."""
+PROCESSES = {"cluster master", "cluster data", "cluster coordinator", "cluster run", "cluster config"}
+"""They say nothing but their logs, or a file."""
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-from quidditch.cluster.nats_server import Credentials, NatsProcess, find_server
+from quidditch.cluster.nats_server import Credentials, Member, NatsProcess, find_server, free_ports
 from quidditch.errors import RequestError
 
 
@@ -29,6 +32,21 @@ class OneServer:
 
     def start(self) -> None:
         self.process.start()
+
+
+@contextmanager
+def started(folder: Path) -> Iterator[OneServer]:
+    """A server with its store in a folder, killed in the end."""
+    need_nats()
+    (port,) = free_ports(1)
+    credentials = Credentials.new()
+    member = Member("only", port, folder)
+    process = NatsProcess(member, [member], credentials)
+    process.start()
+    try:
+        yield OneServer(process, credentials)
+    finally:
+        process.stop(signal.SIGKILL)
 
 
 def need_nats() -> None:

@@ -14,6 +14,7 @@ from quidditch.cluster.coordinator import ClusterDatabase
 from quidditch.cluster.data_node import DataNode, NodeOptions
 from quidditch.cluster.master import Master
 from quidditch.cluster.node_app import create_node_app
+from quidditch.cluster.state import SPEAKS, Speaks
 from quidditch.cluster.transport import Transport
 
 from .one_server import OneServer
@@ -24,12 +25,18 @@ SECRET = "a secret of this test"
 class NodeProcess:
     """A data node and its HTTP, in threads of this process."""
 
-    def __init__(self, nats: OneServer, name: str, folder: Path, zone: str = "") -> None:
+    def __init__(
+        self, nats: OneServer, name: str, folder: Path, zone: str = "", speaks: Speaks = SPEAKS
+    ) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
         address = f"127.0.0.1:{self._socket.getsockname()[1]}"
-        self._connection = Connection(NatsOptions([nats.url], nats.credentials))
+        self._connection = Connection(NatsOptions([nats.url], nats.credentials, speaks=speaks))
         self._transport = Transport(self._connection.loop, SECRET)
-        self.node = DataNode(NodeOptions(name, folder, address, zone), self._connection, self._transport)
+        try:
+            self.node = DataNode(NodeOptions(name, folder, address, zone), self._connection, self._transport)
+        except BaseException:
+            self._close()
+            raise
         config = uvicorn.Config(
             create_node_app(self.node, SECRET), lifespan="off", log_level="error", ws="none", loop="asyncio"
         )
@@ -45,16 +52,20 @@ class NodeProcess:
     def stop(self) -> None:
         self._server.should_exit = True
         self._thread.join()
-        self._socket.close()
         self.node.stop()
+        self._close()
+
+    def _close(self) -> None:
+        self._socket.close()
         self._transport.close()
         self._connection.close()
 
 
 class SmallCluster:
-    """Some data nodes under one master, until `close`."""
+    """Some data nodes under one master, until `close`; `speaks` are the protocols of what is started."""
 
-    def __init__(self, nats: OneServer, folder: Path, nodes: int = 3) -> None:
+    def __init__(self, nats: OneServer, folder: Path, nodes: int = 3, speaks: Speaks = SPEAKS) -> None:
+        self.speaks = speaks
         self._nats = nats
         self._folder = folder
         self._connections = [self._connect()]
@@ -63,10 +74,10 @@ class SmallCluster:
         self.nodes = {f"n{number}": self.start_node(f"n{number}") for number in range(nodes)}
 
     def _connect(self) -> Connection:
-        return Connection(NatsOptions([self._nats.url], self._nats.credentials))
+        return Connection(NatsOptions([self._nats.url], self._nats.credentials, speaks=self.speaks))
 
     def start_node(self, name: str, zone: str = "") -> NodeProcess:
-        return NodeProcess(self._nats, name, self._folder / name, zone)
+        return NodeProcess(self._nats, name, self._folder / name, zone, self.speaks)
 
     def coordinator(self, replicas: int = 1) -> ClusterDatabase:
         """A database over the cluster, closed by the caller."""

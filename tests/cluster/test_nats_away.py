@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from quidditch.cluster import sharded_writer
+from quidditch.cluster import lanes
 from quidditch.cluster.catalogue import GONE_S
 from quidditch.cluster.coordinator import ClusterDatabase
 from quidditch.errors import Unavailable
@@ -27,7 +27,7 @@ def cluster(nats_server: OneServer, tmp_path: Path) -> Iterator[SmallCluster]:
 def test_searches_go_on_and_writes_come_back(
     cluster: SmallCluster, nats_server: OneServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sharded_writer, "APPEND_S", 2.0)
+    monkeypatch.setattr(lanes, "APPEND_S", 2.0)
     with cluster.coordinator() as database:
         books = database.create_index("books", settings={"number_of_shards": 2})
         books.add_many({"_id": str(number), "title": f"volume {number}"} for number in range(50))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from quidditch.cluster.coordinator import ClusterDatabase
 from quidditch.cluster.state import ShardId
 
 from .one_server import OneServer
+from .processes import wait_until
 from .small_cluster import SmallCluster
 
 
@@ -27,6 +30,12 @@ def wait_for_copies(database: ClusterDatabase, shard: ShardId, count: int) -> No
     database.catalogue.wait_for_nodes(lambda: len(database.catalogue.serving(shard)) == count, 30.0, "copies")
 
 
+def trimmed(cluster: SmallCluster, database: ClusterDatabase, shard: ShardId) -> bool:
+    """Have the log forget what it may; whether it has forgotten something."""
+    cluster.master.trim(margin=0)
+    return database.means.log(shard).bounds().first > 1
+
+
 def test_a_node_whose_disk_is_lost_copies_a_peer_where_the_log_was_trimmed(
     cluster: SmallCluster, tmp_path: Path
 ) -> None:
@@ -37,10 +46,8 @@ def test_a_node_whose_disk_is_lost_copies_a_peer_where_the_log_was_trimmed(
         for number in range(30):
             index.add({"title": f"dune {number}", "year": number}, id=str(number))
         index.refresh()
-        for node in cluster.nodes.values():
-            node.node.say()
-        cluster.master.trim(margin=0)
-        assert database.means.log(shard).bounds().first > 1
+        # The master hears of what is durable with the next reports.
+        wait_until(lambda: trimmed(cluster, database, shard))
 
         cluster.stop_node("n1")
         assert index.count({"match": {"title": "dune"}}) == 30
@@ -55,3 +62,24 @@ def test_a_node_whose_disk_is_lost_copies_a_peer_where_the_log_was_trimmed(
         assert index.get("late").version == 1
         assert index.add({"title": "dune again"}, id="0").version == 2
         assert index.check().ok
+
+
+def test_a_node_that_leaves_is_asked_no_more_and_answers_what_was_begun(cluster: SmallCluster) -> None:
+    with cluster.coordinator() as database:
+        index = database.create_index("books")
+        (shard,) = database.catalogue.shards_of("books")
+        wait_for_copies(database, shard, 2)
+        index.add({"title": "dune"}, id="1")
+        leaving = cluster.nodes["n1"]
+        views = [remote.snapshot() for remote in index.remote_shards() for _ in range(4)]
+        with ExitStack() as stack:
+            opened = [stack.enter_context(view) for view in views]
+            first = [view.statistics(["title"], [("title", b"dune")]) for view in opened]
+            assert first[0].doc_freqs == {("title", b"dune"): 1}
+            threading.Thread(target=leaving.node.leave).start()
+            wait_for_copies(database, shard, 1)
+            assert list(database.catalogue.serving(shard)) == ["n0"]
+            # Views of both nodes answer on.
+            assert [view.statistics(["title"], [("title", b"dune")]) for view in opened] == first
+        assert index.count() == 1
+        assert leaving.node.report().shards[str(shard)].failed == "its node is being stopped"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from quidditch.cluster.connection import Connection, NatsOptions
@@ -22,10 +22,10 @@ from quidditch.cluster.replica import Replica
 from quidditch.cluster.state import ShardId
 from quidditch.errors import StorageError, Unavailable, VersionConflict
 from quidditch.index.operations import Applied, Operation
-from quidditch.local.database import connect
+from quidditch.local.database import LocalDatabase, connect
 
 from .following import NOW_MS, entry, everything, put, replica_in
-from .memory_log import MemoryLog
+from .memory_log import MemoryLog, MemoryReader
 from .one_server import OneServer
 
 
@@ -145,6 +145,86 @@ def test_copies_that_follow_differently_are_the_same(
     shutil.rmtree(folder)
 
 
+plain = st.one_of(
+    st.builds(
+        put,
+        st.sampled_from(["a", "b", "c", "d", "long" * 128]),
+        st.one_of(
+            st.fixed_dictionaries({"title": st.sampled_from(["x", "y z"]), "year": st.integers(0, 3)}),
+            st.just({"title": "x", "year": "none"}),
+        ),
+        routing=st.sampled_from([None, "r", "s"]),
+    ),
+    st.builds(Operation, st.just("create"), st.sampled_from([b"e", b"f"]), st.just({"title": "made"})),
+)
+mixed_batches = st.lists(
+    st.tuples(
+        st.one_of(st.lists(plain, max_size=6), st.lists(plain, min_size=2), st.lists(operations, max_size=2)),
+        st.integers(-90_000, 90_000),
+    ),
+    min_size=1,
+    max_size=10,
+)
+
+
+def seen(database: LocalDatabase) -> Any:
+    """What a reader sees of a copy beside its documents: hits with their scores, and routings."""
+    index = database.index("copy")
+    hits = index.search_body({"query": {"match": {"title": "x y"}}, "size": 100}).hits
+    routings = {hit.id: getattr(index.get(hit.id), "routing", None) for hit in index.scan()}
+    years = index.search_body({"query": {"range": {"year": {"gte": 1}}}, "sort": ["_doc"]}).hits
+    return [(hit.id, hit.score) for hit in hits], routings, [hit.id for hit in years]
+
+
+GONE = ([Operation("delete", b"a"), Operation("delete", b"b")], 0)
+
+
+@settings(max_examples=40)
+@given(mixed_batches, st.integers(1, 10))
+@example([([put("a", {"title": "x"})], 0), GONE, ([put("a", {}), put("b", {})], 70_000)], 1)
+@example([([put("a", {"title": "x"})], 0), GONE, ([put("a", {}), put("b", {})], 50_000)], 1)
+def test_documents_put_in_place_as_a_segment_or_singly_are_the_same(
+    tmp_path_factory: pytest.TempPathFactory, told: list[Any], at_once: int
+) -> None:
+    entries = [
+        Entry(place + 1, entry(f"b{place}", *some, now_ms=NOW_MS + shift, mapping=2))
+        for place, (some, shift) in enumerate(told)
+    ]
+    folder = tmp_path_factory.mktemp("loads")
+    copies: list[tuple[LocalDatabase, Replica]] = []
+    for worth_a_segment in (1_000, 2):
+        database, replica = replica_in(folder / str(worth_a_segment), MemoryLog())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("quidditch.index.loads.BUFFER_DOCS", worth_a_segment)
+            for start in range(0, len(entries), at_once):
+                replica.apply(entries[start : start + at_once])
+        copies.append((database, replica))
+    (singly, first), (loaded, second) = copies
+    assert everything(singly) == everything(loaded)
+    assert seen(singly) == seen(loaded)
+    for sequence in range(1, len(entries) + 1):
+        assert first.results(sequence, 0.0).results == second.results(sequence, 0.0).results
+    assert first.report().marks == second.report().marks
+    assert loaded.check().ok
+    for database, _ in copies:
+        database.close()
+    shutil.rmtree(folder)
+
+
+def test_many_documents_of_a_log_become_one_segment_with_their_results(tmp_path: Path) -> None:
+    database, replica = replica_in(tmp_path, MemoryLog())
+    batches = [[put(f"{number}-{place}", {"title": "x"}) for place in range(600)] for number in range(3)]
+    replica.apply([Entry(number + 1, entry(f"b{number}", *some)) for number, some in enumerate(batches)])
+    stats = database.index("copy").stats()
+    assert (stats.segments, stats.buffered, stats.documents) == (1, 0, 1_800)
+    assert [result.seq_no for result in replica.results(2, 0.0).results] == list(range(600, 1_200))
+    database.close()
+    database, replica = replica_in(tmp_path, MemoryLog())
+    assert replica.applied == 3
+    assert replica.results(3, 0.0).results[599].applied(b"2-599") == Applied(b"2-599", 1, 1_799, "created")
+    database.close()
+
+
 def test_a_copy_whose_log_was_made_anew_serves_and_applies_no_more(tmp_path: Path) -> None:
     log = MemoryLog("first")
     database, replica = replica_in(tmp_path, log)
@@ -232,7 +312,9 @@ def test_a_copy_that_is_killed_again_and_again_applies_everything_once(
                 assert child.stdout.readline() == b"ready\n"
                 until = time.monotonic() + choose.uniform(0.05, 0.4)
                 while time.monotonic() < until:
-                    ids = [str(choose.randrange(40)) for _ in range(20)]
+                    # Now some that are written singly, now so many that they become a segment.
+                    size = choose.choice([20, 20, 1_200])
+                    ids = [str(choose.randrange(2 * size)) for _ in range(size)]
                     batch = [put(id, {"title": f"write {writes + place}"}) for place, id in enumerate(ids)]
                     log.append(entry(f"{life}-{writes}", *batch), f"{life}-{writes}", 30.0)
                     counts.update(ids)
@@ -263,3 +345,28 @@ def test_a_copied_file_carries_up_to_where_it_is(tmp_path: Path) -> None:
     assert replica.applied == 1
     assert outcomes(replica, 1) == ["created"]
     database.close()
+
+
+class SilentReader(MemoryReader):
+    """One whose server has died, and nobody says so."""
+
+    def read(self, limit: int, wait_s: float) -> list[Entry]:
+        return []
+
+
+def test_who_waits_for_what_is_in_the_log_has_a_deaf_copy_look_again(tmp_path: Path) -> None:
+    class Log(MemoryLog):
+        readers = 0
+
+        def read_from(self, sequence: int) -> MemoryReader:
+            self.readers += 1
+            return SilentReader(self, sequence) if self.readers == 1 else MemoryReader(self, sequence)
+
+    log = Log()
+    database, replica = replica_in(tmp_path, log)
+    with database:
+        replica.start()
+        sequence = log.append(entry("a", put("1", {"title": "Dune"})), "a")
+        replica.wait_applied(sequence, 30.0)
+        assert log.readers == 2
+        replica.stop()

@@ -12,10 +12,13 @@ from quidditch.cluster.state import (
     PROTOCOL_VERSION,
     Copy,
     NodeReport,
+    ProcessReport,
     RoutingTable,
     ShardId,
     ShardReport,
+    Speaks,
     from_bytes,
+    raised,
     to_bytes,
 )
 from quidditch.errors import StorageError
@@ -65,6 +68,36 @@ def test_a_newer_protocol_is_refused_and_says_so() -> None:
     newer = to_bytes(RoutingTable(version=PROTOCOL_VERSION + 1))
     with pytest.raises(StorageError, match=f"protocol {PROTOCOL_VERSION + 1}.*upgrade it"):
         from_bytes(newer, RoutingTable)
+
+
+def test_what_a_newer_process_still_writes_in_an_older_protocol_is_read() -> None:
+    older = to_bytes(RoutingTable(version=2))
+    assert from_bytes(older, RoutingTable, Speaks(1, 3)).version == 2
+    Speaks(2, 3).check(3, "the cluster is")
+    with pytest.raises(
+        StorageError, match=r"the cluster is of protocol 1; this process speaks 2 to 3: .* between"
+    ):
+        Speaks(2, 3).check(1, "the cluster is")
+
+
+def node(name: str, newest: int) -> NodeReport:
+    return NodeReport(name, "run", "here:1", speaks=Speaks(1, newest))
+
+
+def test_the_protocol_rises_once_all_speak_a_newer_one() -> None:
+    table = RoutingTable(7, {"a": ((Copy("n0"), Copy("n1")),)})
+    nodes = {"n0": node("n0", 2), "n1": node("n1", 3)}
+    master = ProcessReport("master", "m", "r1", speaks=Speaks(1, 2))
+    assert raised(table, nodes, [master]) == RoutingTable(8, table.indices, 2)
+    assert raised(table, {**nodes, "n2": node("n2", 1)}, [master]) is table
+    assert raised(table, nodes, [master, ProcessReport("coordinator", "c", "r2")]) is table
+
+
+def test_the_protocol_stays_while_a_node_is_not_heard_of_and_never_falls() -> None:
+    table = RoutingTable(7, {"a": ((Copy("n0"), Copy("n1")),)}, 2)
+    assert raised(table, {"n0": node("n0", 3)}, []) is table
+    assert raised(table, {"n0": node("n0", 3), "n1": node("n1", 1)}, []) is table
+    assert raised(RoutingTable(), {}, [ProcessReport("master", "m", "r", speaks=Speaks(1, 2))]).version == 1
 
 
 def test_fields_of_a_later_release_are_read_past() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from quidditch.errors import IndexBlocked, IndexExists
+from quidditch.local.active_copies import demanded
 from quidditch.server import visibility
 from quidditch.server.body_values import object_of
 from quidditch.server.call import ACKNOWLEDGED, Call, Reply
@@ -40,7 +41,7 @@ def create_index(call: Call) -> Reply:
         make_index(call.database, name, {**body, "mappings": mappings})
     except IndexExists:
         raise _already_there(call, name) from None
-    return Reply({"acknowledged": True, "shards_acknowledged": True, "index": name})
+    return Reply({"acknowledged": True, "shards_acknowledged": demanded({}).met, "index": name})
 
 
 def _already_there(call: Call, name: str) -> RestError:

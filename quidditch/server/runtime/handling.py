@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from quidditch.interface import Database
+from quidditch.local.active_copies import WAIT_S, Demand, demanding, parse_copies
 from quidditch.server.call import Call, Reply
 from quidditch.server.routing import Route
 from quidditch.server.runtime.board import RESULTS, Numbers
@@ -37,6 +39,16 @@ def kind_of(route: Route) -> str:
     return "search" if not _SEARCHES.isdisjoint(route.template.split("/")) else "read"
 
 
+def _active_copies(call: Call) -> AbstractContextManager[None]:
+    """Under which a request is carried out that says how many copies must serve before it writes."""
+    name = "wait_for_active_shards"
+    if name not in call.parameters or call.path.startswith("/_cluster/"):
+        return nullcontext()
+    copies = parse_copies(call.parameters.text(name), name)
+    seconds = call.parameters.seconds("timeout")
+    return demanding(Demand(copies, WAIT_S if seconds is None else seconds))
+
+
 class Handling:
     """Runs the handlers of one worker."""
 
@@ -47,7 +59,8 @@ class Handling:
     def handle(self, kind: str, route: Route, call: Call) -> Reply:
         """What the handler replies; raises what it raises."""
         began_s = time.perf_counter()
-        reply = route.handler(call)
+        with _active_copies(call):
+            reply = route.handler(call)
         seconds = time.perf_counter() - began_s
         counted = _COUNTED.get(route.template.rpartition("/")[2])
         if counted is not None:
