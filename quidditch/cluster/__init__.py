@@ -23,13 +23,19 @@ Rooms, from the bottom up; PROTOCOL.md has every key, stream, message and call b
     presence.py     how masters and coordinators say that they live, and what they speak
     master.py       the static master: places copies, trims logs
     lanes.py        entries on their way to the log of a shard, in order and bounded, and what became of them
-    remote_shard.py, sharded_writer.py, cluster_index.py, coordinator.py
+    preference.py, copies.py, pace.py
+                    which copies are asked, in which order, and when a second one
+    asking.py       one call of a shard, asked of its copies until one answers
+    part.py, known_statistics.py, remote_search.py
+                    one shard in a search under way; what is known of its statistics; all shards of a search
+    remote_shard.py a shard as searches see it, and a view of it that lasts
+    sharded_writer.py, cluster_index.py, coordinator.py
                     `Database` and `Index` over shards on other machines
     configuration.py, example.py, logs.py, process.py
                     a process in one role or several: what it is told, what it says
     layout.py, machine.py
                     a whole cluster on one machine (`quidditch cluster up`)
 
-Not there yet: hedged requests and partial results, snapshots to a directory, and the `_cluster` and `_cat` calls of
+Not there yet: snapshots to a directory, and the `_cluster` and `_cat` calls of
 the REST API tell of one node.
 """
