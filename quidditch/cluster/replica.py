@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+import msgspec
+
 from quidditch.cluster.log import Entry, LogLost, LogTrimmed, WriteLog
 from quidditch.cluster.logs import about
 from quidditch.cluster.messages import LogEntry, unpack_entry
@@ -102,6 +104,11 @@ class Replica:
         """The last sequence that is carried out, durably."""
         return self._followed.applied
 
+    @property
+    def followed(self) -> Followed:
+        """Which log it follows, and up to where it has durably done so."""
+        return self._followed
+
     def report(self) -> ShardReport:
         return ShardReport(self._followed.applied, self._started, self._failed)
 
@@ -150,7 +157,8 @@ class Replica:
                 f"{identity}: it was made anew"
             )
         if self._followed.log == "":
-            self._followed = Followed(identity, 0, 0, self._followed.mapping)
+            # New, or restored: then it is what the log would have made of its first entries.
+            self._followed = msgspec.structs.replace(self._followed, log=identity)
 
     def _set_started(self, target: int) -> None:
         """Serve from the moment on at which everything is there that was in the log when following began."""
