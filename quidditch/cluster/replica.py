@@ -111,6 +111,11 @@ class Replica:
         """The last sequence that is carried out, durably."""
         return self._followed.applied
 
+    @property
+    def followed(self) -> Followed:
+        """Which log it follows, and up to where it has durably done so."""
+        return self._followed
+
     def report(self) -> ShardReport:
         followed = self._followed
         marks = (*followed.marks, (followed.applied, followed.checksum))
