@@ -4,6 +4,7 @@ Rooms, from the bottom up; PROTOCOL.md has every key, stream, message and call b
 
     state.py        what is kept where all processes see it: routing table, reports of nodes; values without a network
     allocation.py   one routing table made of another: pure
+    orders.py       what people want done with copies, done to a routing table: pure
     routing.py      which shard a document belongs to: pure
     tls.py          who is let in by certificate; certificates.py makes them for a cluster of its own
     nats_server.py  the NATS servers that are ours: program, configuration, process
@@ -21,6 +22,8 @@ Rooms, from the bottom up; PROTOCOL.md has every key, stream, message and call b
     node_calls.py   what a data node answers about one shard
     data_node.py    the copies that the routing table gives a node; node_app.py is its HTTP, node_server.py answers it
     presence.py     how masters and coordinators say that they live, and what they speak
+    picture.py      what a master decides by, made of what all processes see
+    administration.py   what operators see and change, for a coordinator
     master.py       the static master: places copies, trims logs
     lanes.py        entries on their way to the log of a shard, in order and bounded, and what became of them
     remote_shard.py, sharded_writer.py, cluster_index.py, coordinator.py
@@ -30,6 +33,5 @@ Rooms, from the bottom up; PROTOCOL.md has every key, stream, message and call b
     layout.py, machine.py
                     a whole cluster on one machine (`quidditch cluster up`)
 
-Not there yet: hedged requests and partial results, snapshots to a directory, and the `_cluster` and `_cat` calls of
-the REST API tell of one node.
+Not there yet: hedged requests, snapshots to a directory.
 """

@@ -19,7 +19,16 @@ import msgspec
 from quidditch.analysis.registry import ANALYZER_NAMES
 from quidditch.cluster.connection import Connection
 from quidditch.cluster.keys import Changed, Keys, Value
-from quidditch.cluster.state import NodeReport, ProcessReport, RoutingTable, ShardId, from_bytes, to_bytes
+from quidditch.cluster.orders import Orders
+from quidditch.cluster.state import (
+    Kept,
+    NodeReport,
+    ProcessReport,
+    RoutingTable,
+    ShardId,
+    from_bytes,
+    to_bytes,
+)
 from quidditch.errors import IndexNotFound, StorageError, Unavailable
 from quidditch.index.catalog import IndexEntry
 from quidditch.schema.mapping import Mapping, nearest
@@ -29,6 +38,7 @@ GONE_S = 5.0
 """A node that has been silent for so long is gone."""
 
 CLUSTER, INDICES, ROUTING, TEMPLATES, SETTINGS = "cluster", "indices", "routing", "templates", "settings"
+ORDERS = "orders"
 
 
 class Indices(msgspec.Struct, frozen=True):
@@ -43,6 +53,18 @@ class Templates(msgspec.Struct, frozen=True):
 
     bodies: dict[str, dict[str, Any]] = {}
     version: int = 1
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """Settings of the cluster by name. Both kinds are kept: there is no moment at which all of a cluster ends."""
+
+    persistent: dict[str, str] = {}
+    transient: dict[str, str] = {}
+    version: int = 1
+
+    @property
+    def effective(self) -> dict[str, str]:
+        return {**self.persistent, **self.transient}
 
 
 class Catalogue:
@@ -189,6 +211,32 @@ class Catalogue:
             return to_bytes(Templates({name: body for name, body in after.items() if body is not None}))
 
         self._state.wait_revision(self._keys.change(TEMPLATES, rewrite))
+
+    def settings(self) -> Settings:
+        """Of the cluster."""
+        found: Settings = self._read(SETTINGS, Settings)
+        return found
+
+    def change_settings(self, alter: Callable[[Settings], Settings]) -> None:
+        """raises: whatever `alter` raises; nothing was changed then"""
+        self._change(SETTINGS, Settings, alter)
+
+    def orders(self) -> Orders:
+        """What people have ordered, and the master has not yet carried out."""
+        found: Orders = self._read(ORDERS, Orders)
+        return found
+
+    def change_orders(self, alter: Callable[[Orders], Orders]) -> None:
+        """raises: whatever `alter` raises; nothing was changed then"""
+        self._change(ORDERS, Orders, alter)
+
+    def _change(self, key: str, kind: type[Kept], alter: Callable[[Kept], Kept]) -> None:
+        def rewrite(now: bytes | None) -> bytes | None:
+            before = kind() if now is None else from_bytes(now, kind)
+            after = alter(before)
+            return None if after == before else to_bytes(after)
+
+        self._state.wait_revision(self._keys.change(key, rewrite))
 
     # --------------------------------------------------------------------------------------------- mappings
 

@@ -50,6 +50,8 @@ LEAVING = "its node is being stopped"
 OPENING = 4
 """Copies that are opened, or taken from peers, at once."""
 
+_SIZES = ("documents", "deleted", "segments", "size_bytes")
+
 log = logging.getLogger("quidditch.cluster")
 
 
@@ -103,6 +105,7 @@ class DataNode:
         """Say that the copies here are to be asked no more, and wait for the searches under way, `LEAVE_S` at most.
         Calls are answered on until `stop`."""
         self._leaving = True
+        self._connection.hurry()
         self.say()
         time.sleep(HEARD_S)
         deadline = time.monotonic() + LEAVE_S
@@ -112,11 +115,14 @@ class DataNode:
     def stop(self) -> None:
         """End gracefully: what was begun is carried out and on disk."""
         self._leaving = True
+        self._connection.hurry()
         self._stopping.set()
         for thread in self._threads:
             thread.join()
         self._openers.shutdown(cancel_futures=True)
         self.calls.views.close_all()
+        for replica in list(self._replicas.values()):
+            replica.begin_stop()
         for replica in list(self._replicas.values()):
             replica.stop()
         # Not forgotten at once: a node that is started again shortly keeps its copies.
@@ -155,6 +161,18 @@ class DataNode:
         """Of a copy that does not answer yet: where nothing lies here, there is nothing to learn from it."""
         return ShardReport(failed=why, log=None if local_name(shard) in self._database else "")
 
+    def sizes(self) -> dict[str, dict[str, int]]:
+        """How large each copy here is that serves, by `str(ShardId)`: documents, deleted, segments, size_bytes."""
+        with self._lock:
+            held = list(self._replicas.items())
+        found = {}
+        for shard, replica in held:
+            # One that is let go of at this moment has no size.
+            with contextlib.suppress(QuidditchError):
+                stats = replica.index.stats()
+                found[str(shard)] = {name: getattr(stats, name) for name in _SIZES}
+        return found
+
     # ----------------------------------------------------------------------------------------------- its work
 
     def _every(self, work: Callable[[], None]) -> None:
@@ -164,6 +182,10 @@ class DataNode:
                 work()
             except QuidditchError as error:
                 log.warning("%s", error)
+                self._stopping.wait(0.5)
+            except Exception:
+                # A node that no longer beats, or heeds no table, must not be for one error that nobody foresaw.
+                log.exception("node %s", self.options.name)
                 self._stopping.wait(0.5)
 
     def _beat(self) -> None:
@@ -217,7 +239,9 @@ class DataNode:
         while not self._stopping.is_set():
             try:
                 replica = self._opened(shard)
-            except QuidditchError as error:
+            except Exception as error:
+                if not isinstance(error, QuidditchError):
+                    log.exception("shard %s", shard)
                 with self._lock:
                     self._opening[shard] = str(error)
                 if shard not in self._catalogue.routing().on_node(self.options.name):

@@ -18,17 +18,18 @@ from collections.abc import Mapping
 import msgspec
 
 from quidditch.cluster.agreement import differing, said_of
-from quidditch.cluster.allocation import Node, Situation, Wanted, allocate
+from quidditch.cluster.allocation import allocate
 from quidditch.cluster.catalogue import GONE_S, Catalogue
 from quidditch.cluster.connection import Connection
 from quidditch.cluster.keys import Changed, Keys
 from quidditch.cluster.log import JetStreamLog, LogLost
 from quidditch.cluster.logs import about
+from quidditch.cluster.orders import Orders, all_carried_out
+from quidditch.cluster.picture import Picture, picture
 from quidditch.cluster.presence import Presence
 from quidditch.cluster.reseeding import beginning_of, is_lost, reseed
 from quidditch.cluster.state import NodeReport, RoutingTable, ShardId, from_bytes, raised, to_bytes
 from quidditch.errors import QuidditchError, StorageError
-from quidditch.index.catalog import IndexEntry
 
 LEASE_S = 5.0
 """How long the lease may be silent before another master takes it."""
@@ -88,6 +89,7 @@ class Master:
         self._thread = threading.Thread(target=self._work, name="quidditch-master", daemon=True)
         self.active = False
         """Whether it has the lease."""
+        self._at_rest: Picture | None = None
 
     def start(self) -> None:
         self._thread.start()
@@ -116,6 +118,9 @@ class Master:
                     self._trim_sometimes()
             except QuidditchError as error:
                 log.warning("%s", error)
+            except Exception:
+                # What NATS refuses in a way that nobody foresaw may pass; without a master nothing is ever placed.
+                log.exception("master")
             self._catalogue.wait_change(0.25)
 
     # ---------------------------------------------------------------------------------------------- the lease
@@ -157,12 +162,23 @@ class Master:
             )
         # The table first: whatever it names is among the indices that are read after it.
         before, revision = self._catalogue.routing_at()
-        wanted = wanted_of(self._catalogue.entries())
+        orders = self._catalogue.orders()
+        seen = picture(self._catalogue, before, self._forget_s)
         known, others = self._catalogue.nodes(self._forget_s), self._catalogue.processes(self._forget_s)
-        situation = situation_of(known, self._catalogue.nodes())
-        after = raised(allocate(before, wanted, situation), known, others.values())
-        if after is before:
+        at_rest = seen == self._at_rest and not orders.waiting
+        if at_rest and raised(before, known, others.values()) is before:
             return before
+        wanted = seen.wanted
+        listed = [order for waiting in orders.waiting.values() for order in waiting]
+        ordered, refused = all_carried_out(before, listed, wanted, seen.situation)
+        for order, why in zip(listed, refused, strict=True):
+            log.info("master: %s of shard %s: %s", order.kind, order.of, why or "carried out")
+        after = raised(allocate(ordered, wanted, seen.situation, seen.rules), known, others.values())
+        if (after.indices, after.version) == (before.indices, before.version):
+            self._at_rest = seen
+            self._done_with(orders)
+            return before
+        after = msgspec.structs.replace(after, epoch=before.epoch + 1)
         for index in sorted(set(wanted) - set(before.indices)):
             for number in range(wanted[index].shards):
                 JetStreamLog(self._connection, ShardId(index, number)).create()
@@ -174,8 +190,20 @@ class Master:
             for number in range(len(before.indices[index])):
                 JetStreamLog(self._connection, ShardId(index, number)).delete()
             self._catalogue.forget_mappings(index)
+        self._done_with(orders)
         log.info("table %d of %d indices", after.epoch, len(after.indices), extra=about(epoch=after.epoch))
         return after
+
+    def _done_with(self, orders: Orders) -> None:
+        """Take away the orders that have been carried out or refused: whoever gave them sees it."""
+        if orders.waiting:
+
+            def without(now: Orders) -> Orders:
+                return Orders(
+                    {id: waiting for id, waiting in now.waiting.items() if id not in orders.waiting}
+                )
+
+            self._catalogue.change_orders(without)
 
     # --------------------------------------------------------------------------------------------- lost logs
 
@@ -244,26 +272,6 @@ class Master:
             self._catalogue.forget_process(run)
 
 
-def wanted_of(entries: Mapping[str, IndexEntry]) -> dict[str, Wanted]:
-    """What the indices want, by uuid."""
-    return {
-        entry.generation: Wanted(entry.shards, 1 + int(entry.settings.get("number_of_replicas", 1)))
-        for entry in entries.values()
-    }
-
-
-def situation_of(there: Mapping[str, NodeReport], alive: Mapping[str, NodeReport]) -> Situation:
-    """The nodes that are not given up, and what those that speak serve."""
-    nodes = {name: Node(report.zone, report.draining) for name, report in there.items()}
-    serving = {
-        (_shard_id(shard), name)
-        for name, report in alive.items()
-        for shard, said in report.shards.items()
-        if said.started
-    }
-    return Situation(nodes, serving)
-
-
 def trimmable(nodes: list[str], shard: str, reports: Mapping[str, NodeReport]) -> int:
     """The last sequence that is durable in the copies on all of these nodes; 0 if one of them is not heard of."""
     applied = [
@@ -271,8 +279,3 @@ def trimmable(nodes: list[str], shard: str, reports: Mapping[str, NodeReport]) -
         for node in nodes
     ]
     return min(applied, default=0)
-
-
-def _shard_id(text: str) -> ShardId:
-    uuid_, _, number = text.rpartition(".")
-    return ShardId(uuid_, int(number))

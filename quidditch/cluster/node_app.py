@@ -46,6 +46,8 @@ class Node(Protocol):
 
     def report(self) -> NodeReport: ...
 
+    def sizes(self) -> dict[str, dict[str, int]]: ...
+
 
 def create_node_app(node: Node, secret: str) -> Starlette:
     """The application; the node stays the caller's to stop."""
@@ -83,12 +85,16 @@ def create_node_app(node: Node, secret: str) -> Starlette:
     async def about(request: Request) -> Response:
         return await answered(request, lambda body: msgspec.to_builtins(node.report()))
 
+    async def sizes(request: Request) -> Response:
+        return await answered(request, lambda body: node.sizes())
+
     shard = f"{PREFIX}/shard/{{uuid}}/{{number:int}}"
     return Starlette(
         routes=[
             Route(f"{shard}/copy", copy, methods=["POST"]),
             Route(f"{shard}/{{call}}", shard_call, methods=["POST"]),
             Route(f"{PREFIX}/node", about, methods=["POST"]),
+            Route(f"{PREFIX}/node/sizes", sizes, methods=["POST"]),
         ]
     )
 

@@ -19,7 +19,7 @@ from quidditch.cluster.log import Beginning, Entry, LogLost, LogTrimmed, WriteLo
 from quidditch.cluster.logs import about
 from quidditch.cluster.messages import LogEntry, unpack_entry
 from quidditch.cluster.state import SPEAKS, ShardReport, Speaks
-from quidditch.errors import QuidditchError, StorageError, Unavailable
+from quidditch.errors import InternalError, QuidditchError, StorageError, Unavailable
 from quidditch.index.replication import (
     WINDOW,
     Batch,
@@ -86,6 +86,8 @@ class Replica:
         self._started = False
         self._failed = ""
         self._lost = False
+        self._expected = 0
+        """What is in the log, as somebody knows who waits for it."""
         self.behind = False
         """The log no longer holds what comes next: only a copy of a peer helps."""
         self._thread: threading.Thread | None = None
@@ -130,11 +132,15 @@ class Replica:
         self._thread = threading.Thread(target=self._follow, name=f"quidditch-{self.name[-12:]}", daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """Follow no more; what was begun is carried out."""
+    def begin_stop(self) -> None:
+        """Have following end soon; several copies can end at the same time."""
         with self._progress:
             self._stopping = True
             self._progress.notify_all()
+
+    def stop(self) -> None:
+        """Follow no more; what was begun is carried out."""
+        self.begin_stop()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -145,9 +151,14 @@ class Replica:
                 self._follow_once()
             except QuidditchError as error:
                 self._fail(error)
+            except Exception as error:
+                # Whatever it is: a copy that stops following without a word would be believed to be there.
+                log.exception("shard %s at %d", self.name, self.applied)
+                self._fail(InternalError(f"{type(error).__name__}: {error}"))
 
     def _follow_once(self) -> None:
         """Follow until told to stop, or until something is wrong."""
+        self._expected = 0
         self._check_identity()
         reader = self._log.read_from(self.applied + 1)
         try:
@@ -158,6 +169,9 @@ class Replica:
                 entries = reader.read(ENTRIES_AT_ONCE, READ_S)
                 if entries:
                     self.apply(entries)
+                elif self._expected > self.applied:
+                    # It is in the log and does not come: whoever served this reader is gone, and did not say so.
+                    return
         finally:
             reader.close()
 
@@ -204,7 +218,7 @@ class Replica:
 
     def _set_started(self, target: int) -> None:
         """Serve from the moment on at which everything is there that was in the log when following began."""
-        if not self._started and self.applied >= target:
+        if self.applied >= target and (self._failed or not self._started):
             with self._progress:
                 self._started, self._failed = True, ""
                 self._progress.notify_all()
@@ -274,7 +288,11 @@ class Replica:
     # ---------------------------------------------------------------------------------------------- asking
 
     def wait_applied(self, sequence: int, timeout_s: float) -> None:
-        """raises: Unavailable   the sequence is not carried out within `timeout_s`"""
+        """Wait until a sequence that is in the log is carried out.
+
+        raises: Unavailable   it is not within `timeout_s`
+        """
+        self._expected = max(self._expected, sequence)
         with self._progress:
             if not self._progress.wait_for(
                 lambda: self._followed.applied >= sequence or self._stopping, timeout_s
