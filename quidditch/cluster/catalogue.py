@@ -118,6 +118,15 @@ class Catalogue:
         value = self._state.get(CLUSTER)
         return "" if value is None else value.data.decode()
 
+    def check_cluster(self, known: str) -> None:
+        """raises: StorageError   the state that is followed has become that of another cluster than this one"""
+        value = self._state.get(CLUSTER)
+        found = known if value is None else value.data.decode()
+        if found != known:
+            raise StorageError(
+                f"NATS held the state of cluster {known} and holds that of {found} now: what it lost is not followed"
+            )
+
     def wait_for(self, true: Callable[[], object], timeout_s: float, what: str) -> None:
         """Wait until it is true of the state. raises: Unavailable"""
         self._state.wait_for(true, timeout_s, what)

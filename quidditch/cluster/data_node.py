@@ -93,7 +93,8 @@ class DataNode:
     def _check_cluster(self) -> None:
         path = self.options.folder / "cluster"
         known = path.read_text().strip() if path.exists() else ""
-        path.write_text(check_cluster(self._catalogue, known) + "\n")
+        self._cluster = check_cluster(self._catalogue, known)
+        path.write_text(self._cluster + "\n")
 
     def start(self) -> None:
         for thread in self._threads:
@@ -196,7 +197,12 @@ class DataNode:
             self._catalogue.report(self.report())
 
     def _heed_table(self) -> None:
-        """Do what the routing table says, and wait for the next."""
+        """Do what the routing table says, and wait for the next.
+
+        raises: StorageError   it is another cluster's: NATS has lost the state, and somebody began with an empty one,
+                               by which all that lies here would be nobody's
+        """
+        self._catalogue.check_cluster(self._cluster)
         mine = set(self._catalogue.routing().on_node(self.options.name))
         with self._lock:
             behind = [shard for shard, replica in self._replicas.items() if replica.behind]
