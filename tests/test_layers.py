@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 # From left to right; rooms of one column are strangers to each other.
 COLUMNS = (
     {"errors", "version"},
-    {"types", "tables", "progress", "patterns"},
+    {"types", "tables", "progress", "patterns", "sequences"},
     {"schema", "analysis"},
     {"index", "query", "expressions"},
     {"interface", "bulk"},
