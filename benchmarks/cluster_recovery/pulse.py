@@ -47,8 +47,8 @@ class Pulse:
             found[kind] = {
                 "calls": len(own),
                 "failed": len(failed),
-                "p50_ms": round(1000 * percentile(times, 50), 1) if times else None,
-                "p99_ms": round(1000 * percentile(times, 99), 1) if times else None,
+                "p50_ms": round(1000 * percentile(times, 0.5), 1) if times else None,
+                "p99_ms": round(1000 * percentile(times, 0.99), 1) if times else None,
                 "max_ms": round(1000 * max(times), 1) if times else None,
                 "why": failed[0] if failed else "",
             }

@@ -17,7 +17,7 @@ from nats.js import api
 from nats.js import errors as js_errors
 
 from quidditch.cluster.connection import CALL_S, Connection, NotCommitted
-from quidditch.cluster.log import JetStreamReader, LogLost
+from quidditch.cluster.log import SURE_S, JetStreamReader, LogLost
 from quidditch.cluster.silence import Silence
 from quidditch.errors import QuidditchError, StorageError, Unavailable
 
@@ -205,10 +205,15 @@ class Mirror:
             self._changed.wait(timeout_s)
 
     def _follow(self) -> None:
+        found_s = time.monotonic()
         while not self._ended:
             try:
                 self._heed()
+                found_s = time.monotonic()
             except LogLost:
+                if time.monotonic() - found_s < SURE_S:
+                    time.sleep(0.2)
+                    continue
                 if self.before_loss is None:
                     log.error("bucket %s: NATS has lost what was in it", self._keys.bucket)
                     self.before_loss = self.values()

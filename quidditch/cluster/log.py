@@ -36,6 +36,11 @@ BEAT_S = 5.0
 """How often JetStream says that a request stands; without a word for three times as long, it is lost."""
 
 
+SURE_S = 3.0
+"""How long a stream must be gone before that is believed: a server that has just come back, or has just been elected,
+may know less than it will in a moment."""
+
+
 class Entry(NamedTuple):
     """One message of a stream: its sequence, from 1 on, what was appended, and under which subject."""
 

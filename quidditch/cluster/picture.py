@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from quidditch.cluster.allocation import MOVES_AT_ONCE, Node, Rules, Situation, Wanted
 from quidditch.cluster.catalogue import Catalogue
@@ -87,6 +88,8 @@ def excluded(names: Iterable[str], patterns: str) -> frozenset[str]:
     >>> sorted(excluded(["n1", "n2", "m1"], "n*, x"))
     ['n1', 'n2']
     """
+    if not patterns:
+        return frozenset()
     listed = [part.strip() for part in patterns.split(",") if part.strip()]
     return frozenset(name for name in names if any(matches(name, pattern) for pattern in listed))
 
@@ -109,6 +112,7 @@ def check_setting(name: str, value: str) -> None:
         raise RequestError(f"{name}: a number of moves from 0 on expected, not [{value}]")
 
 
+@lru_cache(1 << 16)
 def shard_id(text: str) -> ShardId:
     """What `str(ShardId)` was of."""
     uuid, _, number = text.rpartition(".")

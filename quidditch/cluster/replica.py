@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 import msgspec
 
-from quidditch.cluster.log import Beginning, Entry, LogLost, LogTrimmed, WriteLog
+from quidditch.cluster.log import SURE_S, Beginning, Entry, LogLost, LogTrimmed, WriteLog
 from quidditch.cluster.logs import about
 from quidditch.cluster.messages import LogEntry, unpack_entry
 from quidditch.cluster.state import SPEAKS, ShardReport, Speaks
@@ -86,6 +87,8 @@ class Replica:
         self._started = False
         self._failed = ""
         self._lost = False
+        self._found_s = time.monotonic()
+        """When the log was there last."""
         self._expected = 0
         """What is in the log, as somebody knows who waits for it."""
         self.behind = False
@@ -107,6 +110,11 @@ class Replica:
     def applied(self) -> int:
         """The last sequence that is carried out, durably."""
         return self._followed.applied
+
+    @property
+    def followed(self) -> Followed:
+        """Which log it follows, and up to where it has durably done so."""
+        return self._followed
 
     def report(self) -> ShardReport:
         followed = self._followed
@@ -169,7 +177,8 @@ class Replica:
                 entries = reader.read(ENTRIES_AT_ONCE, READ_S)
                 if entries:
                     self.apply(entries)
-                elif self._expected > self.applied:
+                self._found_s = time.monotonic()
+                if not entries and self._expected > self.applied:
                     # It is in the log and does not come: whoever served this reader is gone, and did not say so.
                     return
         finally:
@@ -234,7 +243,7 @@ class Replica:
         with self._progress:
             self._failed = str(error)
             self.behind = self.behind or isinstance(error, LogTrimmed)
-            self._lost = isinstance(error, LogLost)
+            self._lost = isinstance(error, LogLost) and time.monotonic() - self._found_s > SURE_S
             self._progress.wait_for(lambda: self._stopping, PAUSE_S)
 
     # --------------------------------------------------------------------------------------------- applying
