@@ -22,6 +22,7 @@ COLUMNS = (
     {"torture", "aio"},
     {"server"},
     {"cluster"},
+    {"cluster_torture"},
     {"__init__"},
     {"cli"},
 )

@@ -26,12 +26,17 @@ Rooms, from the bottom up; PROTOCOL.md has every key, stream, message and call b
     administration.py   what operators see and change, for a coordinator
     master.py       the static master: places copies, trims logs
     lanes.py        entries on their way to the log of a shard, in order and bounded, and what became of them
-    remote_shard.py, sharded_writer.py, cluster_index.py, coordinator.py
+    preference.py, copies.py, pace.py
+                    which copies are asked, in which order, and when a second one
+    asking.py       one call of a shard, asked of its copies until one answers
+    part.py, known_statistics.py, remote_search.py
+                    one shard in a search under way; what is known of its statistics; all shards of a search
+    remote_shard.py a shard as searches see it, and a view of it that lasts
+    sharded_writer.py, cluster_index.py, coordinator.py
                     `Database` and `Index` over shards on other machines
     configuration.py, example.py, logs.py, process.py
                     a process in one role or several: what it is told, what it says
     layout.py, machine.py
                     a whole cluster on one machine (`quidditch cluster up`)
 
-Not there yet: hedged requests, snapshots to a directory.
 """

@@ -101,7 +101,7 @@ class Catalogue:
         return self._decode(key, value, kind)
 
     def _decode(self, key: str, value: Value, kind: type[Any]) -> Any:
-        """A value, decoded once; a bucket that is made anew counts its revisions anew."""
+        """A value, decoded once. Revisions alone do not tell: they begin anew where NATS has lost a bucket."""
         with self._lock:
             known = self._decoded.get(key)
             if known is None or known[0] != value:
@@ -117,6 +117,15 @@ class Catalogue:
         self._state.wait_revision(self._keys.change(CLUSTER, make))
         value = self._state.get(CLUSTER)
         return "" if value is None else value.data.decode()
+
+    def check_cluster(self, known: str) -> None:
+        """raises: StorageError   the state that is followed has become that of another cluster than this one"""
+        value = self._state.get(CLUSTER)
+        found = known if value is None else value.data.decode()
+        if found != known:
+            raise StorageError(
+                f"NATS held the state of cluster {known} and holds that of {found} now: what it lost is not followed"
+            )
 
     def wait_for(self, true: Callable[[], object], timeout_s: float, what: str) -> None:
         """Wait until it is true of the state. raises: Unavailable"""

@@ -34,6 +34,7 @@ from quidditch.local.bulk import carry_out_by
 from quidditch.local.matching import matching, search_each
 from quidditch.local.settings import check_settings
 from quidditch.schema.mapping import Mapping
+from quidditch.sequences import HEADER, Sequences
 from quidditch.topology import Order, Placement, Topology, Verdict
 from quidditch.types import Json
 
@@ -258,6 +259,32 @@ class ClusterDatabase:
     def change_cluster_settings(self, scope: str, changes: Dict[str, str | None]) -> None:
         """Set some, for the whole cluster; None takes one back. raises: RequestError"""
         self._administration.change_settings(scope, changes)
+
+    # ---------------------------------------------------------------------------------------------- sessions
+
+    def heed(self, sequences: Sequences) -> None:
+        """Have the reads of this coordinator see what others have written: what a client brings of its own writes.
+
+        raises: RequestError   it was never written; Unavailable   whether it was is not known
+        """
+        shards = {entry.generation: entry.shards for entry in self.catalogue.entries().values()}
+        for reached in sequences:
+            shard = ShardId(reached.uuid, reached.shard)
+            # Of an index that is gone there is nothing to see.
+            if reached.shard < shards.get(reached.uuid, 0):
+                self._heed_one(shard, reached.sequence)
+
+    def _heed_one(self, shard: ShardId, sequence: int) -> None:
+        written = self.means.written
+        if sequence <= written.of(shard):
+            return
+        reports = self.catalogue.serving(shard).values()
+        if all(report.shards[str(shard)].applied < sequence for report in reports):
+            # Nobody shall make the others wait for what never comes.
+            last = self.means.log(shard).bounds().last
+            if sequence > last:
+                raise RequestError(f"{HEADER}: shard {shard} is at {last}, and {sequence} was never written")
+        written.heed(shard, sequence)
 
     # --------------------------------------------------------------------------------------- bulk and search
 

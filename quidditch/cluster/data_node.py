@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import threading
 import time
 import uuid
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from quidditch.cluster.beginnings import Incoming, install
 from quidditch.cluster.catalogue import Catalogue, IndexMappings, check_cluster
 from quidditch.cluster.connection import Connection
 from quidditch.cluster.log import JetStreamLog
@@ -27,10 +27,7 @@ from quidditch.cluster.node_calls import ShardCalls
 from quidditch.cluster.replica import Replica
 from quidditch.cluster.state import NodeReport, ShardId, ShardReport
 from quidditch.cluster.transport import Request, Transport
-from quidditch.errors import QuidditchError, Unavailable
-from quidditch.index.catalog import IndexEntry
-from quidditch.index.opening import sync_directory
-from quidditch.index.replication import Followed, read_followed
+from quidditch.errors import QuidditchError, RequestError, Unavailable
 from quidditch.local.database import LocalDatabase, connect
 
 BEAT_S = 1.0
@@ -80,6 +77,8 @@ class DataNode:
         self._catalogue = Catalogue(connection)
         options.folder.mkdir(parents=True, exist_ok=True)
         self._check_cluster()
+        for left in options.folder.glob("incoming-*"):
+            left.unlink()
         self._database: LocalDatabase = connect(options.folder / "shards")
         self._lock = threading.Lock()
         self._replicas: dict[ShardId, Replica] = {}
@@ -94,7 +93,8 @@ class DataNode:
     def _check_cluster(self) -> None:
         path = self.options.folder / "cluster"
         known = path.read_text().strip() if path.exists() else ""
-        path.write_text(check_cluster(self._catalogue, known) + "\n")
+        self._cluster = check_cluster(self._catalogue, known)
+        path.write_text(self._cluster + "\n")
 
     def start(self) -> None:
         for thread in self._threads:
@@ -104,6 +104,7 @@ class DataNode:
         """Say that the copies here are to be asked no more, and wait for the searches under way, `LEAVE_S` at most.
         Calls are answered on until `stop`."""
         self._leaving = True
+        self._connection.hurry()
         self.say()
         time.sleep(HEARD_S)
         deadline = time.monotonic() + LEAVE_S
@@ -113,11 +114,14 @@ class DataNode:
     def stop(self) -> None:
         """End gracefully: what was begun is carried out and on disk."""
         self._leaving = True
+        self._connection.hurry()
         self._stopping.set()
         for thread in self._threads:
             thread.join()
         self._openers.shutdown(cancel_futures=True)
         self.calls.views.close_all()
+        for replica in list(self._replicas.values()):
+            replica.begin_stop()
         for replica in list(self._replicas.values()):
             replica.stop()
         # Not forgotten at once: a node that is started again shortly keeps its copies.
@@ -178,6 +182,10 @@ class DataNode:
             except QuidditchError as error:
                 log.warning("%s", error)
                 self._stopping.wait(0.5)
+            except Exception:
+                # A node that no longer beats, or heeds no table, must not be for one error that nobody foresaw.
+                log.exception("node %s", self.options.name)
+                self._stopping.wait(0.5)
 
     def _beat(self) -> None:
         self._catalogue.report(self.report())
@@ -189,7 +197,12 @@ class DataNode:
             self._catalogue.report(self.report())
 
     def _heed_table(self) -> None:
-        """Do what the routing table says, and wait for the next."""
+        """Do what the routing table says, and wait for the next.
+
+        raises: StorageError   it is another cluster's: NATS has lost the state, and somebody began with an empty one,
+                               by which all that lies here would be nobody's
+        """
+        self._catalogue.check_cluster(self._cluster)
         mine = set(self._catalogue.routing().on_node(self.options.name))
         with self._lock:
             behind = [shard for shard, replica in self._replicas.items() if replica.behind]
@@ -225,7 +238,9 @@ class DataNode:
         while not self._stopping.is_set():
             try:
                 replica = self._opened(shard)
-            except QuidditchError as error:
+            except Exception as error:
+                if not isinstance(error, QuidditchError):
+                    log.exception("shard %s", shard)
                 with self._lock:
                     self._opening[shard] = str(error)
                 if shard not in self._catalogue.routing().on_node(self.options.name):
@@ -277,25 +292,23 @@ class DataNode:
 
     def _install(self, request: Request, shard: ShardId, name: str) -> None:
         """The file of a peer's copy as an index of this directory."""
-        directory = self._database.directory
-        with directory.catalog.staged() as generation:
-            folder = directory.catalog.folder(generation)
-            folder.mkdir(parents=True)
-            aside = folder / "data.mdb.part"
-            self._transport.download(request, aside)
-            os.replace(aside, folder / "data.mdb")
-            sync_directory(folder)
-            # Opened before it counts: a file that is damaged shall not take anything's place.
-            environment = directory.options.environment(folder, create=False)
-            try:
-                with environment.read() as transaction:
-                    followed = read_followed(transaction) or Followed()
-            finally:
-                environment.close()
-            mapping = self._catalogue.mapping_body(shard.uuid, followed.mapping)
-            if name in self._database:
-                self._database.delete_index(name)
-            directory.catalog.create(name, IndexEntry(generation, mapping))
+        install(
+            self._database, name, shard, self._catalogue, lambda file: self._transport.download(request, file)
+        )
+
+    def incoming(self, shard: ShardId) -> Incoming:
+        """The beginning of a shard, out of a snapshot, to be written and installed: peers copy it from here.
+
+        raises: RequestError   this node has a copy; Unavailable   the routing table does not give it this shard
+        """
+        with self._lock:
+            if shard in self._replicas:
+                raise RequestError(f"node {self.options.name} has a copy of shard {shard}: it takes no other")
+            if shard not in self._opening:
+                raise Unavailable(
+                    f"node {self.options.name} is not to hold shard {shard}, or does not know it yet"
+                )
+        return Incoming(self._database, local_name(shard), shard, self._catalogue, self.options.folder)
 
 
 def shard_path(shard: ShardId, call: str) -> str:

@@ -36,6 +36,11 @@ BEAT_S = 5.0
 """How often JetStream says that a request stands; without a word for three times as long, it is lost."""
 
 
+SURE_S = 3.0
+"""How long a stream must be gone before that is believed: a server that has just come back, or has just been elected,
+may know less than it will in a moment."""
+
+
 class Entry(NamedTuple):
     """One message of a stream: its sequence, from 1 on, what was appended, and under which subject."""
 
@@ -214,8 +219,19 @@ class JetStreamReader:
     Requests stand ahead of what is read, so that an entry comes as soon as it is in the log.
     """
 
-    def __init__(self, connection: Connection, stream: str, sequence: int, *, gaps: bool = False) -> None:
-        """gaps:  sequences may be missing, as in a stream that keeps the last message of each subject alone"""
+    def __init__(
+        self,
+        connection: Connection,
+        stream: str,
+        sequence: int,
+        *,
+        gaps: bool = False,
+        beat_s: float = BEAT_S,
+    ) -> None:
+        """gaps:    sequences may be missing, as in a stream that keeps the last message of each subject alone
+        beat_s:  how often JetStream says that it is there; without a word for three times as long, it is lost
+        """
+        self._beat_s = beat_s
         self._connection = connection
         self._stream = stream
         self._next = sequence
@@ -256,7 +272,7 @@ class JetStreamReader:
     def _open(self) -> _Consumer:
         self._check_bounds()
         self._entries.clear()
-        self._consumer = _Consumer(self._connection, self._stream, self._next, self._arrive)
+        self._consumer = _Consumer(self._connection, self._stream, self._next, self._arrive, self._beat_s)
         return self._consumer
 
     def _check_bounds(self) -> None:
@@ -310,7 +326,9 @@ class _Consumer:
         stream: str,
         sequence: int,
         arrive: Callable[[_Consumer, Entry | None], None],
+        beat_s: float,
     ) -> None:
+        self._beat_s = beat_s
         self._connection = connection
         self._stream = stream
         self._arrive = arrive
@@ -368,7 +386,7 @@ class _Consumer:
         request = {
             "batch": count,
             "expires": int(PULL_S * 1e9),
-            "idle_heartbeat": int(BEAT_S * 1e9),
+            "idle_heartbeat": int(self._beat_s * 1e9),
         }
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._name}"
         self._run(self._connection.client.publish(subject, json.dumps(request).encode(), self._inbox))
@@ -376,7 +394,7 @@ class _Consumer:
     def silent(self) -> bool:
         """Whether the consumer is lost; if only its request has ended, it is asked again."""
         anew = self._connection.lives != self._life
-        if self.lost or anew or time.monotonic() - self._heard > 3 * BEAT_S:
+        if self.lost or anew or time.monotonic() - self._heard > 3 * self._beat_s:
             return True
         if self._asked <= 0:
             self._ask(PULL)
@@ -394,6 +412,7 @@ class _Consumer:
 
         async def end() -> None:
             await self._subscription.unsubscribe()
-            await self._connection.jetstream.delete_consumer(self._stream, self._name)
+            if self._connection.client.is_connected:
+                await self._connection.jetstream.delete_consumer(self._stream, self._name)
 
         self._run(end())

@@ -21,7 +21,7 @@ from quidditch.cluster.agreement import differing, said_of
 from quidditch.cluster.catalogue import Catalogue
 from quidditch.cluster.configuration import read_configuration
 from quidditch.cluster.connection import Connection
-from quidditch.cluster.layout import Layout, lay_out
+from quidditch.cluster.layout import Layout, lay_out, planned
 from quidditch.cluster.layout import Plan as Plan
 from quidditch.cluster.master import active_master
 from quidditch.cluster.nats_server import NatsProcess
@@ -57,6 +57,13 @@ def _start_nats(layout: Layout, running: Mapping[str, int]) -> None:
         _note_pid(layout.folder, process.member.name, process.popen)
     for process in started:
         process.wait()
+
+
+def start(folder: Path, name: str) -> None:
+    """Start one of our own processes, unless it runs; nothing is waited for."""
+    if name not in _running(folder):
+        (role,) = (role for role, other in planned(folder).processes() if other == name)
+        _start(folder, role, name)
 
 
 def _start(folder: Path, role: str, name: str) -> None:

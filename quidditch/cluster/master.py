@@ -72,6 +72,8 @@ class Master:
     def __init__(self, connection: Connection, name: str = "master", forget_s: float = FORGET_S) -> None:
         self._connection = connection
         self._catalogue = Catalogue(connection)
+        # Whoever begins where NATS has lost everything makes another cluster, by which data nodes know that.
+        self._catalogue.cluster_id()
         self._presence = Presence(self._catalogue, "master", name)
         self._keys = _lease_keys(connection)
         self._holder = f"{name}-{uuid.uuid4().hex[:8]}"
@@ -116,6 +118,9 @@ class Master:
                     self._trim_sometimes()
             except QuidditchError as error:
                 log.warning("%s", error)
+            except Exception:
+                # What NATS refuses in a way that nobody foresaw may pass; without a master nothing is ever placed.
+                log.exception("master")
             self._catalogue.wait_change(0.25)
 
     # ---------------------------------------------------------------------------------------------- the lease

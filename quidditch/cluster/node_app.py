@@ -9,7 +9,7 @@ import hmac
 import logging
 import os
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from quidditch.cluster.beginnings import Incoming
 from quidditch.cluster.messages import decode, encode
 from quidditch.cluster.node_calls import ShardCalls
 from quidditch.cluster.replica import Replica
@@ -48,6 +49,9 @@ class Node(Protocol):
 
     def sizes(self) -> dict[str, dict[str, int]]: ...
 
+    def incoming(self, shard: ShardId) -> Incoming:
+        """raises: RequestError, Unavailable   this node does not wait for the beginning of this shard"""
+
 
 def create_node_app(node: Node, secret: str) -> Starlette:
     """The application; the node stays the caller's to stop."""
@@ -55,15 +59,20 @@ def create_node_app(node: Node, secret: str) -> Starlette:
     expected = f"Bearer {secret}".encode()
 
     async def answered(request: Request, work: Callable[[Any], Any]) -> Response:
+        async def with_body() -> Any:
+            data = await request.body()
+            return await anyio.to_thread.run_sync(work, decode(data) if data else {}, limiter=limiter)
+
+        return await checked(request, with_body)
+
+    async def checked(request: Request, work: Callable[[], Awaitable[Any]]) -> Response:
         given = request.headers.get("authorization", "").encode()
         if not hmac.compare_digest(given, expected):
             return _response(
                 {"error": "RequestError", "reason": "this node is not told the cluster's secret"}, 403
             )
-        data = await request.body()
         try:
-            body = decode(data) if data else {}
-            return _response(await anyio.to_thread.run_sync(work, body, limiter=limiter))
+            return _response(await work())
         except QuidditchError as error:
             return _response(error_to_wire(error), error.status)
         except Exception as error:
@@ -77,10 +86,23 @@ def create_node_app(node: Node, secret: str) -> Starlette:
 
     async def copy(request: Request) -> Response:
         shard = _shard_of(request)
-        checked = await answered(request, lambda body: node.replica(shard).applied)
-        if checked.status_code != 200:
-            return checked
+        answer = await answered(request, lambda body: node.replica(shard).applied)
+        if answer.status_code != 200:
+            return answer
         return StreamingResponse(_file_of(node.replica(shard)), media_type="application/octet-stream")
+
+    async def restore(request: Request) -> Response:
+        """The body is a shard's file out of a snapshot."""
+        shard = _shard_of(request)
+
+        async def received() -> Any:
+            with node.incoming(shard) as incoming:
+                async for piece in request.stream():
+                    await anyio.to_thread.run_sync(incoming.write, piece, limiter=limiter)
+                expected = request.headers.get("x-blake2b", "")
+                return await anyio.to_thread.run_sync(incoming.install, expected, limiter=limiter)
+
+        return await checked(request, received)
 
     async def about(request: Request) -> Response:
         return await answered(request, lambda body: msgspec.to_builtins(node.report()))
@@ -92,6 +114,7 @@ def create_node_app(node: Node, secret: str) -> Starlette:
     return Starlette(
         routes=[
             Route(f"{shard}/copy", copy, methods=["POST"]),
+            Route(f"{shard}/restore", restore, methods=["POST"]),
             Route(f"{shard}/{{call}}", shard_call, methods=["POST"]),
             Route(f"{PREFIX}/node", about, methods=["POST"]),
             Route(f"{PREFIX}/node/sizes", sizes, methods=["POST"]),

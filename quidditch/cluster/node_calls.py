@@ -120,6 +120,7 @@ class ShardCalls:
         self._calls: dict[str, Callable[[Replica, dict[str, Any]], Any]] = {
             "results": self._results,
             "wait": self._wait,
+            "followed": self._followed,
             "view": self._view,
             "statistics": self._statistics,
             "query": self._query,
@@ -147,6 +148,11 @@ class ShardCalls:
     def _results(self, replica: Replica, body: dict[str, Any]) -> Any:
         found = replica.results(body["sequence"], body["timeout_s"])
         return msgspec.to_builtins(found)
+
+    def _followed(self, replica: Replica, body: dict[str, Any]) -> Any:
+        replica.wait_applied(body["sequence"], body["timeout_s"])
+        followed = replica.followed
+        return {"log": followed.log, "applied": followed.applied, "documents": len(replica.index)}
 
     def _wait(self, replica: Replica, body: dict[str, Any]) -> Any:
         replica.wait_applied(body["sequence"], body["timeout_s"])

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 import msgspec
 
-from quidditch.cluster.log import Beginning, Entry, LogLost, LogTrimmed, WriteLog
+from quidditch.cluster.log import SURE_S, Beginning, Entry, LogLost, LogTrimmed, WriteLog
 from quidditch.cluster.logs import about
 from quidditch.cluster.messages import LogEntry, unpack_entry
 from quidditch.cluster.state import SPEAKS, ShardReport, Speaks
-from quidditch.errors import QuidditchError, StorageError, Unavailable
+from quidditch.errors import InternalError, QuidditchError, StorageError, Unavailable
 from quidditch.index.replication import (
     WINDOW,
     Batch,
@@ -86,6 +87,10 @@ class Replica:
         self._started = False
         self._failed = ""
         self._lost = False
+        self._found_s = time.monotonic()
+        """When the log was there last."""
+        self._expected = 0
+        """What is in the log, as somebody knows who waits for it."""
         self.behind = False
         """The log no longer holds what comes next: only a copy of a peer helps."""
         self._thread: threading.Thread | None = None
@@ -105,6 +110,11 @@ class Replica:
     def applied(self) -> int:
         """The last sequence that is carried out, durably."""
         return self._followed.applied
+
+    @property
+    def followed(self) -> Followed:
+        """Which log it follows, and up to where it has durably done so."""
+        return self._followed
 
     def report(self) -> ShardReport:
         followed = self._followed
@@ -130,11 +140,15 @@ class Replica:
         self._thread = threading.Thread(target=self._follow, name=f"quidditch-{self.name[-12:]}", daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """Follow no more; what was begun is carried out."""
+    def begin_stop(self) -> None:
+        """Have following end soon; several copies can end at the same time."""
         with self._progress:
             self._stopping = True
             self._progress.notify_all()
+
+    def stop(self) -> None:
+        """Follow no more; what was begun is carried out."""
+        self.begin_stop()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -145,9 +159,14 @@ class Replica:
                 self._follow_once()
             except QuidditchError as error:
                 self._fail(error)
+            except Exception as error:
+                # Whatever it is: a copy that stops following without a word would be believed to be there.
+                log.exception("shard %s at %d", self.name, self.applied)
+                self._fail(InternalError(f"{type(error).__name__}: {error}"))
 
     def _follow_once(self) -> None:
         """Follow until told to stop, or until something is wrong."""
+        self._expected = 0
         self._check_identity()
         reader = self._log.read_from(self.applied + 1)
         try:
@@ -158,6 +177,10 @@ class Replica:
                 entries = reader.read(ENTRIES_AT_ONCE, READ_S)
                 if entries:
                     self.apply(entries)
+                self._found_s = time.monotonic()
+                if not entries and self._expected > self.applied:
+                    # It is in the log and does not come: whoever served this reader is gone, and did not say so.
+                    return
         finally:
             reader.close()
 
@@ -204,7 +227,7 @@ class Replica:
 
     def _set_started(self, target: int) -> None:
         """Serve from the moment on at which everything is there that was in the log when following began."""
-        if not self._started and self.applied >= target:
+        if self.applied >= target and (self._failed or not self._started):
             with self._progress:
                 self._started, self._failed = True, ""
                 self._progress.notify_all()
@@ -220,7 +243,7 @@ class Replica:
         with self._progress:
             self._failed = str(error)
             self.behind = self.behind or isinstance(error, LogTrimmed)
-            self._lost = isinstance(error, LogLost)
+            self._lost = isinstance(error, LogLost) and time.monotonic() - self._found_s > SURE_S
             self._progress.wait_for(lambda: self._stopping, PAUSE_S)
 
     # --------------------------------------------------------------------------------------------- applying
@@ -274,7 +297,11 @@ class Replica:
     # ---------------------------------------------------------------------------------------------- asking
 
     def wait_applied(self, sequence: int, timeout_s: float) -> None:
-        """raises: Unavailable   the sequence is not carried out within `timeout_s`"""
+        """Wait until a sequence that is in the log is carried out.
+
+        raises: Unavailable   it is not within `timeout_s`
+        """
+        self._expected = max(self._expected, sequence)
         with self._progress:
             if not self._progress.wait_for(
                 lambda: self._followed.applied >= sequence or self._stopping, timeout_s

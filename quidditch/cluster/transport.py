@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -93,6 +93,8 @@ class Transport:
 
     async def ask(self, request: Request) -> Any:
         """In the loop: the answer, or the error as a value."""
+        if self._session.closed:
+            return NoAnswer("this process has closed its connections to the cluster")
         try:
             data = encode(request.body)
             url = f"{self._scheme}://{request.address}{request.path}"
@@ -117,10 +119,44 @@ class Transport:
 
     async def _download(self, request: Request, path: Path) -> None:
         with path.open("wb") as file:
-            async for piece in self._pieces(request):
-                await asyncio.to_thread(file.write, piece)
+            await self._pour(request, file.write)
             file.flush()
             await asyncio.to_thread(os.fsync, file.fileno())
+
+    def pour(self, request: Request, write: Callable[[bytes], object]) -> None:
+        """Hand what the node streams to `write`, piece by piece.
+
+        raises: Unavailable   the stream broke off; whatever `write` raises
+        """
+        self._loop.run(self._pour(request, write), request.timeout_s)
+
+    async def _pour(self, request: Request, write: Callable[[bytes], object]) -> None:
+        async for piece in self._pieces(request):
+            await asyncio.to_thread(write, piece)
+
+    def upload(self, request: Request, pieces: Iterator[bytes], headers: Mapping[str, str]) -> Any:
+        """What the node answers to a body of many pieces, which goes in the place of the request's.
+
+        raises: Unavailable   it gives no answer; any other error of ours that it answers
+        """
+        return self._loop.run(self._upload(request, pieces, headers), request.timeout_s)
+
+    async def _upload(self, request: Request, pieces: Iterator[bytes], headers: Mapping[str, str]) -> Any:
+        async def body() -> AsyncIterator[bytes]:
+            while piece := await asyncio.to_thread(next, pieces, b""):
+                yield piece
+
+        url = f"{self._scheme}://{request.address}{request.path}"
+        timeout = aiohttp.ClientTimeout(total=request.timeout_s, connect=CONNECT_S)
+        try:
+            async with self._session.post(url, data=body(), headers=headers, timeout=timeout) as response:
+                answer = decode(await response.read())
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            words = str(error) or type(error).__name__
+            raise Unavailable(f"node {request.address} broke {request.path} off: {words}") from error
+        if response.status != 200:
+            raise error_from_wire(answer, response.status)
+        return answer
 
     async def _pieces(self, request: Request) -> AsyncIterator[bytes]:
         url = f"{self._scheme}://{request.address}{request.path}"

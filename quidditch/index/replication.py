@@ -147,6 +147,14 @@ def write_followed(transaction: Transaction, followed: Followed) -> None:
     transaction.put(Table.META, _FOLLOWED, msgspec.msgpack.encode(followed))
 
 
+def begin_anew(transaction: Transaction, followed: Followed | None) -> None:
+    """Forget the log that was followed, and what is kept of it: another one is followed from here on, or none."""
+    for key in [bytes(key) for key, _ in transaction.rows(Table.META, LOG_PREFIX)]:
+        transaction.delete(Table.META, key)
+    if followed is not None:
+        write_followed(transaction, followed)
+
+
 def read_results(transaction: Transaction, sequence: int) -> BatchResults | None:
     """None of an entry that is not carried out yet, or was so long ago."""
     value = transaction.get(Table.META, _results_key(sequence))

@@ -11,6 +11,7 @@ import pytest
 
 from quidditch.cluster.coordinator import ClusterDatabase
 from quidditch.cluster.log import Beginning, Entry, JetStreamLog, LogLost
+from quidditch.cluster.master import Master
 from quidditch.cluster.reseeding import LEAP, beginning_of, is_lost, reseed
 from quidditch.cluster.state import NodeReport, ShardReport
 from quidditch.errors import QuidditchError, StorageError, Unavailable
@@ -188,6 +189,30 @@ def test_a_log_that_is_lost_is_made_anew_and_nothing_is_lost_or_doubled(
             assert "39" not in index
             assert index.check().ok
             assert index.get("back").version >= 1
+    finally:
+        cluster.close()
+
+
+def test_nodes_let_nothing_go_for_a_master_that_began_with_an_empty_state(
+    nats_server: OneServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quidditch.cluster.coordinator.STARTED_S", 3.0)
+    cluster = SmallCluster(nats_server, tmp_path, nodes=1)
+    try:
+        with cluster.coordinator(replicas=0) as database:
+            index = database.create_index("kept")
+            index.add({"title": "dune"}, "1")
+            (shard,) = database.catalogue.shards_of("kept")
+            cluster.master.stop()
+            lose(nats_server)
+            cluster.master = Master(database.catalogue.connection, "anew", forget_s=5.0)
+            cluster.master.start()
+            until(lambda: cluster.master.active)
+            with cluster.coordinator(replicas=0) as other:
+                assert other.indices() == []
+                with pytest.raises(Unavailable, match="not all of its shards have started"):
+                    other.create_index("new")
+            assert cluster.nodes["n0"].node.replica(shard).index.get("1").source == {"title": "dune"}
     finally:
         cluster.close()
 

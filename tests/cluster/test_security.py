@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from quidditch.cluster import machine
+from quidditch.cluster.beginnings import Incoming
 from quidditch.cluster.certificates import Authority
 from quidditch.cluster.configuration import read_configuration
 from quidditch.cluster.connection import Connection, NatsOptions
@@ -38,6 +39,9 @@ class BareNode:
     calls = ShardCalls()
 
     def replica(self, shard: ShardId) -> Replica:
+        raise Unavailable("none")
+
+    def incoming(self, shard: ShardId) -> Incoming:
         raise Unavailable("none")
 
     def report(self) -> NodeReport:

@@ -1,0 +1,331 @@
+"""Snapshots of a cluster: what is brought back is what was there, or nothing is, and damage is told by name."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import quidditch
+from quidditch.cluster.coordinator import ClusterDatabase
+from quidditch.cluster.repository import (
+    LOCK,
+    MAKING,
+    MANIFEST,
+    PackedFile,
+    Repository,
+    SnapshotExists,
+    SnapshotNotFound,
+)
+from quidditch.cluster.restoring import Wish, restore, restore_into_directory
+from quidditch.cluster.snapshots import take
+from quidditch.errors import CorruptIndex, IndexExists, RequestError, StoreFull
+
+from .one_server import OneServer
+from .small_cluster import SmallCluster
+
+MAPPINGS: dict[str, Any] = {"properties": {"title": {"type": "text"}, "year": {"type": "integer"}}}
+QUERY = {"match": {"title": "dune messiah"}}
+SORT = ["_score", {"_id": "asc"}]
+
+
+@pytest.fixture(scope="module")
+def shared(nats_server: OneServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallCluster]:
+    made = SmallCluster(nats_server, tmp_path_factory.mktemp("nodes"), nodes=2)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def database(shared: SmallCluster) -> Iterator[ClusterDatabase]:
+    with shared.coordinator() as made:
+        yield made
+    shared.empty()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return Repository(tmp_path / "repository", create=True)
+
+
+def fill(database: ClusterDatabase, name: str = "books", shards: int = 3) -> Any:
+    """An index with updates, deletes, external versions and routings in it."""
+    index = database.create_index(name, MAPPINGS, {"number_of_shards": shards, "number_of_replicas": 1})
+    words = ("dune", "dune messiah", "messiah", "children of dune")
+    documents = [
+        {"_id": str(number), "title": f"{words[number % 4]} {number % 7}", "year": 1960 + number}
+        for number in range(60)
+    ]
+    assert index.add_many(documents)
+    for number in range(0, 60, 7):
+        index.update(str(number), {"title": "dune dune messiah"})
+    for number in range(0, 60, 11):
+        index.delete(str(number))
+    index.add({"title": "dune abroad"}, id="routed", routing="far away")
+    index.add({"title": "dune numbered"}, id="external", version=77, version_type="external")
+    return index
+
+
+def seen(index: Any) -> list[tuple[Any, ...]]:
+    found = index.search(QUERY, size=100, sort=SORT)
+    return [(hit.id, hit.score, hit.source) for hit in found]
+
+
+def versions(index: Any) -> dict[str, int]:
+    found = index.search_body({"size": 100, "version": True})
+    return {hit.id: hit.version for hit in found}
+
+
+def test_an_index_comes_back_as_it_was_and_goes_on(database: ClusterDatabase, repository: Repository) -> None:
+    index = fill(database)
+    database.update_aliases([{"add": {"index": "books", "alias": "library"}}])
+    hits, known, found = seen(index), versions(index), index.get("13")
+    manifest = take(database, repository, "monday")
+    assert manifest.indices["books"].aliases == {"library": {}}
+    database.delete_index("books")
+
+    assert restore(database, repository, "monday") == {"books": 3}
+
+    back = database.index("books")
+    assert seen(back) == hits
+    assert versions(back) == known
+    assert back.get("13") == found
+    assert back.get("routed", routing="far away").source == {"title": "dune abroad"}
+    assert database.index("books").mappings == index.mappings
+    assert database.describe()["books"].aliases == {"library": {}}
+    assert back.add({"title": "dune again"}, id="13").version == known["13"] + 1
+    assert back.add({"title": "dune new"}, id="new").version == 1
+    assert back.add({"title": "new field", "pages": 3}).version == 1
+    assert back.count({"range": {"pages": {"gte": 3}}}) == 1
+    assert back.check().ok
+
+
+def test_copies_of_a_restored_index_all_have_it(database: ClusterDatabase, repository: Repository) -> None:
+    fill(database)
+    take(database, repository, "monday")
+    restore(database, repository, "monday", Wish(pattern="(.+)", replacement="$1-back"))
+    catalogue = database.catalogue
+    ids = catalogue.shards_of("books-back")
+    catalogue.wait_for_nodes(lambda: all(len(catalogue.serving(shard)) == 2 for shard in ids), 30.0, "copies")
+
+    index = database.index("books-back")
+    counts = [
+        {said["documents"] for said in index._tell_all(shard, "stats", {"detail": False})} for shard in ids
+    ]
+
+    assert all(len(told) == 1 for told in counts)
+    assert sum(min(told) for told in counts) == len(database.index("books")) > 0
+    assert index.check().ok
+
+
+@pytest.mark.parametrize("shards", [1, 5])
+def test_restored_into_another_number_of_shards_scores_and_versions_stay(
+    database: ClusterDatabase, repository: Repository, shards: int
+) -> None:
+    index = fill(database)
+    take(database, repository, "monday")
+
+    settings: dict[str, Any] = {"number_of_shards": shards, "number_of_replicas": 0}
+    restore(database, repository, "monday", Wish(pattern="books", replacement="other", settings=settings))
+
+    other = database.index("other")
+    assert len(database.catalogue.shards_of("other")) == shards
+    assert seen(other) == seen(index)
+    assert versions(other) == versions(index)
+    assert other.get("routed", routing="far away").routing == "far away"
+
+
+def test_a_snapshot_holds_what_was_acknowledged_before_it_and_nothing_later(
+    database: ClusterDatabase, repository: Repository, shared: SmallCluster
+) -> None:
+    index = fill(database)
+    index.add({"title": "just before"}, id="before")
+    with shared.coordinator() as another:
+        take(another, repository, "monday")
+    index.add({"title": "after"}, id="after")
+
+    restore(database, repository, "monday", Wish(pattern="books", replacement="then"))
+
+    assert "before" in database.index("then")
+    assert "after" not in database.index("then")
+
+
+def test_shards_that_did_not_change_are_not_copied_again(
+    database: ClusterDatabase, repository: Repository
+) -> None:
+    index = fill(database)
+    first = take(database, repository, "monday").indices["books"].shards
+    index.add({"title": "one more"}, id="more")
+    second = take(database, repository, "tuesday").indices["books"].shards
+
+    same = [one.blake2b == other.blake2b for one, other in zip(first, second, strict=True)]
+    inodes = [
+        repository.file("monday", one).stat().st_ino == repository.file("tuesday", other).stat().st_ino
+        for one, other in zip(first, second, strict=True)
+    ]
+    assert sorted(same) == sorted(inodes) == [False, True, True]
+
+    repository.delete("monday")
+    restore(database, repository, "tuesday", Wish(pattern="books", replacement="then"))
+    assert seen(database.index("then")) == seen(index)
+    assert repository.names() == ["tuesday"]
+
+
+def test_damage_is_told_by_name_and_nothing_is_restored(
+    database: ClusterDatabase, repository: Repository
+) -> None:
+    fill(database)
+    fill(database, "whole", shards=1)
+    shard = take(database, repository, "monday").indices["books"].shards[1]
+    path = repository.file("monday", shard)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    for name in database.indices():
+        database.delete_index(name)
+
+    (told,) = repository.damages("monday")
+    assert path.name in told
+    assert "[books]" in told
+    with pytest.raises(CorruptIndex, match=path.name):
+        restore(database, repository, "monday")
+    assert database.indices() == []
+    assert restore(database, repository, "monday", Wish(["whole"])) == {"whole": 1}
+
+    path.unlink()
+    with pytest.raises(CorruptIndex, match=path.name):
+        restore(database, repository, "monday", Wish(["books"]))
+
+
+def test_damage_of_an_earlier_snapshot_is_not_inherited(
+    database: ClusterDatabase, repository: Repository
+) -> None:
+    fill(database, shards=1)
+    (shard,) = take(database, repository, "monday").indices["books"].shards
+    repository.file("monday", shard).write_bytes(b"rubbish")
+
+    take(database, repository, "tuesday")
+
+    assert len(repository.damages("monday")) == 1
+    assert repository.damages("tuesday") == []
+
+
+def test_a_folder_without_its_manifest_is_no_snapshot(
+    database: ClusterDatabase, repository: Repository
+) -> None:
+    fill(database, shards=1)
+    take(database, repository, "monday")
+    (repository.path / "monday" / MANIFEST).unlink()
+
+    assert repository.names() == []
+    with pytest.raises(SnapshotNotFound, match="monday"):
+        restore(database, repository, "monday")
+    with pytest.raises(SnapshotNotFound, match="tuesday"):
+        repository.delete("tuesday")
+
+
+def test_a_full_disk_leaves_the_earlier_snapshots_and_nothing_else(
+    database: ClusterDatabase, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = fill(database)
+    take(database, repository, "monday")
+    index.add_many([{"_id": f"new {number}", "title": "dune"} for number in range(30)])
+    before = sorted(each.name for each in repository.path.iterdir())
+
+    def full(self: PackedFile, packed: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PackedFile, "_put", full)
+        with pytest.raises(StoreFull, match="No space left"):
+            take(database, repository, "tuesday")
+
+    assert sorted(each.name for each in repository.path.iterdir()) == before
+    assert repository.damages("monday") == []
+    assert take(database, repository, "tuesday").name == "tuesday"
+
+
+def test_what_a_killed_process_left_is_swept_and_what_a_living_one_makes_is_not(
+    database: ClusterDatabase, repository: Repository
+) -> None:
+    fill(database, shards=1)
+    left = repository.path / f"{MAKING}left"
+    left.mkdir()
+    (left / LOCK).touch()
+    (left / "part.zst").write_bytes(b"half of it")
+
+    with repository.making("living"):
+        take(database, repository, "monday")
+        (living,) = repository.path.glob(f"{MAKING}*")
+
+    assert living != left
+    assert not left.exists()
+    assert not living.exists()
+    assert repository.names() == ["monday"]
+
+
+def test_two_at_once_do_not_write_over_each_other(database: ClusterDatabase, repository: Repository) -> None:
+    fill(database, shards=1)
+    with repository.making("monday") as slower:
+        faster = take(database, repository, "monday")
+        with pytest.raises(SnapshotExists, match="monday"):
+            slower.publish(faster.__class__("monday", "other", "", "", 0, 0, {}))
+
+    assert repository.manifest("monday").id == faster.id
+    with pytest.raises(SnapshotExists):
+        take(database, repository, "monday")
+
+
+def test_an_index_that_is_there_is_not_restored_over(
+    database: ClusterDatabase, repository: Repository
+) -> None:
+    index = fill(database)
+    take(database, repository, "monday")
+    index.add({"title": "kept"}, id="kept")
+    database.update_aliases([{"add": {"index": "books", "alias": "taken"}}])
+
+    with pytest.raises(IndexExists, match="books"):
+        restore(database, repository, "monday")
+    with pytest.raises(IndexExists, match="taken"):
+        restore(database, repository, "monday", Wish(pattern="books", replacement="taken"))
+    assert "kept" in index
+
+
+@pytest.mark.parametrize("name", ["", "Monday", "../up", "making-x", "a/b", ".hidden", "a b", "lock"])
+def test_names_that_are_no_folders_are_refused(repository: Repository, name: str) -> None:
+    with pytest.raises(RequestError, match="snapshot name"), repository.making(name):
+        pass
+
+
+def test_other_directories_are_no_repositories(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(RequestError, match="holds other files"):
+        Repository(tmp_path, create=True)
+    with pytest.raises(RequestError, match="no repository"):
+        Repository(tmp_path / "nowhere")
+    newer = tmp_path / "newer"
+    newer.mkdir()
+    (newer / "repository.json").write_text(json.dumps({"format": 2}))
+    with pytest.raises(quidditch.StorageError, match="format 2"):
+        Repository(newer)
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_a_snapshot_becomes_indices_of_a_directory(
+    database: ClusterDatabase, repository: Repository, tmp_path: Path, shards: int
+) -> None:
+    index = fill(database, shards=shards)
+    take(database, repository, "monday")
+
+    with quidditch.connect(tmp_path / "alone") as local:
+        assert restore_into_directory(local, repository, "monday") == ["books"]
+        back = local.index("books")
+        assert seen(back) == seen(index)
+        assert versions(back) == versions(index)
+        assert back.add({"title": "dune"}, id="13").version == versions(index)["13"] + 1
+        assert local.check().ok
