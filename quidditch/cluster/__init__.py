@@ -28,6 +28,11 @@ Rooms, from the bottom up; PROTOCOL.md has every key, stream, message and call b
     layout.py, machine.py
                     a whole cluster on one machine (`quidditch cluster up`)
 
-Not there yet: hedged requests and partial results, snapshots to a directory, and the `_cluster` and `_cat` calls of
+    repository.py   snapshots in a directory: files, manifests, digests; no network
+    beginnings.py   what a copy begins with where its log does not: a file of a peer, or of a snapshot
+    snapshots.py, restoring.py, repositories.py
+                    taking them, bringing them back, and the repositories that a cluster knows by name
+
+Not there yet: hedged requests and partial results, and the `_cluster` and `_cat` calls of
 the REST API tell of one node.
 """
