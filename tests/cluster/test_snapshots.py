@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from server.asking import Server
 
 import quidditch
 from quidditch.cluster.coordinator import ClusterDatabase
@@ -26,7 +27,6 @@ from quidditch.cluster.repository import (
 from quidditch.cluster.restoring import Wish, restore, restore_into_directory
 from quidditch.cluster.snapshots import take
 from quidditch.errors import CorruptIndex, IndexExists, RequestError, StoreFull
-from tests.server.asking import Server
 
 from .one_server import OneServer
 from .small_cluster import SmallCluster
