@@ -12,7 +12,7 @@ import typer
 
 import quidditch
 
-from . import render
+from . import cluster_admin, render
 from .failures import EPILOG
 from .opening import AsJson
 
@@ -120,25 +120,6 @@ def down(folder: Folder, as_json: AsJson = False) -> None:
     typer.echo(render.to_json({"ended": ended}) if as_json else f"ended: {', '.join(ended) or 'nothing ran'}")
 
 
-@app.command(epilog=EPILOG, no_args_is_help=True)
-def status(folder: Folder, as_json: AsJson = False) -> None:
-    """The nodes and shards of the cluster in a folder."""
-    with _needing_its_libraries():
-        from quidditch.cluster import machine
-
-    told = machine.status(folder.resolve())
-    if as_json:
-        typer.echo(render.to_json(told))
-        return
-    for name, pid in told["processes"].items():
-        active = "  active" if name == told["master"] else ""
-        typer.echo(f"{name:<14} process {pid}{active}")
-    for shard in told["shards"]:
-        applied = f"at {shard['applied']}"
-        line = f"{shard['index']:<20} {shard['shard']:>4}  {shard['node']:<12} {shard['state']:<13} {applied}"
-        typer.echo(f"{line}  {shard['failed']}".rstrip())
-
-
 @app.command(epilog=EPILOG)
 def config(
     roles: Annotated[
@@ -190,3 +171,6 @@ def _run(role: str, file: Path) -> None:
     start_logging(configuration)
     if code := run(configuration):
         raise typer.Exit(code)
+
+
+app.registered_commands += cluster_admin.commands.registered_commands

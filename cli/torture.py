@@ -1,4 +1,4 @@
-"""`quidditch torture`: kill writers at random moments, and see whether anything is lost."""
+"""`quidditch torture`: kill writers, or parts of a cluster, at random moments, and see whether anything is lost."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from quidditch.torture.campaign import DEFAULT_MINUTES, Watch
 from . import render
 from .failures import REFUSED
 from .opening import AsJson
+from .torture_cluster import torture_cluster
 
 
 def torture(
@@ -42,15 +43,34 @@ def torture(
         ),
     ] = None,
     threads: Annotated[
-        int, typer.Option("--threads", metavar="T", min=1, help="Writers in the process that is killed.")
+        int,
+        typer.Option(
+            "--threads",
+            metavar="T",
+            min=1,
+            help="Writers in the process that is killed; clients of a cluster.",
+        ),
     ] = 4,
+    cluster: Annotated[
+        bool,
+        typer.Option(
+            "--cluster",
+            help="A cluster of processes in place of a directory; needs nats-server 2.10 or newer.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Kill writers with SIGKILL at random moments, over and over, and check what is left each time.
 
     After each kill the index must open, pass its own check, hold every acknowledged write, nothing half done and
     nothing else, and give the scores of a fresh index. Exit code 1 when it does not.
+
+    With --cluster, processes of a cluster are killed, hang and lose their disks while clients write and read; no
+    promise to them may break, and all copies must be the same in the end.
     """
+    if cluster:
+        torture_cluster(directory, minutes=minutes, kills=kills, seed=seed, sessions=threads, as_json=as_json)
+        return
     with _progress(minutes, kills) as watch:
         report = run(directory, minutes=minutes, kills=kills, seed=seed, threads=threads, watch=watch)
     if as_json:

@@ -38,10 +38,8 @@ The branches say who can act:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
-
-if TYPE_CHECKING:
-    from quidditch.interface import FailedShard
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 
 class QuidditchError(Exception):
@@ -243,6 +241,25 @@ class Unavailable(StorageError, ConnectionError):
 
     status = 503
     type = "unavailable_shards_exception"
+
+
+@dataclass(frozen=True, slots=True)
+class FailedShard:
+    """A shard that a search got no answer from: its index and number, the node that was asked last, and why."""
+
+    index: str
+    shard: int
+    node: str | None
+    type: str
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "shard": self.shard,
+            "index": self.index,
+            "node": self.node,
+            "reason": {"type": self.type, "reason": self.reason},
+        }
 
 
 class ShardsFailed(Unavailable):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, Self, TypeAl
 import msgspec
 
 from quidditch import tables
+from quidditch.errors import FailedShard
 from quidditch.query import Query
 from quidditch.query.primitive import Primitive
 from quidditch.types import DocAddress, Json, OpName, Outcome
@@ -209,25 +210,6 @@ class Hit(_ReadsSource, msgspec.Struct, frozen=True):
         if self.explanation is not None:
             body["_explanation"] = self.explanation.to_dict()
         return body
-
-
-@dataclass(frozen=True, slots=True)
-class FailedShard:
-    """A shard that a search got no answer from: its index and number, the node that was asked last, and why."""
-
-    index: str
-    shard: int
-    node: str | None
-    type: str
-    reason: str
-
-    def to_dict(self) -> dict[str, Json]:
-        return {
-            "shard": self.shard,
-            "index": self.index,
-            "node": self.node,
-            "reason": {"type": self.type, "reason": self.reason},
-        }
 
 
 @dataclass(frozen=True, slots=True)

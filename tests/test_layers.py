@@ -17,11 +17,12 @@ COLUMNS = (
     {"schema", "analysis"},
     {"index", "query", "expressions"},
     {"interface", "bulk"},
-    {"search"},
+    {"search", "topology"},
     {"local", "remote"},
     {"torture", "aio"},
     {"server"},
     {"cluster"},
+    {"cluster_torture"},
     {"__init__"},
     {"cli"},
 )

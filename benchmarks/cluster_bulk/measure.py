@@ -13,6 +13,7 @@ from quidditch.cluster import machine
 from quidditch.cluster.configuration import read_configuration
 from quidditch.cluster.connection import Connection
 from quidditch.cluster.coordinator import ClusterDatabase
+from quidditch.cluster.layout import Plan
 from quidditch.cluster.nats_server import free_ports
 from quidditch.local.database import connect
 
@@ -53,7 +54,7 @@ def through_a_cluster(
     folder: Path, docs: Sequence[Doc], *, nodes: int, shards: int, replicas: int, chunk: int | None = None
 ) -> Load:
     """By a coordinator in this process; NATS, the master and the data nodes are others on this machine."""
-    machine.up(folder, machine.Plan(data_nodes=nodes, replicas=replicas, port=free_ports(1)[0]))
+    machine.up(folder, Plan(data_nodes=nodes, replicas=replicas, port=free_ports(1)[0]))
     try:
         told = read_configuration(folder / "coordinator.toml", {})
         with (

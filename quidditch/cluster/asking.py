@@ -25,12 +25,19 @@ CALL_S = 60.0
 SLOW_S = 1.0
 """How long a copy that was overtaken by another is asked last."""
 
+LATE_S = 0.2
+"""How much longer a call stays open than its answer is waited for: it may bring a view that is to be closed."""
+
 CLOSE_S = 0.2
 """How long views that nobody needs any more wait for a call to their node that can tell it so."""
 
 Answer: TypeAlias = dict[str, Any]
 Asked: TypeAlias = Callable[[Node], tuple[str, Answer]]
 """The name of the call and its body, which may differ by node: only one of them has the view of before."""
+
+
+class TooLate(Unavailable):
+    """No copy has answered within the time that was left."""
 
 
 class View:
@@ -143,6 +150,9 @@ class _Race:
         self._asking.budget.earn()
         error: QuidditchError = Unavailable(f"no copy of shard {self._shard} is there to be asked")
         while nodes or self._running:
+            if time.monotonic() >= self._deadline:
+                named = ", ".join(node.name for node in self._running.values())
+                raise TooLate(f"shard {self._shard}: no answer in time from {named or 'any copy'}")
             if not self._running:
                 self._start(nodes.pop(0))
             done, _ = await asyncio.wait(
@@ -163,16 +173,17 @@ class _Race:
         raise error
 
     def _start(self, node: Node) -> None:
-        left_s = max(0.05, self._deadline - time.monotonic())
+        left_s = max(0.05, self._deadline - time.monotonic()) + LATE_S
         work = self._asking.ask(self._shard, node, self._asked, left_s)
         self._running[asyncio.get_running_loop().create_task(work)] = node
 
-    def _patience_s(self, nodes: Sequence[Node]) -> float | None:
-        """How long to wait before another copy is asked too; for good where there is none."""
+    def _patience_s(self, nodes: Sequence[Node]) -> float:
+        """How long to wait before another copy is asked too, or, where there is none, before it is given up."""
+        left_s = max(0.0, self._deadline - time.monotonic())
         if not nodes:
-            return None
+            return left_s
         (node, *_) = self._running.values()
-        return self._asking.pace.bound_s(self._asked(node)[0])
+        return min(left_s, self._asking.pace.bound_s(self._asked(node)[0]))
 
     def _blame(self) -> None:
         """Whoever was overtaken is asked last for a moment."""

@@ -18,8 +18,17 @@ import msgspec
 
 from quidditch.analysis.registry import ANALYZER_NAMES
 from quidditch.cluster.connection import Connection
-from quidditch.cluster.keys import Changed, Keys
-from quidditch.cluster.state import NodeReport, ProcessReport, RoutingTable, ShardId, from_bytes, to_bytes
+from quidditch.cluster.keys import Changed, Keys, Value
+from quidditch.cluster.orders import Orders
+from quidditch.cluster.state import (
+    Kept,
+    NodeReport,
+    ProcessReport,
+    RoutingTable,
+    ShardId,
+    from_bytes,
+    to_bytes,
+)
 from quidditch.errors import IndexNotFound, StorageError, Unavailable
 from quidditch.index.catalog import IndexEntry
 from quidditch.schema.mapping import Mapping, nearest
@@ -30,6 +39,7 @@ GONE_S = 5.0
 
 REPOSITORIES = "repositories"
 CLUSTER, INDICES, ROUTING, TEMPLATES, SETTINGS = "cluster", "indices", "routing", "templates", "settings"
+ORDERS = "orders"
 
 
 class Indices(msgspec.Struct, frozen=True):
@@ -53,6 +63,18 @@ class Repositories(msgspec.Struct, frozen=True):
     version: int = 1
 
 
+class Settings(msgspec.Struct, frozen=True):
+    """Settings of the cluster by name. Both kinds are kept: there is no moment at which all of a cluster ends."""
+
+    persistent: dict[str, str] = {}
+    transient: dict[str, str] = {}
+    version: int = 1
+
+    @property
+    def effective(self) -> dict[str, str]:
+        return {**self.persistent, **self.transient}
+
+
 class Catalogue:
     """The shared state, followed. Safe to share between threads."""
 
@@ -67,7 +89,7 @@ class Catalogue:
         self._state = self._keys.mirror()
         self._reports = self._node_keys.mirror()
         self._lock = threading.Lock()
-        self._decoded: dict[str, tuple[int, Any]] = {}
+        self._decoded: dict[str, tuple[Value, Any]] = {}
         self._mappings: dict[str, tuple[int, Mapping]] = {}
         try:
             self.speaks.check(self.protocol(), "the cluster is")
@@ -84,14 +106,14 @@ class Catalogue:
         value = self._state.get(key)
         if value is None:
             return kind()
-        return self._decode(key, value.revision, value.data, kind)
+        return self._decode(key, value, kind)
 
-    def _decode(self, key: str, revision: int, data: bytes, kind: type[Any]) -> Any:
-        """A value, decoded once for each revision."""
+    def _decode(self, key: str, value: Value, kind: type[Any]) -> Any:
+        """A value, decoded once. Revisions alone do not tell: they begin anew where NATS has lost a bucket."""
         with self._lock:
             known = self._decoded.get(key)
-            if known is None or known[0] != revision:
-                known = self._decoded[key] = (revision, from_bytes(data, kind, self.speaks))
+            if known is None or known[0] != value:
+                known = self._decoded[key] = (value, from_bytes(value.data, kind, self.speaks))
             return known[1]
 
     def cluster_id(self) -> str:
@@ -104,12 +126,43 @@ class Catalogue:
         value = self._state.get(CLUSTER)
         return "" if value is None else value.data.decode()
 
+    def check_cluster(self, known: str) -> None:
+        """raises: StorageError   the state that is followed has become that of another cluster than this one"""
+        value = self._state.get(CLUSTER)
+        found = known if value is None else value.data.decode()
+        if found != known:
+            raise StorageError(
+                f"NATS held the state of cluster {known} and holds that of {found} now: what it lost is not followed"
+            )
+
     def wait_for(self, true: Callable[[], object], timeout_s: float, what: str) -> None:
         """Wait until it is true of the state. raises: Unavailable"""
         self._state.wait_for(true, timeout_s, what)
 
     def wait_change(self, timeout_s: float) -> None:
         self._state.wait_change(timeout_s)
+
+    def restore(self) -> bool:
+        """Put back what NATS has lost, as this process saw it last; whether there was anything to put back.
+
+        For the active master alone: it has seen the last routing table, since it wrote it. What others have written
+        meanwhile stays, but for the id of the cluster, which the folders of data nodes are known by.
+        """
+        lost = self._state.before_loss
+        if not lost:
+            return False
+        self._keys.create()
+        if CLUSTER in lost:
+            self._keys.put(CLUSTER, lost[CLUSTER].data)
+        # Last what says which shards there are: a table without its indices is a state that is not whole.
+        for key in sorted(lost.keys() - {CLUSTER}, key=lambda key: (key in (INDICES, ROUTING), key)):
+            if key == INDICES:
+                self._keys.change(key, lambda now: _joined(lost[INDICES].data, now))
+            else:
+                with contextlib.suppress(Changed):
+                    self._keys.replace(key, lost[key].data, 0)
+        self._state.before_loss = None
+        return True
 
     # ---------------------------------------------------------------------------------------------- indices
 
@@ -180,6 +233,32 @@ class Catalogue:
             return to_bytes(Repositories(alter(dict(before.locations))))
 
         self._state.wait_revision(self._keys.change(REPOSITORIES, rewrite))
+
+    def settings(self) -> Settings:
+        """Of the cluster."""
+        found: Settings = self._read(SETTINGS, Settings)
+        return found
+
+    def change_settings(self, alter: Callable[[Settings], Settings]) -> None:
+        """raises: whatever `alter` raises; nothing was changed then"""
+        self._change(SETTINGS, Settings, alter)
+
+    def orders(self) -> Orders:
+        """What people have ordered, and the master has not yet carried out."""
+        found: Orders = self._read(ORDERS, Orders)
+        return found
+
+    def change_orders(self, alter: Callable[[Orders], Orders]) -> None:
+        """raises: whatever `alter` raises; nothing was changed then"""
+        self._change(ORDERS, Orders, alter)
+
+    def _change(self, key: str, kind: type[Kept], alter: Callable[[Kept], Kept]) -> None:
+        def rewrite(now: bytes | None) -> bytes | None:
+            before = kind() if now is None else from_bytes(now, kind)
+            after = alter(before)
+            return None if after == before else to_bytes(after)
+
+        self._state.wait_revision(self._keys.change(key, rewrite))
 
     # --------------------------------------------------------------------------------------------- mappings
 
@@ -280,7 +359,7 @@ class Catalogue:
         found = {}
         for key, value in self._reports.values("node.").items():
             if self._reports.silent_s(key) < gone_s:
-                report: NodeReport = self._decode(key, value.revision, value.data, NodeReport)
+                report: NodeReport = self._decode(key, value, NodeReport)
                 found[report.node] = report
         return found
 
@@ -326,6 +405,12 @@ class Catalogue:
         """raises: IndexNotFound"""
         entry = self.entry(name)
         return [ShardId(entry.generation, number) for number in range(entry.shards)]
+
+
+def _joined(before: bytes, now: bytes | None) -> bytes:
+    """The indices that were there, and those that were made since."""
+    since = {} if now is None else from_bytes(now, Indices).entries
+    return to_bytes(Indices(dict(sorted({**from_bytes(before, Indices).entries, **since}.items()))))
 
 
 class IndexMappings:

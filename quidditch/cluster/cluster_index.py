@@ -138,11 +138,14 @@ class ClusterIndex(LocalIndex):
         return dict(self._database.catalogue.entry(self.name).settings)
 
     def put_settings(self, settings: dict[str, Json], *, preserve: bool = False) -> None:
+        from quidditch.cluster.coordinator import check_replicas
+
         def alter(entries: dict[str, IndexEntry]) -> dict[str, IndexEntry]:
             if self.name not in entries:
                 raise IndexNotFound(f"no index [{self.name}] in the cluster")
             entry = entries[self.name]
             changed = changed_settings(entry.settings, settings, preserve)
+            check_replicas(changed)
             return {self.name: msgspec.structs.replace(entry, settings=changed)}
 
         self._database.catalogue.change(alter)

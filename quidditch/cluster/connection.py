@@ -76,6 +76,7 @@ class Connection:
         self.loop = Loop()
         self.lives = 0
         """How often the connection was made anew: what stood with the server before is gone then."""
+        self._longest_s = float("inf")
         self._wrong = ""
         try:
             self.client = self.loop.run(self._connect(), options.connect_s + 1.0)
@@ -126,7 +127,12 @@ class Connection:
                 Overloaded    the stream or its store is full
                 nats errors   what JetStream refuses otherwise
         """
+        timeout_s = min(timeout_s, self._longest_s)
         return self.loop.run(asking(work, what, timeout_s), timeout_s + CALL_S + 1.0)
+
+    def hurry(self, longest_s: float = CALL_S) -> None:
+        """Wait no longer than this for any call from now on: the process is ending, and NATS may be away."""
+        self._longest_s = longest_s
 
     def run(self, work: Coroutine[Any, Any, Result], timeout_s: float = 10.0) -> Result:
         return self.loop.run(work, timeout_s)

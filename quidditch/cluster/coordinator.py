@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Mapping as Dict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self
@@ -12,6 +13,7 @@ from typing import Any, NoReturn, Self
 import msgspec
 
 from quidditch.analysis.registry import ANALYZER_NAMES
+from quidditch.cluster.administration import Administration
 from quidditch.cluster.catalogue import Catalogue
 from quidditch.cluster.cluster_index import ClusterIndex
 from quidditch.cluster.connection import Connection
@@ -33,6 +35,8 @@ from quidditch.local.bulk import carry_out_by
 from quidditch.local.matching import matching, search_each
 from quidditch.local.settings import check_settings
 from quidditch.schema.mapping import Mapping
+from quidditch.sequences import HEADER, Sequences
+from quidditch.topology import Order, Placement, Topology, Verdict
 from quidditch.types import Json
 
 DEFAULT_SHARDS = 1
@@ -78,6 +82,7 @@ class ClusterDatabase:
         self._default_replicas = default_replicas
         transport = Transport(connection.loop, secret, tls)
         self._means = Means(self._catalogue, transport, Copies(self._catalogue), Written())
+        self._administration = Administration(self._catalogue, transport, self._presence.run)
         self.gather = RemoteGather(self._means.asking, connection.loop)
 
     def __repr__(self) -> str:
@@ -123,7 +128,6 @@ class ClusterDatabase:
 
         self.catalogue.change(add)
         self._wait_started(name, entry)
-        self._wait_active(entry)
         return ClusterIndex(self, name)
 
     def _wait_started(self, name: str, entry: IndexEntry) -> None:
@@ -133,6 +137,7 @@ class ClusterDatabase:
             STARTED_S,
             f"index [{name}] is created, and not all of its shards have started",
         )
+        self._wait_active(entry)
 
     def _wait_active(self, entry: IndexEntry) -> None:
         """Wait for as many copies as are demanded; that they are not there in time is noted, and no error."""
@@ -226,6 +231,65 @@ class ClusterDatabase:
         """Keep the templates that `alter` makes of all there are, all at once; None forgets one."""
         self.catalogue.change_templates(alter)
 
+    # ------------------------------------------------------------------------------- nodes, shards, settings
+
+    def topology(self, indices: Collection[str] | None = None, *, sizes: bool = False) -> Topology:
+        """Nodes, and the shards of these indices, or of all. `sizes` asks every node."""
+        return self._administration.topology(indices, sizes)
+
+    def wait_topology(self, true: Callable[[], object], timeout_s: float) -> bool:
+        """Whether it becomes true of what nodes and the master say, within that time."""
+        return self._administration.wait(true, timeout_s)
+
+    def placements(self, index: str, shard: int) -> list[Placement]:
+        """For every node, whether the shard may be there. raises: IndexNotFound, RequestError"""
+        return self._administration.placements(index, shard)
+
+    def reroute(
+        self, orders: Iterable[Order], *, dry_run: bool = False, timeout_s: float = 30.0
+    ) -> list[Verdict]:
+        """Have the master carry out orders: those that can be. raises: IndexNotFound, Unavailable"""
+        return self._administration.reroute(list(orders), dry_run, timeout_s)
+
+    @property
+    def cluster_uuid(self) -> str:
+        """Names the cluster for good."""
+        return self.catalogue.cluster_id()
+
+    def cluster_settings(self) -> dict[str, dict[str, str]]:
+        """By name, under `persistent` and `transient`."""
+        return self._administration.settings()
+
+    def change_cluster_settings(self, scope: str, changes: Dict[str, str | None]) -> None:
+        """Set some, for the whole cluster; None takes one back. raises: RequestError"""
+        self._administration.change_settings(scope, changes)
+
+    # ---------------------------------------------------------------------------------------------- sessions
+
+    def heed(self, sequences: Sequences) -> None:
+        """Have the reads of this coordinator see what others have written: what a client brings of its own writes.
+
+        raises: RequestError   it was never written; Unavailable   whether it was is not known
+        """
+        shards = {entry.generation: entry.shards for entry in self.catalogue.entries().values()}
+        for reached in sequences:
+            shard = ShardId(reached.uuid, reached.shard)
+            # Of an index that is gone there is nothing to see.
+            if reached.shard < shards.get(reached.uuid, 0):
+                self._heed_one(shard, reached.sequence)
+
+    def _heed_one(self, shard: ShardId, sequence: int) -> None:
+        written = self.means.written
+        if sequence <= written.of(shard):
+            return
+        reports = self.catalogue.serving(shard).values()
+        if all(report.shards[str(shard)].applied < sequence for report in reports):
+            # Nobody shall make the others wait for what never comes.
+            last = self.means.log(shard).bounds().last
+            if sequence > last:
+                raise RequestError(f"{HEADER}: shard {shard} is at {last}, and {sequence} was never written")
+        written.heed(shard, sequence)
+
     # --------------------------------------------------------------------------------------- bulk and search
 
     def bulk(self, actions: Iterable[Any], *, refresh: bool = False) -> BulkResult:
@@ -278,7 +342,14 @@ def sharded_settings(settings: dict[str, Json] | None, default_replicas: int) ->
     """
     flat = check_settings(settings, most_shards=MOST_SHARDS)
     flat.setdefault("number_of_replicas", default_replicas)
-    replicas = flat["number_of_replicas"]
-    if not str(replicas).isdecimal() or not 0 <= int(str(replicas)) <= MOST_REPLICAS:
-        raise RequestError(f"settings: number_of_replicas: 0 to {MOST_REPLICAS} expected, not {replicas!r}")
+    check_replicas(flat)
     return int(flat.get("number_of_shards") or DEFAULT_SHARDS), flat
+
+
+def check_replicas(settings: dict[str, Json]) -> None:
+    """raises: RequestError   flat settings hold a number of replicas that no master could heed"""
+    replicas = settings.get("number_of_replicas")
+    if replicas is None:
+        return
+    if not (str(replicas).isascii() and str(replicas).isdecimal() and int(str(replicas)) <= MOST_REPLICAS):
+        raise RequestError(f"settings: number_of_replicas: 0 to {MOST_REPLICAS} expected, not {replicas!r}")

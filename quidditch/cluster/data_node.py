@@ -16,6 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from quidditch.cluster.beginnings import Incoming, install
 from quidditch.cluster.catalogue import Catalogue, IndexMappings, check_cluster
 from quidditch.cluster.connection import Connection
@@ -44,6 +46,8 @@ LEAVING = "its node is being stopped"
 
 OPENING = 4
 """Copies that are opened, or taken from peers, at once."""
+
+_SIZES = ("documents", "deleted", "segments", "size_bytes")
 
 log = logging.getLogger("quidditch.cluster")
 
@@ -89,7 +93,8 @@ class DataNode:
     def _check_cluster(self) -> None:
         path = self.options.folder / "cluster"
         known = path.read_text().strip() if path.exists() else ""
-        path.write_text(check_cluster(self._catalogue, known) + "\n")
+        self._cluster = check_cluster(self._catalogue, known)
+        path.write_text(self._cluster + "\n")
 
     def start(self) -> None:
         for thread in self._threads:
@@ -99,6 +104,7 @@ class DataNode:
         """Say that the copies here are to be asked no more, and wait for the searches under way, `LEAVE_S` at most.
         Calls are answered on until `stop`."""
         self._leaving = True
+        self._connection.hurry()
         self.say()
         time.sleep(HEARD_S)
         deadline = time.monotonic() + LEAVE_S
@@ -108,11 +114,14 @@ class DataNode:
     def stop(self) -> None:
         """End gracefully: what was begun is carried out and on disk."""
         self._leaving = True
+        self._connection.hurry()
         self._stopping.set()
         for thread in self._threads:
             thread.join()
         self._openers.shutdown(cancel_futures=True)
         self.calls.views.close_all()
+        for replica in list(self._replicas.values()):
+            replica.begin_stop()
         for replica in list(self._replicas.values()):
             replica.stop()
         # Not forgotten at once: a node that is started again shortly keeps its copies.
@@ -134,15 +143,34 @@ class DataNode:
     def report(self) -> NodeReport:
         """What this node says of itself."""
         with self._lock:
-            shards = {str(shard): ShardReport(failed=why) for shard, why in self._opening.items()}
+            shards = {str(shard): self._opening_report(shard, why) for shard, why in self._opening.items()}
             shards |= {str(shard): replica.report() for shard, replica in self._replicas.items()}
         if self._leaving:
-            shards = {shard: ShardReport(said.applied, False, LEAVING) for shard, said in shards.items()}
+            shards = {
+                shard: msgspec.structs.replace(said, started=False, failed=LEAVING)
+                for shard, said in shards.items()
+            }
         options = self.options
         speaks = self._connection.options.speaks
         return NodeReport(
             options.name, self._run, options.address, options.zone, self.draining, shards, speaks=speaks
         )
+
+    def _opening_report(self, shard: ShardId, why: str) -> ShardReport:
+        """Of a copy that does not answer yet: where nothing lies here, there is nothing to learn from it."""
+        return ShardReport(failed=why, log=None if local_name(shard) in self._database else "")
+
+    def sizes(self) -> dict[str, dict[str, int]]:
+        """How large each copy here is that serves, by `str(ShardId)`: documents, deleted, segments, size_bytes."""
+        with self._lock:
+            held = list(self._replicas.items())
+        found = {}
+        for shard, replica in held:
+            # One that is let go of at this moment has no size.
+            with contextlib.suppress(QuidditchError):
+                stats = replica.index.stats()
+                found[str(shard)] = {name: getattr(stats, name) for name in _SIZES}
+        return found
 
     # ----------------------------------------------------------------------------------------------- its work
 
@@ -153,6 +181,10 @@ class DataNode:
                 work()
             except QuidditchError as error:
                 log.warning("%s", error)
+                self._stopping.wait(0.5)
+            except Exception:
+                # A node that no longer beats, or heeds no table, must not be for one error that nobody foresaw.
+                log.exception("node %s", self.options.name)
                 self._stopping.wait(0.5)
 
     def _beat(self) -> None:
@@ -165,7 +197,12 @@ class DataNode:
             self._catalogue.report(self.report())
 
     def _heed_table(self) -> None:
-        """Do what the routing table says, and wait for the next."""
+        """Do what the routing table says, and wait for the next.
+
+        raises: StorageError   it is another cluster's: NATS has lost the state, and somebody began with an empty one,
+                               by which all that lies here would be nobody's
+        """
+        self._catalogue.check_cluster(self._cluster)
         mine = set(self._catalogue.routing().on_node(self.options.name))
         with self._lock:
             behind = [shard for shard, replica in self._replicas.items() if replica.behind]
@@ -201,7 +238,9 @@ class DataNode:
         while not self._stopping.is_set():
             try:
                 replica = self._opened(shard)
-            except QuidditchError as error:
+            except Exception as error:
+                if not isinstance(error, QuidditchError):
+                    log.exception("shard %s", shard)
                 with self._lock:
                     self._opening[shard] = str(error)
                 if shard not in self._catalogue.routing().on_node(self.options.name):
@@ -225,13 +264,12 @@ class DataNode:
         name = local_name(shard)
         write_log = JetStreamLog(self._connection, shard)
         mappings = IndexMappings(self._catalogue, shard.uuid)
-        first = write_log.bounds().first
         if name in self._database:
             replica = Replica(self._database, name, write_log, mappings, self._connection.options.speaks)
-            if replica.applied + 1 >= first:
+            if replica.can_go_on():
                 return replica
             log.info("shard %s fell behind its log; a peer is copied", shard, extra=about(shard=str(shard)))
-        if first > 1:
+        if write_log.bounds().first > 1:
             self._take_copy(shard, name)
         elif name not in self._database:
             self._database.create_index(name)

@@ -17,9 +17,12 @@ from nats.js import api
 from nats.js import errors as js_errors
 
 from quidditch.cluster.connection import CALL_S, Connection, NotCommitted
-from quidditch.cluster.log import JetStreamReader, LogLost
+from quidditch.cluster.log import SURE_S, JetStreamReader, LogLost
 from quidditch.cluster.silence import Silence
 from quidditch.errors import QuidditchError, StorageError, Unavailable
+
+BEAT_S = 1.0
+"""How often a mirror hears that it is served. A process has few of them, and acts on what they show."""
 
 _LAST_OF_KEY = "Nats-Expected-Last-Subject-Sequence"
 _OPERATION = "KV-Operation"
@@ -159,9 +162,11 @@ class Mirror:
         self._values: dict[str, Value] = {}
         self._silence = Silence()
         self._revision = 0
+        self.before_loss: dict[str, Value] | None = None
+        """What was in the bucket before NATS lost it; None while it has not."""
         self._changed = threading.Condition()
         self._ended = False
-        self._reader = JetStreamReader(connection, keys.stream, 1, gaps=True)
+        self._reader = JetStreamReader(connection, keys.stream, 1, gaps=True, beat_s=BEAT_S)
         info = connection.call(lambda: connection.jetstream.stream_info(keys.stream), "following a bucket")
         self._thread = threading.Thread(target=self._follow, name=f"quidditch-{keys.bucket}", daemon=True)
         self._thread.start()
@@ -200,17 +205,28 @@ class Mirror:
             self._changed.wait(timeout_s)
 
     def _follow(self) -> None:
+        found_s = time.monotonic()
         while not self._ended:
             try:
                 self._heed()
+                found_s = time.monotonic()
             except LogLost:
-                log.error("bucket %s: begins anew; NATS has lost what was in it", self._keys.bucket)
+                if time.monotonic() - found_s < SURE_S:
+                    time.sleep(0.2)
+                    continue
+                if self.before_loss is None:
+                    log.error("bucket %s: NATS has lost what was in it", self._keys.bucket)
+                    self.before_loss = self.values()
                 self._reader.begin_anew(1)
                 time.sleep(0.2)
             except (QuidditchError, js_errors.Error) as error:
                 if not self._ended:
                     log.warning("bucket %s: %s", self._keys.bucket, error)
                     time.sleep(0.2)
+            except Exception:
+                # A mirror that no longer follows would have its process act on what was.
+                log.exception("bucket %s", self._keys.bucket)
+                time.sleep(0.2)
 
     def _heed(self) -> None:
         entries = self._reader.read(256, 0.5)

@@ -19,15 +19,15 @@ import msgspec
 from quidditch.cluster.asking import Asking
 from quidditch.cluster.catalogue import Catalogue
 from quidditch.cluster.copies import Copies
-from quidditch.cluster.data_node import shard_path
 from quidditch.cluster.log import JetStreamLog
 from quidditch.cluster.loop import Loop
 from quidditch.cluster.messages import LogEntry, LoggedOperation, pack_entry
 from quidditch.cluster.state import ShardId
-from quidditch.cluster.transport import Request, Transport
+from quidditch.cluster.transport import Transport
 from quidditch.errors import Overloaded, QuidditchError, Unavailable
 from quidditch.index.operations import Applied, IdMaker
 from quidditch.index.replication import BatchResults
+from quidditch.sequences import Reached, note_write
 
 BATCH_BYTES = 1 << 20
 """Bytes of operations in one entry of a log; a document that is larger is an entry by itself."""
@@ -67,6 +67,12 @@ class Written:
         return self._last.get(shard, 0)
 
     def note(self, shard: ShardId, sequence: int) -> None:
+        """This process, on behalf of whoever notes its writes, has written up to there."""
+        self.heed(shard, sequence)
+        note_write(Reached(*shard, sequence))
+
+    def heed(self, shard: ShardId, sequence: int) -> None:
+        """Somebody has."""
         self._last[shard] = max(sequence, self._last.get(shard, 0))
 
 
@@ -227,6 +233,15 @@ class Lane:
             for place, id, result in zip(entry.places, entry.ids, found, strict=True)
         ]
 
+    async def _ask(self, sequence: int, timeout_s: float) -> BatchResults:
+        """What the first copy says; another is asked too when one is slow: it may have lost touch with the log."""
+        body = {"sequence": sequence, "timeout_s": timeout_s}
+        nodes = self._means.copies.nodes(self._shard)
+        _, answer = await self._means.asking.first(
+            self._shard, nodes, lambda node: ("results", body), timeout_s + 1.0
+        )
+        return msgspec.convert(answer, BatchResults)
+
     async def _results(self, sequence: int) -> BatchResults:
         """What became of an entry, as the first copy that answers says.
 
@@ -236,18 +251,9 @@ class Lane:
         why: QuidditchError | None = None
         while time.monotonic() < deadline:
             try:
-                addresses = self._means.copies.of(self._shard)
-            except Unavailable as error:
-                why, addresses = error, []
-            for address in addresses:
-                left_s = min(ASK_S, max(0.1, deadline - time.monotonic()))
-                body = {"sequence": sequence, "timeout_s": left_s}
-                request = Request(address, shard_path(self._shard, "results"), body, left_s + 1.0)
-                answer = await self._means.transport.ask(request)
-                if not isinstance(answer, QuidditchError):
-                    return msgspec.convert(answer, BatchResults)
-                why = answer
-                self._means.copies.suspect(address)
+                return await self._ask(sequence, min(ASK_S, max(0.1, deadline - time.monotonic())))
+            except QuidditchError as error:
+                why = error
             await asyncio.sleep(0.1)
         raise Unavailable(
             f"a write is in the log of shard {self._shard} as entry {sequence}, and will be carried out; no copy has "

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
+from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from nats import errors as nats_errors
@@ -35,6 +36,11 @@ BEAT_S = 5.0
 """How often JetStream says that a request stands; without a word for three times as long, it is lost."""
 
 
+SURE_S = 3.0
+"""How long a stream must be gone before that is believed: a server that has just come back, or has just been elected,
+may know less than it will in a moment."""
+
+
 class Entry(NamedTuple):
     """One message of a stream: its sequence, from 1 on, what was appended, and under which subject."""
 
@@ -48,6 +54,20 @@ class Bounds(NamedTuple):
 
     first: int
     last: int
+
+
+class Beginning(NamedTuple):
+    """Where a log begins that was made in the place of one that was lost.
+
+    follows:  the identity of the log that was lost
+    applied:  up to where in that one the copies are that go on with this one
+    first:    the sequence of its first entry, far after `applied`: sequences that the lost one may have given to
+              entries that no copy has are not given again
+    """
+
+    follows: str
+    applied: int
+    first: int
 
 
 class LogTrimmed(StorageError):
@@ -89,6 +109,9 @@ class WriteLog(Protocol):
     def identity(self) -> str:
         """Names this log, and no other that is made in its place."""
 
+    def beginning(self) -> Beginning | None:
+        """Of a log that was made in the place of a lost one; None of any other."""
+
     def trim(self, upto: int) -> None:
         """Forget entries up to this sequence, which every replica has durably applied."""
 
@@ -102,7 +125,7 @@ class JetStreamLog:
         self.stream = f"Q_{shard.uuid}_{shard.number}"
         self.subject = f"q.{shard.uuid}.{shard.number}"
 
-    def create(self, max_bytes: int = 1 << 30) -> None:
+    def create(self, max_bytes: int = 1 << 30, beginning: Beginning | None = None) -> None:
         """Make the stream; nothing happens where it is there. A full one refuses to take more."""
         config = api.StreamConfig(
             name=self.stream,
@@ -115,6 +138,8 @@ class JetStreamLog:
             duplicate_window=DUPLICATES_S,
             allow_direct=False,
             deny_delete=True,
+            first_seq=None if beginning is None else beginning.first,
+            metadata=None if beginning is None else _metadata(beginning),
         )
         self._connection.call(lambda: self._jetstream.add_stream(config), f"making stream {self.stream}")
 
@@ -155,10 +180,28 @@ class JetStreamLog:
         info = stream_info(self._connection, self.stream)
         return f"{self.stream}@{info.created.isoformat() if info.created else ''}"
 
+    def beginning(self) -> Beginning | None:
+        info = stream_info(self._connection, self.stream)
+        found = info.config.metadata or {}
+        if _FOLLOWS not in found:
+            return None
+        return Beginning(found[_FOLLOWS], int(found[_APPLIED]), int(found[_FIRST]))
+
     def trim(self, upto: int) -> None:
         self._connection.call(
             lambda: self._jetstream.purge_stream(self.stream, seq=upto + 1), f"trimming {self.stream}"
         )
+
+
+_FOLLOWS, _APPLIED, _FIRST = "quidditch.follows", "quidditch.applied", "quidditch.first"
+
+
+def _metadata(beginning: Beginning) -> dict[str, str]:
+    return {
+        _FOLLOWS: beginning.follows,
+        _APPLIED: str(beginning.applied),
+        _FIRST: str(beginning.first),
+    }
 
 
 def stream_info(connection: Connection, stream: str) -> api.StreamInfo:
@@ -176,8 +219,19 @@ class JetStreamReader:
     Requests stand ahead of what is read, so that an entry comes as soon as it is in the log.
     """
 
-    def __init__(self, connection: Connection, stream: str, sequence: int, *, gaps: bool = False) -> None:
-        """gaps:  sequences may be missing, as in a stream that keeps the last message of each subject alone"""
+    def __init__(
+        self,
+        connection: Connection,
+        stream: str,
+        sequence: int,
+        *,
+        gaps: bool = False,
+        beat_s: float = BEAT_S,
+    ) -> None:
+        """gaps:    sequences may be missing, as in a stream that keeps the last message of each subject alone
+        beat_s:  how often JetStream says that it is there; without a word for three times as long, it is lost
+        """
+        self._beat_s = beat_s
         self._connection = connection
         self._stream = stream
         self._next = sequence
@@ -186,6 +240,7 @@ class JetStreamReader:
         self._entries: deque[Entry] = deque()
         self._consumer: _Consumer | None = None
         self._ended = False
+        self._created: datetime | None = None
 
     def read(self, limit: int, wait_s: float) -> list[Entry]:
         """raises: LogLost   the stream ends before the sequence that was asked for, beside what `LogReader` says"""
@@ -217,12 +272,15 @@ class JetStreamReader:
     def _open(self) -> _Consumer:
         self._check_bounds()
         self._entries.clear()
-        self._consumer = _Consumer(self._connection, self._stream, self._next, self._arrive)
+        self._consumer = _Consumer(self._connection, self._stream, self._next, self._arrive, self._beat_s)
         return self._consumer
 
     def _check_bounds(self) -> None:
         """raises: LogTrimmed, LogLost"""
         info = stream_info(self._connection, self._stream)
+        if self._created is not None and info.created != self._created:
+            raise LogLost(f"{self._stream}: it was made anew at {info.created}; what it held is gone")
+        self._created = info.created
         first, last = int(info.state.first_seq), int(info.state.last_seq)
         if first > self._next and not self._gaps:
             raise LogTrimmed(f"{self._stream}: entry {self._next} is needed; the log begins at {first}")
@@ -240,6 +298,7 @@ class JetStreamReader:
         """Read from here on: another stream has taken the place of the one that was read."""
         self._forget()
         self._next = sequence
+        self._created = None
 
     def wake(self) -> None:
         """Have whoever reads wait no longer, now and from now on."""
@@ -267,7 +326,9 @@ class _Consumer:
         stream: str,
         sequence: int,
         arrive: Callable[[_Consumer, Entry | None], None],
+        beat_s: float,
     ) -> None:
+        self._beat_s = beat_s
         self._connection = connection
         self._stream = stream
         self._arrive = arrive
@@ -325,7 +386,7 @@ class _Consumer:
         request = {
             "batch": count,
             "expires": int(PULL_S * 1e9),
-            "idle_heartbeat": int(BEAT_S * 1e9),
+            "idle_heartbeat": int(self._beat_s * 1e9),
         }
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._name}"
         self._run(self._connection.client.publish(subject, json.dumps(request).encode(), self._inbox))
@@ -333,7 +394,7 @@ class _Consumer:
     def silent(self) -> bool:
         """Whether the consumer is lost; if only its request has ended, it is asked again."""
         anew = self._connection.lives != self._life
-        if self.lost or anew or time.monotonic() - self._heard > 3 * BEAT_S:
+        if self.lost or anew or time.monotonic() - self._heard > 3 * self._beat_s:
             return True
         if self._asked <= 0:
             self._ask(PULL)
@@ -351,6 +412,7 @@ class _Consumer:
 
         async def end() -> None:
             await self._subscription.unsubscribe()
-            await self._connection.jetstream.delete_consumer(self._stream, self._name)
+            if self._connection.client.is_connected:
+                await self._connection.jetstream.delete_consumer(self._stream, self._name)
 
         self._run(end())

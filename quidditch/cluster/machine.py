@@ -17,10 +17,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from quidditch.cluster.agreement import differing, said_of
 from quidditch.cluster.catalogue import Catalogue
 from quidditch.cluster.configuration import read_configuration
 from quidditch.cluster.connection import Connection
-from quidditch.cluster.layout import Layout, lay_out
+from quidditch.cluster.layout import Layout, lay_out, planned
 from quidditch.cluster.layout import Plan as Plan
 from quidditch.cluster.master import active_master
 from quidditch.cluster.nats_server import NatsProcess
@@ -56,6 +57,13 @@ def _start_nats(layout: Layout, running: Mapping[str, int]) -> None:
         _note_pid(layout.folder, process.member.name, process.popen)
     for process in started:
         process.wait()
+
+
+def start(folder: Path, name: str) -> None:
+    """Start one of our own processes, unless it runs; nothing is waited for."""
+    if name not in _running(folder):
+        (role,) = (role for role, other in planned(folder).processes() if other == name)
+        _start(folder, role, name)
 
 
 def _start(folder: Path, role: str, name: str) -> None:
@@ -136,6 +144,7 @@ def told(catalogue: Catalogue) -> dict[str, Any]:
     names = {entry.generation: name for name, entry in catalogue.entries().items()}
     shards = []
     for shard, copies in catalogue.routing().shards():
+        differ = differing(said_of(str(shard), nodes))
         for copy in copies:
             said = nodes[copy.node].shards.get(str(shard)) if copy.node in nodes else None
             state = "unassigned" if said is None else "started" if said.started else "initializing"
@@ -146,7 +155,7 @@ def told(catalogue: Catalogue) -> dict[str, Any]:
                     "node": copy.node,
                     "state": "relocating" if copy.leaving else state,
                     "applied": 0 if said is None else said.applied,
-                    "failed": "" if said is None else said.failed,
+                    "failed": "" if said is None else said.failed or _differs(differ.get(copy.node)),
                 }
             )
     about = {
@@ -154,6 +163,10 @@ def told(catalogue: Catalogue) -> dict[str, Any]:
         for name, report in sorted(nodes.items())
     }
     return {"nodes": about, "shards": shards}
+
+
+def _differs(since: int | None) -> str:
+    return "" if since is None else f"it differs from the other copies, since entry {since} or before"
 
 
 # ------------------------------------------------------------------------------------------------- processes

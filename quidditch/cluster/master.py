@@ -17,16 +17,19 @@ from collections.abc import Mapping
 
 import msgspec
 
-from quidditch.cluster.allocation import Node, Situation, Wanted, allocate
+from quidditch.cluster.agreement import differing, said_of
+from quidditch.cluster.allocation import allocate
 from quidditch.cluster.catalogue import GONE_S, Catalogue
 from quidditch.cluster.connection import Connection
 from quidditch.cluster.keys import Changed, Keys
-from quidditch.cluster.log import JetStreamLog
+from quidditch.cluster.log import JetStreamLog, LogLost
 from quidditch.cluster.logs import about
+from quidditch.cluster.orders import Orders, all_carried_out
+from quidditch.cluster.picture import Picture, picture
 from quidditch.cluster.presence import Presence
+from quidditch.cluster.reseeding import beginning_of, is_lost, reseed
 from quidditch.cluster.state import NodeReport, RoutingTable, ShardId, from_bytes, raised, to_bytes
 from quidditch.errors import QuidditchError, StorageError
-from quidditch.index.catalog import IndexEntry
 
 LEASE_S = 5.0
 """How long the lease may be silent before another master takes it."""
@@ -69,6 +72,8 @@ class Master:
     def __init__(self, connection: Connection, name: str = "master", forget_s: float = FORGET_S) -> None:
         self._connection = connection
         self._catalogue = Catalogue(connection)
+        # Whoever begins where NATS has lost everything makes another cluster, by which data nodes know that.
+        self._catalogue.cluster_id()
         self._presence = Presence(self._catalogue, "master", name)
         self._keys = _lease_keys(connection)
         self._holder = f"{name}-{uuid.uuid4().hex[:8]}"
@@ -76,10 +81,15 @@ class Master:
         self._seen: tuple[Lease, float] = (Lease(), time.monotonic())
         self._trimmed_s = 0.0
         self._beats, self._revision, self._held_s = 0, 0, float("-inf")
+        self.apart: dict[ShardId, dict[str, int]] = {}
+        """As `compare` found it last."""
+        self._said: dict[ShardId, str] = {}
+        """Why a lost log is not made anew, said once."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="quidditch-master", daemon=True)
         self.active = False
         """Whether it has the lease."""
+        self._at_rest: Picture | None = None
 
     def start(self) -> None:
         self._thread.start()
@@ -100,10 +110,17 @@ class Master:
             try:
                 self.active = self._hold_lease()
                 if self.active:
-                    self.place()
+                    if self._catalogue.restore():
+                        log.warning("master: NATS has lost its state; it is put back as it was seen last")
+                    # Copies that have lost their log are not given to other nodes: they are all that there is.
+                    if self.reseed_lost():
+                        self.place()
                     self._trim_sometimes()
             except QuidditchError as error:
                 log.warning("%s", error)
+            except Exception:
+                # What NATS refuses in a way that nobody foresaw may pass; without a master nothing is ever placed.
+                log.exception("master")
             self._catalogue.wait_change(0.25)
 
     # ---------------------------------------------------------------------------------------------- the lease
@@ -145,12 +162,23 @@ class Master:
             )
         # The table first: whatever it names is among the indices that are read after it.
         before, revision = self._catalogue.routing_at()
-        wanted = wanted_of(self._catalogue.entries())
+        orders = self._catalogue.orders()
+        seen = picture(self._catalogue, before, self._forget_s)
         known, others = self._catalogue.nodes(self._forget_s), self._catalogue.processes(self._forget_s)
-        situation = situation_of(known, self._catalogue.nodes())
-        after = raised(allocate(before, wanted, situation), known, others.values())
-        if after is before:
+        at_rest = seen == self._at_rest and not orders.waiting
+        if at_rest and raised(before, known, others.values()) is before:
             return before
+        wanted = seen.wanted
+        listed = [order for waiting in orders.waiting.values() for order in waiting]
+        ordered, refused = all_carried_out(before, listed, wanted, seen.situation)
+        for order, why in zip(listed, refused, strict=True):
+            log.info("master: %s of shard %s: %s", order.kind, order.of, why or "carried out")
+        after = raised(allocate(ordered, wanted, seen.situation, seen.rules), known, others.values())
+        if (after.indices, after.version) == (before.indices, before.version):
+            self._at_rest = seen
+            self._done_with(orders)
+            return before
+        after = msgspec.structs.replace(after, epoch=before.epoch + 1)
         for index in sorted(set(wanted) - set(before.indices)):
             for number in range(wanted[index].shards):
                 JetStreamLog(self._connection, ShardId(index, number)).create()
@@ -162,14 +190,66 @@ class Master:
             for number in range(len(before.indices[index])):
                 JetStreamLog(self._connection, ShardId(index, number)).delete()
             self._catalogue.forget_mappings(index)
+        self._done_with(orders)
         log.info("table %d of %d indices", after.epoch, len(after.indices), extra=about(epoch=after.epoch))
         return after
+
+    def _done_with(self, orders: Orders) -> None:
+        """Take away the orders that have been carried out or refused: whoever gave them sees it."""
+        if orders.waiting:
+
+            def without(now: Orders) -> Orders:
+                return Orders(
+                    {id: waiting for id, waiting in now.waiting.items() if id not in orders.waiting}
+                )
+
+            self._catalogue.change_orders(without)
+
+    # --------------------------------------------------------------------------------------------- lost logs
+
+    def reseed_lost(self) -> bool:
+        """Make the logs anew that were lost, where every copy is heard of; whether all logs are there."""
+        reports = self._catalogue.nodes()
+        whole = True
+        for shard, copies in self._catalogue.routing().shards():
+            nodes = [copy.node for copy in copies]
+            if is_lost(nodes, str(shard), reports):
+                whole = self._reseed(shard, nodes, reports) and whole
+        return whole
+
+    def _reseed(self, shard: ShardId, nodes: list[str], reports: Mapping[str, NodeReport]) -> bool:
+        try:
+            beginning = beginning_of(nodes, str(shard), reports)
+            self._check_lease()
+            reseed(self._connection, shard, beginning)
+        except StorageError as error:
+            if self._said.get(shard) != str(error):
+                log.error("master: %s", error)
+            self._said[shard] = str(error)
+            return False
+        self._said.pop(shard, None)
+        return True
+
+    # -------------------------------------------------------------------------------------------- agreement
+
+    def compare(self) -> dict[ShardId, dict[str, int]]:
+        """The shards whose copies have come apart: for each the nodes, and the sequence at which that shows. What is
+        new is logged; which copy is right is for people to say."""
+        reports = self._catalogue.nodes()
+        found = {
+            shard: differing(said_of(str(shard), reports)) for shard, _ in self._catalogue.routing().shards()
+        }
+        self.apart, before = {shard: nodes for shard, nodes in found.items() if nodes}, self.apart
+        for shard in self.apart.keys() - before.keys():
+            log.error("master: the copies of shard %s differ: %s", shard, self.apart[shard])
+        return self.apart
 
     # ---------------------------------------------------------------------------------------------- trimming
 
     def _trim_sometimes(self) -> None:
         if time.monotonic() - self._trimmed_s >= TRIM_S:
             self._trimmed_s = time.monotonic()
+            self.compare()
             self.trim()
             self._forget_processes()
 
@@ -179,9 +259,10 @@ class Master:
         for shard, copies in self._catalogue.routing().shards():
             upto = trimmable([copy.node for copy in copies], str(shard), reports) - margin
             write_log = JetStreamLog(self._connection, shard)
-            if upto > 0 and write_log.bounds().first <= upto:
-                self._check_lease()
-                write_log.trim(upto)
+            with contextlib.suppress(LogLost):
+                if upto > 0 and write_log.bounds().first <= upto:
+                    self._check_lease()
+                    write_log.trim(upto)
 
     def _forget_processes(self) -> None:
         """Of those that were killed: one that ends has its key removed itself."""
@@ -191,26 +272,6 @@ class Master:
             self._catalogue.forget_process(run)
 
 
-def wanted_of(entries: Mapping[str, IndexEntry]) -> dict[str, Wanted]:
-    """What the indices want, by uuid."""
-    return {
-        entry.generation: Wanted(entry.shards, 1 + int(entry.settings.get("number_of_replicas", 1)))
-        for entry in entries.values()
-    }
-
-
-def situation_of(there: Mapping[str, NodeReport], alive: Mapping[str, NodeReport]) -> Situation:
-    """The nodes that are not given up, and what those that speak serve."""
-    nodes = {name: Node(report.zone, report.draining) for name, report in there.items()}
-    serving = {
-        (_shard_id(shard), name)
-        for name, report in alive.items()
-        for shard, said in report.shards.items()
-        if said.started
-    }
-    return Situation(nodes, serving)
-
-
 def trimmable(nodes: list[str], shard: str, reports: Mapping[str, NodeReport]) -> int:
     """The last sequence that is durable in the copies on all of these nodes; 0 if one of them is not heard of."""
     applied = [
@@ -218,8 +279,3 @@ def trimmable(nodes: list[str], shard: str, reports: Mapping[str, NodeReport]) -
         for node in nodes
     ]
     return min(applied, default=0)
-
-
-def _shard_id(text: str) -> ShardId:
-    uuid_, _, number = text.rpartition(".")
-    return ShardId(uuid_, int(number))

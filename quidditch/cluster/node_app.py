@@ -47,6 +47,8 @@ class Node(Protocol):
 
     def report(self) -> NodeReport: ...
 
+    def sizes(self) -> dict[str, dict[str, int]]: ...
+
     def incoming(self, shard: ShardId) -> Incoming:
         """raises: RequestError, Unavailable   this node does not wait for the beginning of this shard"""
 
@@ -105,6 +107,9 @@ def create_node_app(node: Node, secret: str) -> Starlette:
     async def about(request: Request) -> Response:
         return await answered(request, lambda body: msgspec.to_builtins(node.report()))
 
+    async def sizes(request: Request) -> Response:
+        return await answered(request, lambda body: node.sizes())
+
     shard = f"{PREFIX}/shard/{{uuid}}/{{number:int}}"
     return Starlette(
         routes=[
@@ -112,6 +117,7 @@ def create_node_app(node: Node, secret: str) -> Starlette:
             Route(f"{shard}/restore", restore, methods=["POST"]),
             Route(f"{shard}/{{call}}", shard_call, methods=["POST"]),
             Route(f"{PREFIX}/node", about, methods=["POST"]),
+            Route(f"{PREFIX}/node/sizes", sizes, methods=["POST"]),
         ]
     )
 

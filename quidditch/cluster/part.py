@@ -13,8 +13,8 @@ from quidditch.cluster.copies import Node
 from quidditch.cluster.known_statistics import KnownStatistics
 from quidditch.cluster.preference import Preference
 from quidditch.cluster.state import ShardId
-from quidditch.errors import QuidditchError
-from quidditch.interface import CollectionStats, FailedShard, QueryRequest, QueryResult
+from quidditch.errors import FailedShard, QuidditchError
+from quidditch.interface import CollectionStats, QueryRequest, QueryResult
 from quidditch.types import Json
 
 

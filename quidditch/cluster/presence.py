@@ -27,6 +27,11 @@ class Presence:
         self._thread = threading.Thread(target=self._beat, name="quidditch-presence", daemon=True)
         self._thread.start()
 
+    @property
+    def run(self) -> str:
+        """Of this life of the process."""
+        return self._report.run
+
     def _beat(self) -> None:
         while not self._closing.wait(BEAT_S):
             try:

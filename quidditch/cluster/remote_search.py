@@ -21,15 +21,14 @@ from typing import Any
 import msgspec
 
 from quidditch.cluster import messages
-from quidditch.cluster.asking import CALL_S, Answer, Asking
+from quidditch.cluster.asking import CALL_S, Answer, Asking, TooLate
 from quidditch.cluster.copies import Node
 from quidditch.cluster.loop import Loop
 from quidditch.cluster.part import Part
 from quidditch.cluster.remote_shard import RemoteShard, RemoteSnapshot
-from quidditch.errors import SnapshotExpired, Unavailable
+from quidditch.errors import FailedShard, SnapshotExpired, Unavailable
 from quidditch.interface import (
     CollectionStats,
-    FailedShard,
     Fetched,
     FetchRequest,
     QueryRequest,
@@ -61,6 +60,7 @@ class RemoteGathering(Gathering):
         self._brought: dict[DocAddress, Any] = {}
         """Documents as they came: those that are not on the page are not looked into."""
         self._until = float("inf")
+        self._late = False
 
     @property
     def total(self) -> int:
@@ -80,6 +80,7 @@ class RemoteGathering(Gathering):
             try:
                 return await ask(part)
             except (Unavailable, SnapshotExpired) as error:
+                self._late = self._late or isinstance(error, TooLate)
                 part.fail(error)
                 return None
 
@@ -98,9 +99,13 @@ class RemoteGathering(Gathering):
         fields, terms = list(request.similarities), list(scored_terms(request.query, request.similarities))
         unknown = [part for part in self._live() if not part.recall(self._asking.known, fields, terms)]
         body = {"fields": fields, "terms": terms}
+        # Of a search that has little time half is left for the query.
+        limit_s = max(0.0, min(CALL_S, (self._until - time.monotonic()) / 2))
 
         async def learn(part: Part) -> None:
-            said = await part.ask(self._asking, lambda node: ("statistics", part.body(node, body)))
+            said = await part.ask(
+                self._asking, lambda node: ("statistics", part.body(node, body)), timeout_s=limit_s
+            )
             part.learn(self._asking.known, messages.stats_from_wire(said["answer"]), said["sequence"])
 
         await self._of_all(unknown, learn)
@@ -127,8 +132,10 @@ class RemoteGathering(Gathering):
             said = await self._of_all(self._live(), self._asker(asked, whole))
             if all(answer is None or "answer" in answer for answer in said):
                 return Answers(self._taken(request), asked)
-            # The shards have moved on. From now on each keeps the view that it has answered from.
+            # The shards have moved on. From now on each keeps the view that it has answered from; the documents of
+            # views before have the addresses of others now.
             whole = None
+            self._brought.clear()
         raise Unavailable("the shards did not come to one moment; search again")
 
     def _is_small(self, request: QueryRequest, page: Page) -> bool:
@@ -176,7 +183,7 @@ class RemoteGathering(Gathering):
 
     def _taken(self, request: QueryRequest) -> list[QueryResult]:
         """The results of the parts that gave one; of those that took too long that they did."""
-        late = request.timeout_s is not None and time.monotonic() >= self._until
+        late = request.timeout_s is not None and self._late
         results = []
         for part in self._parts:
             if part.failed is None:

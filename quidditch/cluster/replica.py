@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 import msgspec
 
-from quidditch.cluster.log import Entry, LogLost, LogTrimmed, WriteLog
+from quidditch.cluster.log import SURE_S, Beginning, Entry, LogLost, LogTrimmed, WriteLog
 from quidditch.cluster.logs import about
 from quidditch.cluster.messages import LogEntry, unpack_entry
 from quidditch.cluster.state import SPEAKS, ShardReport, Speaks
-from quidditch.errors import QuidditchError, StorageError, Unavailable
+from quidditch.errors import InternalError, QuidditchError, StorageError, Unavailable
 from quidditch.index.replication import (
     WINDOW,
     Batch,
@@ -28,6 +29,7 @@ from quidditch.index.replication import (
     read_followed,
     read_known,
     read_results,
+    renumber,
     write_followed,
     write_results,
 )
@@ -84,6 +86,11 @@ class Replica:
         self._stopping = False
         self._started = False
         self._failed = ""
+        self._lost = False
+        self._found_s = time.monotonic()
+        """When the log was there last."""
+        self._expected = 0
+        """What is in the log, as somebody knows who waits for it."""
         self.behind = False
         """The log no longer holds what comes next: only a copy of a peer helps."""
         self._thread: threading.Thread | None = None
@@ -110,7 +117,22 @@ class Replica:
         return self._followed
 
     def report(self) -> ShardReport:
-        return ShardReport(self._followed.applied, self._started, self._failed)
+        followed = self._followed
+        marks = (*followed.marks, (followed.applied, followed.checksum))
+        return ShardReport(followed.applied, self._started, self._failed, followed.log, self._lost, marks)
+
+    def can_go_on(self) -> bool:
+        """Whether the log holds what comes next. So it counts while the log is lost: there is nothing better to have.
+
+        raises: Unavailable   the engine does not answer
+        """
+        try:
+            beginning = self._log.beginning()
+            if beginning is not None and beginning.follows == self._followed.log:
+                return self.applied >= beginning.applied
+            return self.applied + 1 >= self._log.bounds().first
+        except LogLost:
+            return True
 
     def start(self, serves: Callable[[], None] = lambda: None) -> None:
         """Follow the log, in a thread of its own, until `stop`; `serves` is called once, when it has caught up."""
@@ -118,11 +140,15 @@ class Replica:
         self._thread = threading.Thread(target=self._follow, name=f"quidditch-{self.name[-12:]}", daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """Follow no more; what was begun is carried out."""
+    def begin_stop(self) -> None:
+        """Have following end soon; several copies can end at the same time."""
         with self._progress:
             self._stopping = True
             self._progress.notify_all()
+
+    def stop(self) -> None:
+        """Follow no more; what was begun is carried out."""
+        self.begin_stop()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -133,36 +159,75 @@ class Replica:
                 self._follow_once()
             except QuidditchError as error:
                 self._fail(error)
+            except Exception as error:
+                # Whatever it is: a copy that stops following without a word would be believed to be there.
+                log.exception("shard %s at %d", self.name, self.applied)
+                self._fail(InternalError(f"{type(error).__name__}: {error}"))
 
     def _follow_once(self) -> None:
         """Follow until told to stop, or until something is wrong."""
+        self._expected = 0
         self._check_identity()
         reader = self._log.read_from(self.applied + 1)
         try:
             target = self._log.bounds().last
+            self._lost = False
             while not self._stopping:
                 self._set_started(target)
                 entries = reader.read(ENTRIES_AT_ONCE, READ_S)
                 if entries:
                     self.apply(entries)
+                self._found_s = time.monotonic()
+                if not entries and self._expected > self.applied:
+                    # It is in the log and does not come: whoever served this reader is gone, and did not say so.
+                    return
         finally:
             reader.close()
 
     def _check_identity(self) -> None:
         """raises: LogLost   the log is not the one that this copy has followed so far"""
         identity = self._log.identity()
-        if self._followed.log not in ("", identity):
+        if self._followed.log == "":
+            self._followed = msgspec.structs.replace(self._followed, log=identity)
+        if self._followed.log == identity:
+            return
+        beginning = self._log.beginning()
+        if beginning is None or beginning.follows != self._followed.log:
             raise LogLost(
                 f"copy {self.name} has followed the log {self._followed.log} up to {self.applied}; the log is now "
                 f"{identity}: it was made anew"
             )
-        if self._followed.log == "":
-            # New, or restored: then it is what the log would have made of its first entries.
-            self._followed = msgspec.structs.replace(self._followed, log=identity)
+        self._go_over(identity, beginning)
+
+    def _go_over(self, identity: str, beginning: Beginning) -> None:
+        """Go on with the log that was made in the place of the one that this copy has followed.
+
+        raises: LogTrimmed   others were further: one of them is to be copied
+                LogLost      this copy is further than those that the log was made for
+        """
+        if self.applied < beginning.applied:
+            raise LogTrimmed(
+                f"copy {self.name} is at {self.applied}; its log was lost, and made anew from {beginning.applied} on"
+            )
+        if self.applied > beginning.applied:
+            raise LogLost(
+                f"copy {self.name} is at {self.applied}; its log was lost, and made anew by copies that were at "
+                f"{beginning.applied} only"
+            )
+        applied = beginning.first - 1
+        followed = msgspec.structs.replace(self._followed, log=identity, applied=applied, marks=())
+        with self._shard() as shard, shard.environment.write() as transaction:
+            renumber(transaction, applied - beginning.applied)
+            write_followed(transaction, followed)
+            known = read_known(transaction)
+        with self._progress:
+            self._followed, self._known = followed, known
+            self._progress.notify_all()
+        log.warning("shard %s goes on with another log, from %d", self.name, beginning.first)
 
     def _set_started(self, target: int) -> None:
         """Serve from the moment on at which everything is there that was in the log when following began."""
-        if not self._started and self.applied >= target:
+        if self.applied >= target and (self._failed or not self._started):
             with self._progress:
                 self._started, self._failed = True, ""
                 self._progress.notify_all()
@@ -178,6 +243,7 @@ class Replica:
         with self._progress:
             self._failed = str(error)
             self.behind = self.behind or isinstance(error, LogTrimmed)
+            self._lost = isinstance(error, LogLost) and time.monotonic() - self._found_s > SURE_S
             self._progress.wait_for(lambda: self._stopping, PAUSE_S)
 
     # --------------------------------------------------------------------------------------------- applying
@@ -196,7 +262,7 @@ class Replica:
         """Index from now on by a newer mapping."""
         if version > self._followed.mapping:
             self.index.put_mappings(self._mappings.get(version))
-            self._followed = _at(self._followed, mapping=version)
+            self._followed = msgspec.structs.replace(self._followed, mapping=version)
 
     def _carry_out(self, group: Sequence[tuple[int, LogEntry]]) -> None:
         if group[0][0] != self.applied + 1:
@@ -208,15 +274,18 @@ class Replica:
             again = entry.batch in known
             known.setdefault(entry.batch, sequence)
             batches.append(Batch([] if again else [each.operation() for each in entry.operations], now_ms))
-        followed = _at(self._followed, applied=group[-1][0], now_ms=now_ms)
+        followed = self._followed
 
         def mark(transaction: Transaction, results: list[Results]) -> None:
-            for (sequence, entry), done in zip(group, results, strict=True):
+            nonlocal followed
+            followed = self._followed
+            for (sequence, entry), batch, done in zip(group, batches, results, strict=True):
                 kept = (
                     None if known[entry.batch] == sequence else read_results(transaction, known[entry.batch])
                 )
                 made = kept or BatchResults.of(entry.batch, done)
                 write_results(transaction, sequence, made)
+                followed = followed.after(sequence, batch.now_ms, made)
             write_followed(transaction, followed)
 
         writer = CurrentWriter(self._database.writable(), self.name)
@@ -228,7 +297,11 @@ class Replica:
     # ---------------------------------------------------------------------------------------------- asking
 
     def wait_applied(self, sequence: int, timeout_s: float) -> None:
-        """raises: Unavailable   the sequence is not carried out within `timeout_s`"""
+        """Wait until a sequence that is in the log is carried out.
+
+        raises: Unavailable   it is not within `timeout_s`
+        """
+        self._expected = max(self._expected, sequence)
         with self._progress:
             if not self._progress.wait_for(
                 lambda: self._followed.applied >= sequence or self._stopping, timeout_s
@@ -287,15 +360,6 @@ def _groups(entries: Sequence[tuple[int, LogEntry]], mapping: int) -> Iterator[l
         group.append((sequence, entry))
     if group:
         yield group
-
-
-def _at(followed: Followed, **changes: Any) -> Followed:
-    return Followed(
-        followed.log,
-        changes.get("applied", followed.applied),
-        changes.get("now_ms", followed.now_ms),
-        changes.get("mapping", followed.mapping),
-    )
 
 
 def _recent(known: Mapping[str, int], applied: int) -> dict[str, int]:

@@ -94,11 +94,17 @@ class ShardReport(msgspec.Struct, frozen=True):
     applied:  the sequence of the log that is durable in it
     started:  it has caught up with the log once, and answers searches
     failed:   why it does not, in words, where it is known
+    log:      the identity of the log that it follows, empty of a copy that has followed none yet; None is not known
+    lost:     the log is gone, or is not the one that it followed: it applies no more
+    marks:    (sequence, checksum of everything up to it) at some sequences that other copies tell of too
     """
 
     applied: int = 0
     started: bool = False
     failed: str = ""
+    log: str | None = None
+    lost: bool = False
+    marks: tuple[tuple[int, int], ...] = ()
 
 
 class NodeReport(msgspec.Struct, frozen=True):

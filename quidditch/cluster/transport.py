@@ -93,6 +93,8 @@ class Transport:
 
     async def ask(self, request: Request) -> Any:
         """In the loop: the answer, or the error as a value."""
+        if self._session.closed:
+            return NoAnswer("this process has closed its connections to the cluster")
         try:
             data = encode(request.body)
             url = f"{self._scheme}://{request.address}{request.path}"

@@ -6,6 +6,7 @@ The rows lie in table `meta`; a directory that follows no log has none of them.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -31,6 +32,13 @@ WINDOW = 256
 """Entries of the log whose results are kept, for whoever asks late, and whose batches are known again."""
 
 
+MARK = 64
+"""Sequences from one mark to the next."""
+
+MARKS = 16
+"""How far, in marks, two copies may be apart and still be compared."""
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Operations as a log says them, in order, and the time that counts for them, in milliseconds since 1970.
@@ -49,12 +57,22 @@ class Followed(msgspec.Struct, frozen=True, array_like=True):
     applied:  the last sequence that was carried out
     now_ms:   the latest time of a batch
     mapping:  the version of the mapping that documents are taken by
+    checksum: over what became of everything so far, the same in every copy
+    marks:    (sequence, checksum) as it was at the last `MARKS` sequences that are a multiple of `MARK`
     """
 
     log: str = ""
     applied: int = 0
     now_ms: int = 0
     mapping: int = 0
+    checksum: int = 0
+    marks: tuple[tuple[int, int], ...] = ()
+
+    def after(self, sequence: int, now_ms: int, results: BatchResults) -> Followed:
+        """With one more entry carried out."""
+        checksum = zlib.crc32(results.summary(), self.checksum)
+        marks = (*self.marks, (sequence, checksum))[-MARKS:] if sequence % MARK == 0 else self.marks
+        return Followed(self.log, sequence, now_ms, self.mapping, checksum, marks)
 
 
 class Result(msgspec.Struct, frozen=True, array_like=True):
@@ -106,6 +124,11 @@ class BatchResults(msgspec.Struct, frozen=True, array_like=True):
                 return cls(batch, [Result.of(each) for each in done])
         return cls(batch, [], first, len(done))
 
+    def summary(self) -> bytes:
+        """What copies compare: all but the words of errors, which a release may choose anew."""
+        singly = [(one.version, one.seq_no, one.outcome, one.error) for one in self.singly]
+        return msgspec.msgpack.encode((self.batch, singly, self.first, self.created))
+
     @property
     def results(self) -> list[Result]:
         """Of each operation, in order."""
@@ -150,6 +173,15 @@ def read_known(transaction: Transaction) -> dict[str, int]:
         _decode(value, BatchResults).batch: int.from_bytes(key[-8:], "big")
         for key, value in transaction.rows(Table.META, _RESULTS)
     }
+
+
+def renumber(transaction: Transaction, by: int) -> None:
+    """Keep the results of every entry under a sequence that is larger by so much."""
+    rows = [(key, bytes(value)) for key, value in transaction.rows(Table.META, _RESULTS)]
+    for key, _ in rows:
+        transaction.delete(Table.META, key)
+    for key, value in rows:
+        transaction.put(Table.META, _results_key(int.from_bytes(key[-8:], "big") + by), value)
 
 
 def check_log_row(key: bytes, value: Buffer) -> None:

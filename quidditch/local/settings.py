@@ -35,6 +35,7 @@ KEPT = (
     "priority",
     "query.default_field",
     "requests.cache.enable",
+    "routing.allocation.exclude._name",
     "routing_partition_size",
     "search.idle.after",
     "soft_deletes.enabled",

@@ -14,11 +14,12 @@ from typing import Any, TypeAlias, TypeVar
 import anyio
 import httpx
 
-from quidditch.errors import StorageError
+from quidditch.errors import RequestError, StorageError
 from quidditch.remote.exchange import Answer, Flow, Request
 from quidditch.remote.failures import error_of, foreign
 from quidditch.remote.options import Options
 from quidditch.remote.retrying import Attempts
+from quidditch.sequences import HEADER, Sequences
 
 GZIP_FROM_BYTES = 1 << 10
 """A smaller body is not worth the time."""
@@ -43,6 +44,9 @@ class _Settings:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.closed = False
+        self._lock = threading.Lock()
+        self._written = Sequences()
+        """What this client has written to a cluster, and so is to read."""
 
     def arguments(self) -> dict[str, Any]:
         """Of httpx's client."""
@@ -89,6 +93,9 @@ class _Settings:
             headers["content-type"] = request.content_type
         if self.options.compresses and len(content) >= GZIP_FROM_BYTES:
             content, headers["content-encoding"] = gzip.compress(content, 1), "gzip"
+        with self._lock:
+            if self._written:
+                headers[HEADER] = str(self._written)
         given: dict[str, Any] = {
             "content": content or None,
             "headers": headers,
@@ -98,10 +105,15 @@ class _Settings:
             given["timeout"] = httpx.Timeout(None, connect=self.options.connect_timeout_s)
         return given
 
-
-def _answer(response: httpx.Response) -> Answer:
-    asked = f"{response.request.method} {response.request.url}"
-    return Answer(response.status_code, response.content, response.headers, asked)
+    def answer(self, response: httpx.Response) -> Answer:
+        """What came back; what it says that was written is remembered."""
+        reached = response.headers.get(HEADER)
+        if reached is not None:
+            with self._lock, suppress(RequestError):
+                for each in Sequences.parse(reached):
+                    self._written.note(each)
+        asked = f"{response.request.method} {response.request.url}"
+        return Answer(response.status_code, response.content, response.headers, asked)
 
 
 def _settled(answer: Answer, request: Request) -> Answer:
@@ -136,7 +148,7 @@ class Carrier:
             except httpx.HTTPError as error:
                 time.sleep(attempts.failed(error))
                 continue
-            answer, delay_s = attempts.answered(_answer(response))
+            answer, delay_s = attempts.answered(self._settings.answer(response))
             if delay_s is None:
                 return _settled(answer, request)
             time.sleep(delay_s)
@@ -222,7 +234,7 @@ class AsyncCarrier:
             except httpx.HTTPError as error:
                 await anyio.sleep(attempts.failed(error))
                 continue
-            answer, delay_s = attempts.answered(_answer(response))
+            answer, delay_s = attempts.answered(self._settings.answer(response))
             if delay_s is None:
                 return _settled(answer, request)
             await anyio.sleep(delay_s)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from quidditch.errors import FailedShard
 from quidditch.interface import (
     BulkItem,
     ByQueryResult,
     CheckReport,
     Document,
     Explanation,
-    FailedShard,
     Hit,
     IndexInfo,
     IndexStats,

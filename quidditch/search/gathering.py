@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from typing import NamedTuple, Protocol, TypeAlias
 
+from quidditch.errors import FailedShard
 from quidditch.interface import (
     CollectionStats,
-    FailedShard,
     Fetched,
     FetchRequest,
     QueryRequest,

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from quidditch.interface import Database
+from quidditch.sequences import HEADER, Heeds, Sequences, noting_writes
 from quidditch.server import wire
 from quidditch.server.call import Call, Reply
 from quidditch.server.failures import RestError, error_body, status_of
@@ -40,6 +41,7 @@ log = logging.getLogger("quidditch.server")
 def create_app(database: Database, state: State | None = None, *, access: Access = OPEN) -> ASGIApp:
     """The application over a database, which stays the caller's to close; `access` says who may come in."""
     state = state or State()
+    state.belong_to(database)
     state.peers.listen(answers(state, database))
     endpoint = _Packing(_Endpoint(database, state))
     return Watch(Gate(endpoint, access), database, state.numbers, state.limits)
@@ -103,7 +105,16 @@ class _Endpoint:
             return await self._pressure.run(kind, work)
 
     def _replied(self, kind: str, route: Route, call: Call, request: Request) -> Response:
-        return _rendered(request, call.parameters, self._handling.handle(kind, route, call))
+        if not isinstance(self._database, Heeds):
+            return _rendered(request, call.parameters, self._handling.handle(kind, route, call))
+        seen = request.headers.get(HEADER)
+        if seen:
+            self._database.heed(Sequences.parse(seen))
+        with noting_writes() as written:
+            response = _rendered(request, call.parameters, self._handling.handle(kind, route, call))
+        if written:
+            response.headers[HEADER] = str(written)
+        return response
 
     async def _call(
         self, request: Request, path: str, parameters: Parameters, found: Found, caller: Caller, held: Held

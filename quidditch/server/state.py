@@ -8,6 +8,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
+from quidditch.interface import Database
 from quidditch.server.activity import Activity
 from quidditch.server.contexts import LONGEST_S, Contexts
 from quidditch.server.parameters import seconds_of
@@ -16,6 +17,7 @@ from quidditch.server.runtime.board import Board, Numbers
 from quidditch.server.runtime.limits import Limits
 from quidditch.server.runtime.peers import Peers
 from quidditch.server.tasks import Tasks
+from quidditch.topology import KeepsSettings
 
 MAX_KEEP_ALIVE = "search.max_keep_alive"
 """The setting of the cluster that a server heeds: how long a scroll or point in time may be kept."""
@@ -48,6 +50,13 @@ class State:
 
     def __post_init__(self) -> None:
         self._numbers = self.board.row(self.peers.own)
+
+    def belong_to(self, database: Database) -> None:
+        """Take on what the servers of one cluster have in common: its id, and its settings as they are now."""
+        if isinstance(database, KeepsSettings):
+            self.cluster_uuid = database.cluster_uuid[:22]
+            for scope, kept in database.cluster_settings().items():
+                self.put_settings(scope, kept)
 
     def put_settings(self, scope: str, changes: dict[str, Any]) -> None:
         """Change settings of the cluster, `persistent` or `transient`; None takes one back."""

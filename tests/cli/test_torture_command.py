@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import command_line
 import pytest
 from command_line import Run
 
+from quidditch.cluster.nats_server import find_server
+from quidditch.errors import RequestError
 from quidditch.torture import campaign
 
 run = command_line.run
@@ -53,3 +56,21 @@ def test_a_directory_that_holds_something_else_is_refused(run: Run, tmp_path: Pa
     Path("shelf", "letter.txt").write_text("mine")
     assert "not from torture" in run("torture", "shelf", "--kills", "1", code=1).err
     assert run("torture", "here", "--kills", "0", code=2).err
+
+
+def test_a_cluster_that_is_tortured_loses_nothing_and_leaves_nothing(run: Run) -> None:
+    try:
+        find_server()
+    except RequestError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+    report = run("torture", "here", "--cluster", "--kills", "1", "--seed", "7", "--json").json
+    assert report["findings"] == []
+    assert report["kills"] >= 1
+    assert report["calls"]["write ok"] > 0
+    assert report["documents"] > 0
+    assert not Path("here").exists()
+    Path("shelf").mkdir()
+    Path("shelf", "letter.txt").write_text("mine")
+    assert "a directory that is new" in run("torture", "shelf", "--cluster", code=1).err

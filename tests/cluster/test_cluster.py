@@ -157,3 +157,14 @@ def test_a_field_that_two_documents_bring_at_once_has_one_type(
         assert index.mappings == other.index("books").mappings
         assert index.count({"term": {"author": "Frank Herbert"}}) == 1
         assert index.count({"range": {"year": {"lt": 1970}}}) == 1
+
+
+def test_pages_in_the_order_of_the_writes_lose_nothing_between_shards(database: ClusterDatabase) -> None:
+    index = database.create_index("pages", settings={"number_of_shards": 3})
+    index.bulk([{"_id": str(number), "title": "dune"} for number in range(100)])
+    body: dict[str, Any] = {"size": 7, "sort": ["_doc"]}
+    seen: list[str] = []
+    while hits := index.search_body(body).hits:
+        seen += [hit.id for hit in hits]
+        body["search_after"] = list(hits[-1].sort)
+    assert sorted(seen, key=int) == [str(number) for number in range(100)]

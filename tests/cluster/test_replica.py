@@ -25,7 +25,7 @@ from quidditch.index.operations import Applied, Operation
 from quidditch.local.database import LocalDatabase, connect
 
 from .following import NOW_MS, entry, everything, put, replica_in
-from .memory_log import MemoryLog
+from .memory_log import MemoryLog, MemoryReader
 from .one_server import OneServer
 
 
@@ -204,6 +204,7 @@ def test_documents_put_in_place_as_a_segment_or_singly_are_the_same(
     assert seen(singly) == seen(loaded)
     for sequence in range(1, len(entries) + 1):
         assert first.results(sequence, 0.0).results == second.results(sequence, 0.0).results
+    assert first.report().marks == second.report().marks
     assert loaded.check().ok
     for database, _ in copies:
         database.close()
@@ -344,3 +345,54 @@ def test_a_copied_file_carries_up_to_where_it_is(tmp_path: Path) -> None:
     assert replica.applied == 1
     assert outcomes(replica, 1) == ["created"]
     database.close()
+
+
+class SilentReader(MemoryReader):
+    """One whose server has died, and nobody says so."""
+
+    def read(self, limit: int, wait_s: float) -> list[Entry]:
+        return []
+
+
+def test_who_waits_for_what_is_in_the_log_has_a_deaf_copy_look_again(tmp_path: Path) -> None:
+    class Log(MemoryLog):
+        readers = 0
+
+        def read_from(self, sequence: int) -> MemoryReader:
+            self.readers += 1
+            return SilentReader(self, sequence) if self.readers == 1 else MemoryReader(self, sequence)
+
+    log = Log()
+    database, replica = replica_in(tmp_path, log)
+    with database:
+        replica.start()
+        sequence = log.append(entry("a", put("1", {"title": "Dune"})), "a")
+        replica.wait_applied(sequence, 30.0)
+        assert log.readers == 2
+        replica.stop()
+
+
+def test_an_error_that_nobody_foresaw_is_reported_and_following_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Log(MemoryLog):
+        broken = True
+
+        def read_from(self, sequence: int) -> MemoryReader:
+            if self.broken:
+                raise RuntimeError("a cable was eaten")
+            return super().read_from(sequence)
+
+    log = Log()
+    database, replica = replica_in(tmp_path, log)
+    sequence = log.append(entry("a", put("1", {"title": "Dune"})), "a")
+    with database:
+        replica.start()
+        with pytest.raises(Unavailable, match="a cable was eaten"):
+            replica.wait_applied(sequence, 1.0)
+        assert "a cable was eaten" in replica.report().failed
+        log.broken = False
+        replica.wait_applied(sequence, 30.0)
+        assert outcomes(replica, sequence) == ["created"]
+        assert replica.report().failed == ""
+        replica.stop()

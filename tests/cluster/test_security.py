@@ -47,6 +47,9 @@ class BareNode:
     def report(self) -> NodeReport:
         return NodeReport("bare", "1", "somewhere")
 
+    def sizes(self) -> dict[str, dict[str, int]]:
+        return {}
+
 
 @contextmanager
 def served(tls: Tls) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from nats.js import errors as js_errors
 from nats.js.api import StreamConfig
+from server.asking import Server
 
 from quidditch.cluster.coordinator import ClusterDatabase
 from quidditch.cluster.lanes import Room
@@ -310,6 +311,43 @@ def test_writes_wait_for_the_copies_that_are_demanded(
     finally:
         index.put_settings({"number_of_replicas": 1})
         node.stop()
+
+
+def test_requests_say_how_many_copies_are_to_serve(two: list[ClusterDatabase]) -> None:
+    rest = Server(two[0])
+    refused = rest("PUT", "/events/_doc/1?wait_for_active_shards=3&timeout=100ms", {"n": 1})
+    assert (refused.status_code, refused.json()["error"]["type"]) == (503, "unavailable_shards_exception")
+    assert "needed 3; waited 0.1 s, and nothing was written" in refused.json()["error"]["reason"]
+    assert rest("GET", "/events/_doc/1").status_code == 404
+    lines = [{"index": {"_id": "1"}}, {"n": 1}]
+    (item,) = rest("POST", "/events/_bulk?wait_for_active_shards=3&timeout=100ms", lines).json()["items"]
+    assert item["index"]["status"] == 503
+    assert rest("PUT", "/events/_doc/1?wait_for_active_shards=all", {"n": 1}).status_code == 201
+    assert rest("POST", "/events/_update/1?wait_for_active_shards=2", {"doc": {"n": 2}}).status_code == 200
+    assert rest("DELETE", "/events/_doc/1?wait_for_active_shards=some").status_code == 400
+    assert rest("DELETE", "/events/_doc/1?wait_for_active_shards=0").status_code == 200
+    made = rest("PUT", "/later?wait_for_active_shards=5&timeout=100ms", {})
+    assert made.json() == {"acknowledged": True, "shards_acknowledged": False, "index": "later"}
+    made = rest("PUT", "/sooner?wait_for_active_shards=all", {})
+    assert made.json()["shards_acknowledged"] is True
+
+
+def test_refresh_shows_a_write_to_searches_by_every_coordinator(two: list[ClusterDatabase]) -> None:
+    """Whichever copy they ask: each is asked in turn."""
+    first, second = Server(two[0]), Server(two[1])
+    for number in range(12):
+        waits = ("wait_for", "true")[number % 2]
+        if number % 3:
+            first("PUT", f"/events/_doc/{number}?refresh={waits}", {"n": number})
+        else:
+            first(
+                "POST",
+                f"/_bulk?refresh={waits}",
+                [{"index": {"_index": "events", "_id": number}}, {"n": number}],
+            )
+        for _ in range(3):
+            found = second("GET", "/events/_search?q=" + f"n:{number}").json()
+            assert found["hits"]["total"]["value"] == 1
 
 
 def test_a_demand_that_is_no_number_is_refused(two: list[ClusterDatabase]) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from quidditch.interface import IndexInfo
 from quidditch.server import visibility
 from quidditch.server.call import Call, Reply
+from quidditch.server.overview import Overview, overview, placed, unplaced
 from quidditch.server.rendering.aliases import matching
 from quidditch.server.rendering.settings import COMPATIBLE, date_text, uuid_of
 from quidditch.server.rendering.tables import PARAMETERS, Bytes, Column, Table
 from quidditch.server.resolving import OPTIONS, resolve
-from quidditch.server.routes.cluster import health_body, health_of
+from quidditch.server.routes.health import health_body, status_of
 from quidditch.server.routing import Routes
 from quidditch.server.search_bodies import QUERY_STRING, query_of
+from quidditch.topology import NodeView, ShardView
 
 routes = Routes()
 
@@ -52,26 +55,36 @@ def indices(call: Call) -> Reply:
     if not call.parameters.flag("help"):
         found = resolve(call, closed=True, expand="open,closed")
         wanted = call.parameters.text("health")
-        rows = [_index_row(call, found.infos[name]) for name in sorted(found.indices)]
+        shards = overview(call, found.indices, sizes=True).topology.by_index()
+        rows = [_index_row(found.infos[name], shards.get(name, [])) for name in sorted(found.indices)]
         table.rows = [row for row in rows if wanted in ("", row[0])]
     return table.reply(call)
 
 
-def _index_row(call: Call, info: IndexInfo) -> list[Any]:
+def _index_row(info: IndexInfo, shards: list[ShardView]) -> list[Any]:
     created = date_text(info.created_ms)
     row: list[Any] = [
-        health_of(info),
+        status_of(shards),
         "close" if info.closed else "open",
         info.name,
         uuid_of(info),
-        1,
+        len(shards),
         replicas(info),
     ]
     if info.closed:
         return [*row, None, None, info.created_ms, created, Bytes(None), Bytes(None)]
-    stats = call.database.index(info.name).stats()
-    size = Bytes(stats.size_bytes)
-    return [*row, stats.documents, stats.deleted, info.created_ms, created, size, size]
+    sizes = [shard.size for shard in shards]
+    documents, deleted = sum(size.documents for size in sizes), sum(size.deleted for size in sizes)
+    stored = Bytes(sum(shard.total_bytes for shard in shards))
+    return [
+        *row,
+        documents,
+        deleted,
+        info.created_ms,
+        created,
+        stored,
+        Bytes(sum(s.size_bytes for s in sizes)),
+    ]
 
 
 def replicas(info: IndexInfo) -> int:
@@ -169,18 +182,18 @@ _HEALTH = (
 @routes("GET", "/_cat/health", takes=f"{PARAMETERS} ts", needs="cluster read")
 def health(call: Call) -> Reply:
     table = Table(_HEALTH if call.parameters.flag("ts", True) else _HEALTH[2:])
-    body = health_body(call, list(call.database.describe().values()))
+    body = health_body(call, overview(call))
     row = [
         *_now(),
         body["cluster_name"],
         body["status"],
-        1,
-        1,
-        True,
+        body["number_of_nodes"],
+        body["number_of_data_nodes"],
+        body["discovered_cluster_manager"],
         body["active_shards"],
         body["active_primary_shards"],
-        0,
-        0,
+        body["relocating_shards"],
+        body["initializing_shards"],
         body["unassigned_shards"],
         0,
         "-",
@@ -200,6 +213,9 @@ _SHARDS = (
     Column("ip", (), "ip of node where it lives"),
     Column("id", (), "unique id of node where it lives", shown=False),
     Column("node", ("n",), "name of node where it lives"),
+    Column("unassigned.reason", ("ur",), "reason shard became unassigned", shown=False),
+    Column("seq_no.max", ("sqm", "maxSeqNo"), "last sequence of the log in it", shown=False, right=True),
+    Column("failed", (), "why it does not serve", shown=False),
 )
 
 
@@ -207,12 +223,32 @@ _SHARDS = (
 def shards(call: Call) -> Reply:
     table = Table(_SHARDS)
     if not call.parameters.flag("help"):
-        for name in sorted(resolve(call).indices):
-            stats = call.database.index(name).stats()
-            ip = call.state.http_address.rpartition(":")[0]
-            place = [ip, call.state.node_id, call.state.node_name]
-            table.rows.append([name, 0, "p", "STARTED", stats.documents, Bytes(stats.size_bytes), *place])
+        seen = overview(call, resolve(call).indices, sizes=True)
+        table.rows = [row for shard in seen.topology.shards for row in _shard_rows(seen, shard)]
     return table.reply(call)
+
+
+def _shard_rows(seen: Overview, shard: ShardView) -> Iterator[list[Any]]:
+    for copy, primary in placed(seen, shard):
+        node = f"{copy.node} -> {copy.partner}" if copy.state == "RELOCATING" and copy.partner else copy.node
+        size = copy.size
+        yield [
+            shard.index,
+            shard.number,
+            "p" if primary else "r",
+            copy.state,
+            None if size is None else size.documents,
+            Bytes(None if size is None else size.size_bytes),
+            seen.host(copy.node),
+            seen.id(copy.node),
+            node,
+            None,
+            copy.applied,
+            copy.failed or None,
+        ]
+    for primary, reason in unplaced(seen, shard):
+        place = [shard.index, shard.number, "p" if primary else "r", "UNASSIGNED"]
+        yield [*place, None, Bytes(None), None, None, None, reason, None, None]
 
 
 _NODES = (
@@ -225,18 +261,36 @@ _NODES = (
     Column("node.role", ("r", "role", "nodeRole"), "d:data node, m:cluster manager"),
     Column("cluster_manager", ("m", "master"), "*:current cluster manager"),
     Column("name", ("n",), "node name"),
+    Column("zone", (), "zone of the node", shown=False),
 )
 
 
 @routes("GET", "/_cat/nodes", takes=f"{PARAMETERS} full_id include_unloaded_segments", needs="cluster read")
 def nodes(call: Call) -> Reply:
-    state = call.state
-    host, _, port = state.http_address.rpartition(":")
-    id = state.node_id if call.parameters.flag("full_id") else state.node_id[:4]
-    uptime = f"{int(time.time() - state.started_s)}s"
-    row = [id, host, port, state.http_address, COMPATIBLE, uptime, "dm", "*", state.node_name]
-    return Table(_NODES, [row]).reply(call)
+    seen = overview(call, ())
+    whole = call.parameters.flag("full_id")
+    return Table(_NODES, [_node_row(seen, node, whole) for node in seen.nodes]).reply(call)
 
+
+def _node_row(seen: Overview, node: NodeView, whole_id: bool) -> list[Any]:
+    host, _, port = node.address.rpartition(":")
+    own = node.name == seen.state.node_name
+    id = seen.id(node.name)
+    return [
+        id if whole_id or not own else id[:4],
+        host,
+        port,
+        node.address if own else None,
+        COMPATIBLE,
+        f"{int(time.time() - seen.state.started_s)}s" if own else None,
+        "".join(sorted(_LETTERS[role] for role in node.roles)) or "-",
+        "*" if node.name == seen.topology.master else "-",
+        node.name,
+        node.zone or None,
+    ]
+
+
+_LETTERS = {"data": "d", "cluster_manager": "m"}
 
 _MANAGER = (
     Column("id", (), "node id"),
@@ -248,5 +302,9 @@ _MANAGER = (
 
 @routes("GET", "/_cat/cluster_manager", "/_cat/master", takes=PARAMETERS, needs="cluster read")
 def cluster_manager(call: Call) -> Reply:
-    host = call.state.http_address.rpartition(":")[0]
-    return Table(_MANAGER, [[call.state.node_id, host, host, call.state.node_name]]).reply(call)
+    seen = overview(call, ())
+    master = seen.topology.master
+    if master is None:
+        return Table(_MANAGER).reply(call)
+    host = seen.host(master)
+    return Table(_MANAGER, [[seen.id(master), host, host, master]]).reply(call)

@@ -5,16 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from quidditch.server.call import Call, Reply
+from quidditch.server.overview import Overview, overview, placed
 from quidditch.server.rendering.aliases import matching
 from quidditch.server.rendering.tables import PARAMETERS, Bytes, Column, Table
 from quidditch.server.resolving import OPTIONS, resolve
 from quidditch.server.routes.cat import routes as routes
 from quidditch.server.templates import INDEX, templates_of
-
-
-def _host(call: Call) -> str:
-    return call.state.http_address.rpartition(":")[0]
-
+from quidditch.topology import CopyView, ShardView, Size
 
 _SEGMENTS = (
     Column("index", ("i", "idx"), "index name"),
@@ -30,14 +27,20 @@ _SEGMENTS = (
 
 @routes("GET", "/_cat/segments", "/_cat/segments/{index}", takes=f"{PARAMETERS} {OPTIONS}")
 def segments(call: Call) -> Reply:
-    """A row for each index, its segments together: what one of them holds is the engine's own affair."""
+    """A row for each copy, its segments together: what one of them holds is the engine's own affair."""
     table = Table(_SEGMENTS)
     if not call.parameters.flag("help"):
-        for name in sorted(resolve(call).indices):
-            stats = call.database.index(name).stats()
-            counts = [stats.segments, stats.documents, stats.deleted, Bytes(stats.size_bytes)]
-            table.rows.append([name, 0, "p", _host(call), *counts])
+        seen = overview(call, resolve(call).indices, sizes=True)
+        for shard in seen.topology.shards:
+            for copy, primary in placed(seen, shard):
+                if copy.size is not None:
+                    table.rows.append(_segments_row(seen, shard, copy, copy.size, primary))
     return table.reply(call)
+
+
+def _segments_row(seen: Overview, shard: ShardView, copy: CopyView, size: Size, primary: bool) -> list[Any]:
+    place = [shard.index, shard.number, "p" if primary else "r", seen.host(copy.node)]
+    return [*place, size.segments, size.documents, size.deleted, Bytes(size.size_bytes)]
 
 
 _ALLOCATION = (
@@ -52,13 +55,21 @@ _ALLOCATION = (
 @routes("GET", "/_cat/allocation", "/_cat/allocation/{node_id}", takes=PARAMETERS, needs="cluster read")
 def allocation(call: Call) -> Reply:
     table = Table(_ALLOCATION)
-    wanted = call.parts.get("node_id", "_all")
-    ours = {"_all", "_local", "*", "_master", "_cluster_manager", call.state.node_id, call.state.node_name}
-    if not call.parameters.flag("help") and ours & set(wanted.split(",")):
-        infos = call.database.describe()
-        sizes = [call.database.index(name).stats().size_bytes for name, of in infos.items() if not of.closed]
-        table.rows = [[len(infos), Bytes(sum(sizes)), _host(call), _host(call), call.state.node_name]]
+    if not call.parameters.flag("help"):
+        seen = overview(call, sizes=True)
+        for node in seen.chosen(call.parts.get("node_id", "_all")):
+            if "data" in node.roles:
+                table.rows.append(_allocation_row(seen, node.name))
+        unplaced = 0 if seen.topology.alone else sum(shard.unassigned for shard in seen.topology.shards)
+        if unplaced and "node_id" not in call.parts:
+            table.rows.append([unplaced, Bytes(None), None, None, "UNASSIGNED"])
     return table.reply(call)
+
+
+def _allocation_row(seen: Overview, name: str) -> list[Any]:
+    held = [copy for shard in seen.topology.shards for copy in shard.copies if copy.node == name]
+    size_bytes = sum(copy.size.size_bytes for copy in held if copy.size is not None)
+    return [len(held), Bytes(size_bytes), seen.host(name), seen.host(name), name]
 
 
 _TEMPLATES = (
@@ -110,6 +121,9 @@ _RECOVERY = (
     Column("time", ("t", "ti"), "recovery time"),
     Column("type", ("ty",), "recovery type"),
     Column("stage", ("st",), "recovery stage"),
+    Column("source_node", ("snode",), "node that the copy comes from"),
+    Column("target_node", ("tnode",), "node that the copy goes to"),
+    Column("translog_ops_recovered", ("tor",), "entries of the log that are in it", right=True),
 )
 
 
@@ -126,12 +140,34 @@ def pending_tasks(call: Call) -> Reply:
 
 @routes("GET", "/_cat/nodeattrs", takes=PARAMETERS, needs="cluster read")
 def nodeattrs(call: Call) -> Reply:
-    return Table(_NODEATTRS).reply(call)
+    """The zones of nodes that have one."""
+    table = Table(_NODEATTRS)
+    if not call.parameters.flag("help"):
+        seen = overview(call, ())
+        for node in seen.nodes:
+            if node.zone:
+                host = seen.host(node.name)
+                table.rows.append([node.name, host, host, "zone", node.zone])
+    return table.reply(call)
 
 
 @routes("GET", "/_cat/recovery", "/_cat/recovery/{index}", takes=f"{PARAMETERS} active_only detailed index")
 def recovery(call: Call) -> Reply:
-    """No shard is ever moved: nothing recovers."""
-    if "index" in call.parts:
-        resolve(call, closed=True)
-    return Table(_RECOVERY).reply(call)
+    """The copies of a cluster, and whether each has caught up with its log. A directory has nothing to recover."""
+    table = Table(_RECOVERY)
+    names = resolve(call, closed=True).indices if "index" in call.parts else None
+    seen = overview(call, names)
+    if call.parameters.flag("help") or seen.topology.alone:
+        return table.reply(call)
+    active_only = call.parameters.flag("active_only")
+    for shard in seen.topology.shards:
+        for copy, _ in placed(seen, shard):
+            if not (active_only and copy.serves):
+                table.rows.append(_recovery_row(shard, copy))
+    return table.reply(call)
+
+
+def _recovery_row(shard: ShardView, copy: CopyView) -> list[Any]:
+    stage = "done" if copy.serves else "translog" if copy.applied else "init"
+    source = copy.partner if copy.state == "INITIALIZING" and copy.partner else None
+    return [shard.index, shard.number, None, "peer", stage, source, copy.node, copy.applied]

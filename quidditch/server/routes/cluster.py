@@ -1,127 +1,25 @@
-"""The cluster that a directory looks like: one node, one shard for each index."""
+"""The cluster as a whole: its settings, its state, its size."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from typing import Any
 
 from quidditch.interface import IndexInfo
 from quidditch.patterns import matches
 from quidditch.server.call import Call, Reply
 from quidditch.server.failures import RestError
+from quidditch.server.overview import Overview, overview, routing_entries
 from quidditch.server.parameters import seconds_of
 from quidditch.server.rendering.settings import COMPATIBLE, flat, nested, settings_body
 from quidditch.server.resolving import OPTIONS, resolve
 from quidditch.server.routes.indices import WAITS
 from quidditch.server.routing import Routes
+from quidditch.server.security.guarding import without_guard
 from quidditch.server.state import MAX_KEEP_ALIVE
+from quidditch.topology import KeepsSettings, NodeView
 
 routes = Routes(reads="cluster read", changes="cluster admin")
-
-_ORDER = ("green", "yellow", "red")
-
-
-def health_of(info: IndexInfo) -> str:
-    """Yellow where replicas are wanted: a directory has none."""
-    return "green" if int(info.settings.get("number_of_replicas", 1)) == 0 else "yellow"
-
-
-def health_body(call: Call, infos: list[IndexInfo]) -> dict[str, Any]:
-    active = len(infos)
-    unassigned = sum(int(info.settings.get("number_of_replicas", 1)) for info in infos)
-    status = max((health_of(info) for info in infos), key=_ORDER.index, default="green")
-    return {
-        "cluster_name": call.state.cluster_name,
-        "status": status,
-        "timed_out": False,
-        "number_of_nodes": 1,
-        "number_of_data_nodes": 1,
-        "discovered_master": True,
-        "discovered_cluster_manager": True,
-        "active_primary_shards": active,
-        "active_shards": active,
-        "relocating_shards": 0,
-        "initializing_shards": 0,
-        "unassigned_shards": unassigned,
-        "delayed_unassigned_shards": 0,
-        "number_of_pending_tasks": 0,
-        "number_of_in_flight_fetch": 0,
-        "task_max_waiting_in_queue_millis": 0,
-        "active_shards_percent_as_number": 100.0 * active / (active + unassigned)
-        if active + unassigned
-        else 100.0,
-    }
-
-
-@routes(
-    "GET",
-    "/_cluster/health",
-    "/_cluster/health/{index}",
-    takes=f"expand_wildcards level local {WAITS} wait_for_active_shards wait_for_nodes wait_for_events "
-    "wait_for_no_relocating_shards wait_for_no_initializing_shards wait_for_status "
-    "return_200_for_cluster_health_timeout",
-)
-def health(call: Call) -> Reply:
-    """What is waited for is there or never will be: one that cannot be is answered as timed out at once."""
-    level = call.parameters.choice("level", ("cluster", "indices", "shards"), "cluster")
-    found = resolve(call, closed=True, expand="all")
-    infos = [found.infos[name] for name in found.indices]
-    body = health_body(call, infos)
-    if level != "cluster":
-        body["indices"] = {info.name: _index_health(info, level) for info in infos}
-    wanted = call.parameters.text("wait_for_status")
-    shards = call.parameters.text("wait_for_active_shards")
-    late = wanted in _ORDER and _ORDER.index(body["status"]) > _ORDER.index(wanted)
-    late = late or (shards == "all" and body["unassigned_shards"] > 0)
-    late = late or (re.fullmatch(r"[0-9]{1,9}", shards) is not None and int(shards) > body["active_shards"])
-    late = late or not _enough_nodes(call.parameters.text("wait_for_nodes"))
-    body["timed_out"] = late
-    return Reply(body, 408 if late else 200)
-
-
-def _enough_nodes(wanted: str) -> bool:
-    """Whether one node is what `3`, `>=1` or `ge(1)` ask for."""
-    if wanted[:2] in ("ge", "gt", "le", "lt") and wanted.endswith(")"):
-        wanted = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}[wanted[:2]] + wanted[2:].strip("()")
-    if wanted.startswith(">"):
-        return _number(wanted.lstrip(">=")) + (not wanted.startswith(">=")) <= 1
-    if wanted.startswith("<"):
-        return _number(wanted.lstrip("<=")) - (not wanted.startswith("<=")) >= 1
-    return not wanted or _number(wanted) == 1
-
-
-def _number(text: str) -> int:
-    if re.fullmatch(r"[0-9]{1,9}", text) is None:
-        raise RestError(f"wait_for_nodes: a number expected, not [{text}]")
-    return int(text)
-
-
-def _index_health(info: IndexInfo, level: str) -> dict[str, Any]:
-    replicas = int(info.settings.get("number_of_replicas", 1))
-    body: dict[str, Any] = {
-        "status": health_of(info),
-        "number_of_shards": 1,
-        "number_of_replicas": replicas,
-        "active_primary_shards": 1,
-        "active_shards": 1,
-        "relocating_shards": 0,
-        "initializing_shards": 0,
-        "unassigned_shards": replicas,
-    }
-    if level == "shards":
-        shard = {
-            key: body[key]
-            for key in (
-                "status",
-                "active_shards",
-                "relocating_shards",
-                "initializing_shards",
-                "unassigned_shards",
-            )
-        }
-        body["shards"] = {"0": {**shard, "primary_active": True}}
-    return body
-
 
 # ----------------------------------------------------------------------------------------------- settings
 
@@ -129,16 +27,13 @@ def _index_health(info: IndexInfo, level: str) -> dict[str, Any]:
 @routes("GET", "/_cluster/settings", takes=f"flat_settings include_defaults {WAITS}")
 def get_settings(call: Call) -> Reply:
     shape = dict if call.parameters.flag("flat_settings") else nested
-    body: dict[str, Any] = {
-        "persistent": shape(call.state.persistent),
-        "transient": shape(call.state.transient),
-    }
+    body: dict[str, Any] = {scope: shape(kept) for scope, kept in _kept(call).items()}
     return Reply({**body, "defaults": {}} if call.parameters.flag("include_defaults") else body)
 
 
 @routes("PUT", "/_cluster/settings", takes=f"flat_settings {WAITS}")
 def put_settings(call: Call) -> Reply:
-    """They are kept as long as the server runs; but for `search.max_keep_alive` they change nothing here."""
+    """A cluster keeps them for good, and for all its servers; a server of a directory as long as it runs."""
     body = call.required()
     if unknown := sorted(body.keys() - {"persistent", "transient"}):
         raise RestError(
@@ -146,13 +41,28 @@ def put_settings(call: Call) -> Reply:
         )
     answer: dict[str, Any] = {"acknowledged": True}
     shape = dict if call.parameters.flag("flat_settings") else nested
-    for name, kept in (("persistent", call.state.persistent), ("transient", call.state.transient)):
+    for name, kept in _kept(call).items():
         changes = _named(flat(body.get(name) or {}), kept)
         if changes.get(MAX_KEEP_ALIVE) is not None:
             seconds_of(changes[MAX_KEEP_ALIVE], MAX_KEEP_ALIVE)
+        below = without_guard(call.database)
+        if isinstance(below, KeepsSettings):
+            below.change_cluster_settings(name, {key: _text(value) for key, value in changes.items()})
         call.state.peers.everyone("settings.put", name, changes)
-        answer[name] = shape({key: kept[key] for key in changes if key in kept})
+        after = _kept(call)[name]
+        answer[name] = shape({key: after[key] for key in changes if key in after})
     return Reply(answer)
+
+
+def _kept(call: Call) -> dict[str, dict[str, Any]]:
+    below = without_guard(call.database)
+    if isinstance(below, KeepsSettings):
+        return below.cluster_settings()
+    return {"persistent": call.state.persistent, "transient": call.state.transient}
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _named(changes: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
@@ -166,12 +76,13 @@ def _named(changes: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
 
 # -------------------------------------------------------------------------------------------------- state
 
-_METRICS = (
+METRICS = (
     "cluster_manager_node",
     "master_node",
     "nodes",
     "metadata",
     "routing_table",
+    "routing_nodes",
     "version",
     "blocks",
     "_all",
@@ -187,26 +98,68 @@ _METRICS = (
 )
 def state(call: Call) -> Reply:
     metrics = call.parts.get("metric", "_all").split(",")
+    body = state_body(call, metrics, resolve(call, closed=True, expand="all").indices)
+    return Reply({"cluster_name": call.state.cluster_name, "cluster_uuid": call.state.cluster_uuid, **body})
+
+
+def state_body(call: Call, metrics: list[str], names: list[str]) -> dict[str, Any]:
+    """The chosen parts of the state, of some indices.
+
+    raises: RestError   one of them is none
+    """
     for metric in metrics:
-        if metric not in _METRICS:
+        if metric not in METRICS:
             raise RestError(f"request [{call.path}] contains unrecognized metric: [{metric}]")
-    found = resolve(call, closed=True, expand="all")
-    node = call.state.node_id
-    parts: dict[str, Any] = {
-        "cluster_manager_node": node,
-        "master_node": node,
-        "blocks": _blocks([found.infos[name] for name in found.indices]),
-        "nodes": {node: {"name": call.state.node_name, "transport_address": call.state.http_address}},
-        "metadata": {
-            "cluster_uuid": call.state.cluster_uuid,
-            "indices": {name: _metadata(call, found.infos[name]) for name in found.indices},
-        },
-        "routing_table": {
-            "indices": {name: {"shards": {"0": [_routing(call, name)]}} for name in found.indices}
-        },
+    seen = overview(call, names)
+    infos = call.database.describe()
+    # What is gone since the names were resolved is not shown.
+    found = [infos[name] for name in names if name in infos]
+    master = None if seen.topology.master is None else seen.id(seen.topology.master)
+    version = seen.topology.version
+    parts: dict[str, Callable[[], dict[str, Any]]] = {
+        "cluster_manager_node": lambda: {"cluster_manager_node": master},
+        "master_node": lambda: {"master_node": master},
+        "version": lambda: {"version": version, "state_uuid": f"{call.state.cluster_uuid[:16]}{version:06x}"},
+        "blocks": lambda: {"blocks": _blocks(found)},
+        "nodes": lambda: {"nodes": {seen.id(node.name): _node(node) for node in seen.nodes}},
+        "metadata": lambda: {"metadata": _all_metadata(call, found)},
+        "routing_table": lambda: {"routing_table": {"indices": _routing_table(seen)}},
+        "routing_nodes": lambda: {"routing_nodes": _routing_nodes(seen)},
     }
-    chosen = {name: part for name, part in parts.items() if "_all" in metrics or name in metrics}
-    return Reply({"cluster_name": call.state.cluster_name, "cluster_uuid": call.state.cluster_uuid, **chosen})
+    body: dict[str, Any] = {}
+    for name, part in parts.items():
+        if "_all" in metrics or name in metrics:
+            body |= part()
+    return body
+
+
+def _node(node: NodeView) -> dict[str, Any]:
+    attributes = {"zone": node.zone} if node.zone else {}
+    return {"name": node.name, "transport_address": node.address, "attributes": attributes}
+
+
+def _all_metadata(call: Call, infos: list[IndexInfo]) -> dict[str, Any]:
+    return {
+        "cluster_uuid": call.state.cluster_uuid,
+        "indices": {info.name: _metadata(call, info) for info in infos},
+    }
+
+
+def _routing_table(seen: Overview) -> dict[str, Any]:
+    return {
+        name: {"shards": {str(shard.number): routing_entries(seen, shard) for shard in shards}}
+        for name, shards in seen.topology.by_index().items()
+    }
+
+
+def _routing_nodes(seen: Overview) -> dict[str, Any]:
+    """The same by node."""
+    entries = [entry for shard in seen.topology.shards for entry in routing_entries(seen, shard)]
+    nodes: dict[str, list[dict[str, Any]]] = {seen.id(node.name): [] for node in seen.data_nodes}
+    for entry in entries:
+        if entry["node"] is not None:
+            nodes.setdefault(entry["node"], []).append(entry)
+    return {"unassigned": [entry for entry in entries if entry["node"] is None], "nodes": nodes}
 
 
 _BLOCKS = {
@@ -235,10 +188,6 @@ def _metadata(call: Call, info: IndexInfo) -> dict[str, Any]:
     }
 
 
-def _routing(call: Call, name: str) -> dict[str, Any]:
-    return {"state": "STARTED", "primary": True, "node": call.state.node_id, "shard": 0, "index": name}
-
-
 @routes("GET", "/_cluster/pending_tasks", takes=f"local {WAITS}")
 def pending_tasks(call: Call) -> Reply:
     return Reply({"tasks": []})
@@ -249,49 +198,29 @@ def pending_tasks(call: Call) -> Reply:
 
 @routes("GET", "/_cluster/stats", takes="flat_settings timeout")
 def cluster_stats(call: Call) -> Reply:
-    infos = call.database.describe()
-    stats = [call.database.index(name).stats() for name, info in infos.items() if not info.closed]
+    """Sums over one copy of each shard, but for `store`, which is of all."""
+    seen = overview(call, sizes=True)
+    shards = seen.topology.shards
+    stored = [copy.size for shard in shards for copy in shard.copies if copy.size is not None]
+    first = [shard.size for shard in shards]
+    nodes = {"total": len(seen.nodes), "data": len(seen.data_nodes)}
+    managers = sum("cluster_manager" in node.roles for node in seen.nodes)
     return Reply(
         {
-            "_nodes": {"total": 1, "successful": 1, "failed": 0},
+            "_nodes": {"total": len(seen.nodes), "successful": len(seen.nodes), "failed": 0},
             "cluster_name": call.state.cluster_name,
             "cluster_uuid": call.state.cluster_uuid,
-            "status": health_body(call, list(infos.values()))["status"],
+            "status": seen.topology.status,
             "indices": {
-                "count": len(infos),
-                "shards": {"total": len(infos), "primaries": len(infos)},
+                "count": len(seen.topology.by_index()),
+                "shards": {"total": sum(shard.active for shard in shards), "primaries": len(shards)},
                 "docs": {
-                    "count": sum(each.documents for each in stats),
-                    "deleted": sum(each.deleted for each in stats),
+                    "count": sum(size.documents for size in first),
+                    "deleted": sum(size.deleted for size in first),
                 },
-                "store": {"size_in_bytes": sum(each.size_bytes for each in stats)},
-                "segments": {"count": sum(each.segments for each in stats)},
+                "store": {"size_in_bytes": sum(size.size_bytes for size in stored)},
+                "segments": {"count": sum(size.segments for size in first)},
             },
-            "nodes": {"count": {"total": 1, "data": 1, "cluster_manager": 1}, "versions": [COMPATIBLE]},
-        }
-    )
-
-
-# --------------------------------------------------------------------------------------------------- nodes
-
-
-@routes("GET", "/_nodes", "/_nodes/{node_id}", takes="flat_settings timeout")
-def nodes_info(call: Call) -> Reply:
-    host = call.state.http_address.rpartition(":")[0]
-    node = {
-        "name": call.state.node_name,
-        "host": host,
-        "ip": host,
-        "version": COMPATIBLE,
-        "roles": ["data", "cluster_manager"],
-        "attributes": {},
-        "http": {"publish_address": call.state.http_address, "bound_address": [call.state.http_address]},
-        "transport_address": call.state.http_address,
-    }
-    return Reply(
-        {
-            "_nodes": {"total": 1, "successful": 1, "failed": 0},
-            "cluster_name": call.state.cluster_name,
-            "nodes": {call.state.node_id: node},
+            "nodes": {"count": {**nodes, "cluster_manager": managers}, "versions": [COMPATIBLE]},
         }
     )

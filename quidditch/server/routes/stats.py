@@ -7,11 +7,14 @@ from typing import Any
 from quidditch.interface import IndexStats
 from quidditch.server.call import Call, Reply
 from quidditch.server.failures import RestError
+from quidditch.server.overview import Overview, overview, placed
 from quidditch.server.rendering.settings import uuid_of
 from quidditch.server.resolving import OPTIONS, resolve
 from quidditch.server.routes.indices import broadcast
+from quidditch.server.routes.nodes import node_body
 from quidditch.server.routing import Routes
 from quidditch.server.runtime.anywhere import activity_of
+from quidditch.topology import Size
 
 routes = Routes()
 
@@ -100,17 +103,12 @@ def index_stats(call: Call) -> Reply:
     if level == "cluster":
         return Reply(body)
     body["indices"] = {}
+    seen = overview(call, found.indices, sizes=level == "shards")
     for name, part in parts.items():
         own = summed([part], metrics)
         told: dict[str, Any] = {"uuid": uuid_of(found.infos[name]), "primaries": own, "total": own}
         if level == "shards":
-            routing = {
-                "state": "STARTED",
-                "primary": True,
-                "node": call.state.node_id,
-                "relocating_node": None,
-            }
-            told["shards"] = {"0": [{"routing": routing, **own}]}
+            told["shards"] = _by_shard(seen, name, own)
         body["indices"][name] = told
     return Reply(body)
 
@@ -125,27 +123,62 @@ def index_stats(call: Call) -> Reply:
     needs="cluster read",
 )
 def nodes_stats(call: Call) -> Reply:
-    """Of the only node: the sums over all open indices, and nothing else so far."""
+    """Of each data node how much it holds; of the one that is this server what was asked of it, too."""
     metrics = call.parts.get("index_metric", "_all").split(",")
     for metric in metrics:
         if metric not in ("_all", *KNOWN, *_OTHERS):
             raise RestError(f"request [{call.path}] contains unrecognized index metric: [{metric}]")
     names = [name for name, info in call.database.describe().items() if not info.closed]
-    counted = activity_of(call.state, names)
-    parts = [stats_of(call.database.index(name).stats(), counted[name]) for name in names]
-    host = call.state.http_address.rpartition(":")[0]
-    node = {
-        "name": call.state.node_name,
-        "host": host,
-        "ip": host,
-        "transport_address": call.state.http_address,
-        "roles": ["data", "cluster_manager"],
-        "indices": summed(parts, metrics),
+    seen = overview(call, names, sizes=True)
+    nodes = seen.chosen(call.parts.get("node_id", "_all"))
+    told = {
+        seen.id(node.name): {
+            **node_body(seen, node),
+            "indices": _of_node(call, seen, node.name, names, metrics),
+        }
+        for node in nodes
     }
     return Reply(
         {
-            "_nodes": {"total": 1, "successful": 1, "failed": 0},
+            "_nodes": {"total": len(nodes), "successful": len(nodes), "failed": 0},
             "cluster_name": call.state.cluster_name,
-            "nodes": {call.state.node_id: node},
+            "nodes": told,
         }
     )
+
+
+def _of_node(
+    call: Call, seen: Overview, node: str, names: list[str], metrics: list[str]
+) -> dict[str, dict[str, int]]:
+    held = [copy.size for shard in seen.topology.shards for copy in shard.copies if copy.node == node]
+    parts = [_held(size) for size in held if size is not None]
+    if node == call.state.node_name:
+        counted = activity_of(call.state, names)
+        nothing = IndexStats(0, 0, 0, 0, 0, {})
+        parts += [stats_of(nothing, counted[name]) for name in names]
+    return summed(parts, metrics)
+
+
+def _held(size: Size) -> dict[str, dict[str, int]]:
+    return {
+        "docs": {"count": size.documents, "deleted": size.deleted},
+        "store": {"size_in_bytes": size.size_bytes, "reserved_in_bytes": 0},
+        "segments": {"count": size.segments},
+    }
+
+
+def _by_shard(seen: Overview, name: str, own: dict[str, dict[str, int]]) -> dict[str, list[dict[str, Any]]]:
+    """Each copy; of a directory's only one all that is known of the index."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for shard in seen.topology.of_index(name):
+        for copy, primary in placed(seen, shard):
+            routing = {
+                "state": copy.state,
+                "primary": primary,
+                "node": seen.id(copy.node),
+                "relocating_node": seen.id(copy.partner) if copy.partner else None,
+            }
+            parts = own if seen.topology.alone else _held(copy.size) if copy.size is not None else {}
+            shown = {metric: part for metric, part in parts.items() if metric in own}
+            found.setdefault(str(shard.number), []).append({"routing": routing, **shown})
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NoReturn, cast
@@ -19,6 +19,7 @@ from quidditch.interface import (
 )
 from quidditch.server.failures import RestError, no_such_index
 from quidditch.server.security.grants import ANYONE, Caller, Level, Need
+from quidditch.topology import Topology, topology_of
 from quidditch.types import Json
 
 NEEDED = {
@@ -208,6 +209,11 @@ class GuardedDatabase:
             raise RestError("this server's database keeps no templates", 501, "not_implemented")
         self._database.change_templates(alter)
 
+    def topology(self, indices: Collection[str] | None = None, *, sizes: bool = False) -> Topology:
+        """The nodes, and the shards of indices that are the caller's."""
+        names = [name for name in self.indices() if indices is None or name in indices]
+        return topology_of(self._database, names, sizes=sizes)
+
     @property
     def most_shards(self) -> int:
         """How many an index may have: no secret."""
@@ -244,6 +250,12 @@ class GuardedDatabase:
 def missing(database: Database, name: str) -> RestError:
     """The error for a name that a database does not show."""
     return database.missing(name) if isinstance(database, GuardedDatabase) else no_such_index(name)
+
+
+def without_guard(database: Database) -> Database:
+    """The database below, for routes that need the cluster, which the caller has then: whoever may look after all of
+    it may see and change what has no index."""
+    return database._database if isinstance(database, GuardedDatabase) else database
 
 
 def for_making(database: Database, name: str, aliases: Iterable[str]) -> Database:

@@ -57,6 +57,10 @@ class Cluster:
         for pid in pids:
             wait_for(lambda pid=pid: _ended(pid), END_S, f"process {pid} to end")  # type: ignore[misc]
 
+    def start(self, name: str) -> None:
+        """Start one of ours that has ended, and wait for nothing."""
+        machine.start(self.folder, name)
+
     def stopped(self, name: str) -> contextlib.AbstractContextManager[None]:
         """Held by SIGSTOP within the block, as a machine that hangs would be."""
         return _stopped(self.pids()[name])

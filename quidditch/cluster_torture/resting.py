@@ -9,18 +9,18 @@ from typing import Any
 
 import msgspec
 
-import quidditch
+from quidditch import remote
 from quidditch.cluster.catalogue import Catalogue
 from quidditch.cluster.configuration import read_configuration
 from quidditch.cluster.connection import Connection
 from quidditch.cluster.data_node import shard_path
 from quidditch.cluster.routing import shard_of
 from quidditch.cluster.transport import Request, Transport
+from quidditch.cluster_torture.checking import check_history
+from quidditch.cluster_torture.clients import INDEX, Recorder
+from quidditch.cluster_torture.history import State
+from quidditch.cluster_torture.processes import SETTLE_S, Cluster, wait_for
 from quidditch.errors import QuidditchError
-from quidditch.torture.cluster.checking import check_history
-from quidditch.torture.cluster.clients import INDEX, Recorder
-from quidditch.torture.cluster.history import State
-from quidditch.torture.cluster.processes import SETTLE_S, Cluster, wait_for
 from quidditch.torture.report import Finding
 
 QUIET_S = 2.0
@@ -122,7 +122,7 @@ def _ask_coordinators(urls: Sequence[str], documents: int) -> list[Finding]:
     """What coordinators say is not what the copies hold."""
     found = []
     for url in urls:
-        with quidditch.connect(url) as database:
+        with remote.connect(url) as database:
             index = database.index(INDEX)
             counts = {"count": index.count(), "scan": len({hit.id for hit in index.scan()})}
             for what, counted in counts.items():

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 
-from quidditch.torture.cluster.history import Event, IdHistory, Read, State, Write, by_id
+from quidditch.cluster_torture.history import Event, IdHistory, Read, State, Write, by_id
 from quidditch.torture.report import Finding
 
 
@@ -173,6 +173,8 @@ def _end(history: IdHistory, state: State | None) -> Iterator[Finding]:
     elif last is not None and state.seq_no == last.seq_no:
         if (last.serial, last.version) != (state.serial, state.version) or last.verb == "delete":
             yield Finding("disagreement", f"{history.id} is {state}, and acknowledged was {_told(last)}")
+    elif any(write.serial == state.serial for write in history.acknowledged):
+        yield Finding("version", f"{history.id} is {state}, which was acknowledged elsewhere: applied twice")
     elif not any(write.serial == state.serial and write.verb != "delete" for write in history.unknown):
         yield Finding("foreign", f"{history.id} is {state}, and nobody wrote that")
     else:

@@ -6,20 +6,20 @@ import random
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import msgspec
 
-import quidditch
+from quidditch import remote
 from quidditch.cluster.machine import Plan
 from quidditch.cluster.nats_server import free_ports
+from quidditch.cluster_torture import faults
+from quidditch.cluster_torture.clients import INDEX, MAPPINGS, Recorder, load
+from quidditch.cluster_torture.processes import Cluster
+from quidditch.cluster_torture.resting import check_at_rest
 from quidditch.errors import QuidditchError, RequestError
-from quidditch.torture.cluster import faults
-from quidditch.torture.cluster.clients import INDEX, MAPPINGS, Recorder, load
-from quidditch.torture.cluster.processes import Cluster
-from quidditch.torture.cluster.resting import check_at_rest
 from quidditch.torture.report import Finding
 from quidditch.types import Json
 
@@ -50,8 +50,8 @@ class ClusterReport:
     seed: int
     rounds: int = 0
     kills: int = 0
-    faults: dict[str, int] | None = None
-    calls: dict[str, int] | None = None
+    faults: Mapping[str, int] = field(default_factory=dict)
+    calls: Mapping[str, int] = field(default_factory=dict)
     documents: int = 0
     seconds: float = 0.0
     findings: tuple[Finding, ...] = ()
@@ -74,6 +74,7 @@ class Size:
 
     data_nodes: int = 3
     replicas: int = 1
+    nats: int = 3
     sessions: int = 4
 
 
@@ -134,7 +135,7 @@ class Campaign:
     def __init__(self, folder: Path, seed: int, size: Size, watch: Watch) -> None:
         (port,) = free_ports(1)
         self.folder = folder
-        self.cluster = Cluster(folder / "cluster", Plan(size.data_nodes, size.replicas, port))
+        self.cluster = Cluster(folder / "cluster", Plan(size.data_nodes, size.replicas, port, nats=size.nats))
         self.recorder = Recorder()
         self.findings: list[Finding] = []
         self._seed = seed
@@ -206,7 +207,7 @@ class Campaign:
 
 def make_index(cluster: Cluster, shards: int, replicas: int) -> None:
     """The index that the load writes to, with all its copies serving."""
-    with quidditch.connect(cluster.url) as database:
+    with remote.connect(cluster.url) as database:
         settings: dict[str, Json] = {"number_of_shards": shards, "number_of_replicas": replicas}
         database.create_index(INDEX, MAPPINGS, settings)
     cluster.settle()

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
-from quidditch.torture.cluster.processes import Cluster
+from quidditch.cluster_torture.processes import Cluster
 
 Act: TypeAlias = Callable[[Cluster, random.Random], None]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import pytest
 
-from quidditch.torture.cluster.checking import check_history
-from quidditch.torture.cluster.history import Event, Outcome, Read, State, Verb, Write
+from quidditch.cluster_torture.checking import check_history
+from quidditch.cluster_torture.history import Event, Outcome, Read, State, Verb, Write
 
 
 def wrote(
@@ -54,7 +54,7 @@ def read(serial: int | None, at_s: float, version: int = 0, seq_no: int = -1, se
     )
 
 
-def kinds(events: Sequence[Event], *end: int) -> list[str]:
+def kinds(events: Iterable[Event], *end: int) -> list[str]:
     """The kinds of findings; `end` is serial, version, seq_no of the document that is there, or nothing."""
     state = {"a": State(*end)} if end else {}
     return [finding.kind for finding in check_history(events, state)]
@@ -109,6 +109,7 @@ def test_a_write_that_is_read_at_two_places_was_applied_twice() -> None:
     ]
     assert kinds(events, 3, 4, 3) == ["version", "version"]
     assert kinds([wrote(1, 0, 1, 0), unknown(2, 1), read(1, 2, 2, 1)], 2, 2, 1) == ["version"]
+    assert kinds([wrote(1, 0, 1, 0)], 1, 2, 1) == ["version"]
 
 
 def test_a_write_that_returned_before_another_began_stands_before_it() -> None:

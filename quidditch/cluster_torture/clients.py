@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import quidditch
+from quidditch import remote
+from quidditch.cluster_torture.history import Event, Read, Verb, Write
 from quidditch.errors import (
     DocumentNotFound,
     InternalError,
@@ -25,7 +26,6 @@ from quidditch.errors import (
     VersionConflict,
 )
 from quidditch.interface import BulkItem, Index, WriteResult
-from quidditch.torture.cluster.history import Event, Read, Verb, Write
 from quidditch.torture.report import Finding
 
 INDEX = "torture"
@@ -107,15 +107,15 @@ class Session:
         self._recorder = recorder
         self._chance = random.Random(f"{seed}/{number}")
         # Nothing is sent twice: what a call has done is to be known from its answer alone.
-        self._database = quidditch.connect(url, retries=0, timeout_s=CALL_S, write_timeout_s=0.0)
+        self._database = remote.connect(url, retries=0, timeout_s=CALL_S, write_timeout_s=0.0)
         self._index: Index = self._database.index(INDEX)
         self._seen: dict[str, int] = {}
         self._calls: Sequence[tuple[int, Callable[[], None]]] = (
             (30, self._write_one),
             (15, self._write_as_read),
             (6, self._write_many),
-            (20, self._read_one),
-            (10, self._find_one),
+            (10, lambda: self._read(self._id())),
+            (5, lambda: self._find(self._id())),
             (6, self._search),
         )
 
@@ -144,8 +144,12 @@ class Session:
     # --------------------------------------------------------------------------------------------- writing
 
     def _write_one(self) -> None:
+        """A write, and often a look at once whether it is there."""
         id = self._id()
         self._write(id, self._verb(id))
+        look = self._chance.choice((self._read, self._find, None))
+        if look is not None:
+            look(id)
 
     def _write_as_read(self) -> None:
         """A write that counts only if the document still is what this session has seen last."""
@@ -236,9 +240,7 @@ class Session:
 
     # --------------------------------------------------------------------------------------------- reading
 
-    def _read_one(self) -> None:
-        id = self._id()
-
+    def _read(self, id: str) -> None:
         def read() -> tuple[int, int, int] | None:
             try:
                 found = self._index.get(id)
@@ -248,9 +250,7 @@ class Session:
 
         self._reading(id, read)
 
-    def _find_one(self) -> None:
-        id = self._id()
-
+    def _find(self, id: str) -> None:
         def find() -> tuple[int, int, int] | None:
             body = {"query": {"ids": {"values": [id]}}, "version": True, "seq_no_primary_term": True}
             hits = self._index.search_body(body).hits

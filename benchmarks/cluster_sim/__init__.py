@@ -1,0 +1,1 @@
+"""What a cluster of a hundred nodes would cost: by simulation, with shards that are none."""
