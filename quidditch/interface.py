@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, NoReturn, Protocol, Self, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, Self, TypeAlias, runtime_checkable
 
 import msgspec
 
@@ -23,6 +23,9 @@ from quidditch.errors import FailedShard
 from quidditch.query import Query
 from quidditch.query.primitive import Primitive
 from quidditch.types import DocAddress, Json, OpName, Outcome
+
+if TYPE_CHECKING:
+    from quidditch.cluster.repositories import ClusterSnapshots
 
 Source: TypeAlias = dict[str, Any]
 """A document as it was given."""
@@ -662,6 +665,14 @@ class KeepsTemplates(Protocol):
     def change_templates(
         self, alter: Callable[[dict[str, dict[str, Any]]], dict[str, dict[str, Any] | None]]
     ) -> None: ...
+
+
+@runtime_checkable
+class KeepsSnapshots(Protocol):
+    """A database with snapshots of itself in repositories."""
+
+    @property
+    def snapshots(self) -> ClusterSnapshots: ...
 
 
 # -------------------------------------------------------------------------------------------- for the engine

@@ -37,6 +37,7 @@ from quidditch.types import Json
 GONE_S = 5.0
 """A node that has been silent for so long is gone."""
 
+REPOSITORIES = "repositories"
 CLUSTER, INDICES, ROUTING, TEMPLATES, SETTINGS = "cluster", "indices", "routing", "templates", "settings"
 ORDERS = "orders"
 
@@ -52,6 +53,13 @@ class Templates(msgspec.Struct, frozen=True):
     """What new indices are made after, by kind and name."""
 
     bodies: dict[str, dict[str, Any]] = {}
+    version: int = 1
+
+
+class Repositories(msgspec.Struct, frozen=True):
+    """The repositories of snapshots: the location of each, by name."""
+
+    locations: dict[str, str] = {}
     version: int = 1
 
 
@@ -211,6 +219,20 @@ class Catalogue:
             return to_bytes(Templates({name: body for name, body in after.items() if body is not None}))
 
         self._state.wait_revision(self._keys.change(TEMPLATES, rewrite))
+
+    def repositories(self) -> dict[str, str]:
+        """The locations of repositories of snapshots, by name."""
+        found: Repositories = self._read(REPOSITORIES, Repositories)
+        return found.locations
+
+    def change_repositories(self, alter: Callable[[dict[str, str]], dict[str, str]]) -> None:
+        """Know those that `alter` makes of all there are."""
+
+        def rewrite(now: bytes | None) -> bytes | None:
+            before = Repositories() if now is None else from_bytes(now, Repositories)
+            return to_bytes(Repositories(alter(dict(before.locations))))
+
+        self._state.wait_revision(self._keys.change(REPOSITORIES, rewrite))
 
     def settings(self) -> Settings:
         """Of the cluster."""

@@ -281,7 +281,9 @@ class ClusterIndex(LocalIndex):
         )
 
     def backup(self, path: str | Path, *, progress: bool = False) -> NoReturn:
-        raise Unsupported("backup: not of a cluster's index in this release")
+        raise Unsupported(
+            "backup: is of a directory; of a cluster's index there are snapshots (docs/cluster.md)"
+        )
 
     def check(self, *, deep: bool = True, progress: bool = False) -> CheckReport:
         """Verify every copy that answers."""

@@ -57,7 +57,8 @@ class NodeConfiguration:
 class RestConfiguration:
     """OpenSearch's REST API at a coordinator, as `quidditch serve` has it: the same flags, by the same names.
 
-    accounts:  the folder whose users and keys hold (`quidditch users add FOLDER ...`)
+    accounts:      the folder whose users and keys hold (`quidditch users add FOLDER ...`)
+    repositories:  the directories below which repositories of snapshots may lie
     """
 
     host: str = "127.0.0.1"
@@ -69,6 +70,7 @@ class RestConfiguration:
     insecure: bool = False
     allow_host: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
+    repositories: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

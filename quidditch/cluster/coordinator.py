@@ -21,6 +21,7 @@ from quidditch.cluster.copies import Copies
 from quidditch.cluster.lanes import Means, Written
 from quidditch.cluster.presence import Presence
 from quidditch.cluster.remote_search import RemoteGather
+from quidditch.cluster.repositories import ClusterSnapshots
 from quidditch.cluster.sharded_writer import ShardedWriter
 from quidditch.cluster.state import ShardId
 from quidditch.cluster.tls import Tls
@@ -64,17 +65,20 @@ class ClusterDatabase:
         default_replicas: int = 1,
         tls: Tls | None = None,
         name: str = "coordinator",
+        repositories: Sequence[Path] = (),
     ) -> None:
         """
         secret:            of the cluster, which its data nodes ask for
         default_replicas:  of an index that says nothing of it
         tls:               the files of this process, where the cluster has TLS
         name:              of this process, among the others of the cluster
+        repositories:      the directories below which repositories of snapshots may lie
         raises: StorageError   the cluster writes a protocol that this process does not speak
         """
         self._catalogue = Catalogue(connection)
         self._presence = Presence(self._catalogue, "coordinator", name)
         self._closed = False
+        self.snapshots = ClusterSnapshots(self, repositories)
         self._default_replicas = default_replicas
         transport = Transport(connection.loop, secret, tls)
         self._means = Means(self._catalogue, transport, Copies(self._catalogue), Written())
@@ -306,7 +310,7 @@ class ClusterDatabase:
         return CheckReport(problems)
 
     def backup(self, path: str | Path, *, progress: bool = False) -> NoReturn:
-        raise Unsupported("backup: not of a cluster in this release")
+        raise Unsupported("backup: is of a directory; of a cluster there are snapshots (docs/cluster.md)")
 
     # ------------------------------------------------------------------------------------------------- life
 

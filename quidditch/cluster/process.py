@@ -148,7 +148,8 @@ def coordinating(connection: Connection, configuration: Configuration) -> Iterat
 
     secret, replicas = configuration.secret, configuration.default_replicas
     name = configuration.node.name or "coordinator"
-    with ClusterDatabase(connection, secret, replicas, configuration.tls, name) as database:
+    roots = [Path(each) for each in configuration.rest.repositories]
+    with ClusterDatabase(connection, secret, replicas, configuration.tls, name, roots) as database:
         yield database
 
 

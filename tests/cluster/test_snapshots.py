@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from server.asking import Server
 
 import quidditch
 from quidditch.cluster.coordinator import ClusterDatabase
+from quidditch.cluster.repositories import ClusterSnapshots
 from quidditch.cluster.repository import (
     LOCK,
     MAKING,
@@ -329,3 +331,73 @@ def test_a_snapshot_becomes_indices_of_a_directory(
         assert versions(back) == versions(index)
         assert back.add({"title": "dune"}, id="13").version == versions(index)["13"] + 1
         assert local.check().ok
+
+
+# ------------------------------------------------------------------------------------------------- REST
+
+
+@pytest.fixture
+def client(shared: SmallCluster, tmp_path: Path) -> Iterator[Server]:
+    """OpenSearch's REST API over the cluster, where repositories may lie below `allowed`."""
+    with shared.coordinator() as made:
+        made.snapshots = ClusterSnapshots(made, [tmp_path / "allowed"])
+        yield Server(made)
+        for name in made.snapshots.repositories():
+            made.snapshots.forget(name)
+    shared.empty()
+
+
+def test_rest_takes_lists_restores_and_deletes(client: Server) -> None:
+    assert client("PUT", "/books", {"settings": {"number_of_shards": 2}}).status_code == 200
+    assert client("PUT", "/books/_doc/1", {"title": "dune"}).status_code == 201
+    repository = {"type": "fs", "settings": {"location": "here"}}
+    assert client("PUT", "/_snapshot/backups", repository).json() == {"acknowledged": True}
+    assert client("GET", "/_snapshot").json() == {"backups": repository}
+    assert client("POST", "/_snapshot/backups/_verify").status_code == 200
+
+    made = client("PUT", "/_snapshot/backups/monday?wait_for_completion=true", {"indices": "boo*"}).json()
+    assert made["snapshot"]["state"] == "SUCCESS"
+    assert made["snapshot"]["shards"] == {"total": 2, "failed": 0, "successful": 2}
+    assert [one["snapshot"] for one in client("GET", "/_snapshot/backups/_all").json()["snapshots"]] == [
+        "monday"
+    ]
+    assert client("GET", "/_snapshot/backups/monday/_status").json()["snapshots"][0]["indices"].keys() == {
+        "books"
+    }
+    assert client("GET", "/_cat/snapshots/backups?h=id,status,total_shards").text.split() == [
+        "monday",
+        "SUCCESS",
+        "2",
+    ]
+    assert client("GET", "/_cat/repositories").text.split() == ["backups", "fs"]
+
+    taken = client("POST", "/_snapshot/backups/monday/_restore")
+    assert (taken.status_code, taken.json()["error"]["type"]) == (400, "resource_already_exists_exception")
+    body = {
+        "rename_pattern": "(.+)",
+        "rename_replacement": "old-$1",
+        "index_settings": {"number_of_shards": 3},
+    }
+    restored = client("POST", "/_snapshot/backups/monday/_restore?wait_for_completion=true", body).json()
+    assert restored["snapshot"]["indices"] == ["old-books"]
+    assert client("GET", "/old-books/_doc/1").json()["_source"] == {"title": "dune"}
+
+    assert client("DELETE", "/_snapshot/backups/monday").json() == {"acknowledged": True}
+    missing = client("GET", "/_snapshot/backups/monday")
+    assert (missing.status_code, missing.json()["error"]["type"]) == (404, "snapshot_missing_exception")
+
+
+@pytest.mark.parametrize("location", ["/etc", "../outside", "here/../../outside"])
+def test_rest_takes_no_location_that_the_operator_did_not_allow(client: Server, location: str) -> None:
+    body = {"type": "fs", "settings": {"location": location}}
+    refused = client("PUT", "/_snapshot/backups", body)
+    assert refused.status_code == 400
+    assert "rest.repositories" in refused.json()["error"]["reason"]
+    assert client("GET", "/_snapshot/backups/_all").json()["error"]["type"] == "repository_missing_exception"
+
+
+def test_rest_over_a_directory_says_that_snapshots_are_of_a_cluster(tmp_path: Path) -> None:
+    with quidditch.connect(tmp_path / "alone") as local:
+        answer = Server(local)("GET", "/_snapshot")
+    assert answer.status_code == 501
+    assert "quidditch backup" in answer.json()["error"]["reason"]
