@@ -169,6 +169,17 @@ def test_a_copy_that_never_served_does_not_push_out_one_whose_node_is_away() -> 
     assert Copy("n0") in following.copies(ShardId("logs", 0))
 
 
+@pytest.mark.parametrize("leaving", [True, False])
+def test_a_copy_that_is_being_started_again_is_not_taken_away_while_no_other_serves(leaving: bool) -> None:
+    """Its node was restarted while the other copied it: it is the only one that has anything."""
+    shard, wanted = ShardId("logs", 0), {"logs": Wanted(1, 1)}
+    moving = RoutingTable(1, {"logs": ((Copy("n0", leaving), Copy("n1")),)})
+    nodes = {"n0": Node(), "n1": Node()}
+    assert allocate(moving, wanted, Situation(nodes)) is moving
+    served = allocate(moving, wanted, Situation(nodes, {(shard, "n1")}))
+    assert served.copies(shard) == (Copy("n1"),)
+
+
 def test_a_draining_node_serves_until_another_does() -> None:
     nodes = three()
     wanted = {"logs": Wanted(1, 1)}
