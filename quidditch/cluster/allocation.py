@@ -47,10 +47,14 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What there is: nodes that are not gone, by name, and the copies that serve, as (shard, node)."""
+    """What there is: nodes that are not gone, by name, and the copies that serve, as (shard, node).
+
+    awaited:  nodes that have not been heard of yet, and may still come: they get nothing, and keep what they have
+    """
 
     nodes: Mapping[str, Node]
     serving: Collection[tuple[ShardId, str]] = field(default_factory=frozenset)
+    awaited: frozenset[str] = frozenset()
 
     def serves(self, shard: ShardId, node: str) -> bool:
         return (shard, node) in self.serving
@@ -146,8 +150,8 @@ class _Plan:
 
     def forget_gone(self, shard: ShardId) -> None:
         """Take away the copies whose node is gone, unless none that is left serves: its disk may come back."""
-        nodes = self._situation.nodes
-        there = [copy for copy in self._copies[shard] if copy.node in nodes]
+        nodes, awaited = self._situation.nodes, self._situation.awaited
+        there = [copy for copy in self._copies[shard] if copy.node in nodes or copy.node in awaited]
         if len(there) < len(self._copies[shard]) and any(
             self._situation.serves(shard, copy.node) for copy in there
         ):
