@@ -211,8 +211,12 @@ class Master:
     def reseed_lost(self) -> bool:
         """Make the logs anew that were lost, where every copy is heard of; whether all logs are there."""
         reports = self._catalogue.nodes()
-        whole = True
+        there = {entry.generation for entry in self._catalogue.entries().values()}
+        known, whole = not self._catalogue.lost(), True
         for shard, copies in self._catalogue.routing().shards():
+            if known and shard.uuid not in there:
+                # Its index was deleted: what is left of it goes with the next table, which shall not wait for it.
+                continue
             nodes = [copy.node for copy in copies]
             if is_lost(nodes, str(shard), reports):
                 whole = self._reseed(shard, nodes, reports) and whole
