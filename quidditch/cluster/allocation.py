@@ -6,6 +6,7 @@ table comes out. Called again once its copies serve, it comes to a rest, and the
 laws:
   - no two copies of a shard are on one node
   - a copy that serves is taken away only while others that serve are as many as are wanted, or its node is gone
+  - no copy is taken away while no other serves: it may be the last that has anything
   - nothing moves without a reason: a copy is missing or surplus, a node is to hold none, or one has two more than
     another, of all copies or of those of one index
   - copies of a shard spread over as many zones as there are, and those of an index over as many nodes
@@ -46,10 +47,14 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What there is: nodes that are not gone, by name, and the copies that serve, as (shard, node)."""
+    """What there is: nodes that are not gone, by name, and the copies that serve, as (shard, node).
+
+    awaited:  nodes that have not been heard of yet, and may still come: they get nothing, and keep what they have
+    """
 
     nodes: Mapping[str, Node]
     serving: Collection[tuple[ShardId, str]] = field(default_factory=frozenset)
+    awaited: frozenset[str] = frozenset()
 
     def serves(self, shard: ShardId, node: str) -> bool:
         return (shard, node) in self.serving
@@ -145,8 +150,8 @@ class _Plan:
 
     def forget_gone(self, shard: ShardId) -> None:
         """Take away the copies whose node is gone, unless none that is left serves: its disk may come back."""
-        nodes = self._situation.nodes
-        there = [copy for copy in self._copies[shard] if copy.node in nodes]
+        nodes, awaited = self._situation.nodes, self._situation.awaited
+        there = [copy for copy in self._copies[shard] if copy.node in nodes or copy.node in awaited]
         if len(there) < len(self._copies[shard]) and any(
             self._situation.serves(shard, copy.node) for copy in there
         ):
@@ -166,7 +171,9 @@ class _Plan:
             serving = sum(self._situation.serves(shard, copy.node) for copy in rest)
             idle = not self._situation.serves(shard, candidate.node)
             enough = len([copy for copy in rest if not copy.leaving]) >= min(wanted, self._room(shard.uuid))
-            if not rest or not (enough and (idle or serving >= min(wanted, len(rest)))):
+            # One that does not serve may be the only one that has anything: its node is being started again, and what
+            # is to come in its place has not copied it yet.
+            if not serving or not (enough and (idle or serving >= min(wanted, len(rest)))):
                 return
             self._replace(shard, rest)
 

@@ -159,17 +159,20 @@ def _spelt(error: BaseException) -> str:
 async def asking(work: Callable[[], Awaitable[Result]], what: str, timeout_s: float) -> Result:
     """As `Connection.call`, in the loop."""
     deadline = time.monotonic() + timeout_s
+    unsure = False
     while True:
         try:
             return await work()
         except Exception as error:
-            if not _is_passing(error):
+            # That there is no room for it says nothing of a try before, of which no answer came.
+            if not _is_passing(error) and not (unsure and _is_full(error)):
                 raise _translated(error, what) from error
             if time.monotonic() + PAUSE_S >= deadline:
                 raise Unavailable(
                     f"{what}: NATS did not carry it out within {timeout_s:g} s "
                     f"({_spelt(error)}); a write may yet have happened"
                 ) from error
+            unsure = unsure or not isinstance(error, _UNHEARD)
         await asyncio.sleep(PAUSE_S)
 
 
@@ -188,6 +191,14 @@ def _is_passing(error: Exception) -> bool:
         NotCommitted,
     )
     return isinstance(error, passing)
+
+
+_UNHEARD = (js_errors.NoStreamResponseError, nats_errors.NoRespondersError)
+"""Nobody was there to carry it out."""
+
+
+def _is_full(error: Exception) -> bool:
+    return isinstance(error, js_errors.APIError) and error.err_code in FULL
 
 
 def _translated(error: Exception, what: str) -> Exception:

@@ -219,11 +219,11 @@ class DataNode:
         self._catalogue.wait_change(0.5)
 
     def _let_go(self, shard: ShardId) -> None:
-        """Close a copy that is no longer this node's, and remove it unless that could be the state's mistake: only of
-        an index that is gone, or whose table names others."""
+        """Close a copy that is no longer this node's, and remove it unless it could be the last: only of an index
+        that is gone, or of which another copy serves, by the table and by what its node says."""
         entries = self._catalogue.entries()
         known = shard.uuid in {entry.generation for entry in entries.values()}
-        if known and not self._catalogue.routing().copies(shard):
+        if known and not self._catalogue.serving(shard):
             return
         with self._lock:
             replica = self._replicas.pop(shard, None)

@@ -78,7 +78,8 @@ class Master:
         self._keys = _lease_keys(connection)
         self._holder = f"{name}-{uuid.uuid4().hex[:8]}"
         self._forget_s = max(forget_s, GONE_S)
-        self._seen: tuple[Lease, float] = (Lease(), time.monotonic())
+        self._began_s = time.monotonic()
+        self._seen: tuple[Lease, float] = (Lease(), self._began_s)
         self._trimmed_s = 0.0
         self._beats, self._revision, self._held_s = 0, 0, float("-inf")
         self.apart: dict[ShardId, dict[str, int]] = {}
@@ -163,7 +164,7 @@ class Master:
         # The table first: whatever it names is among the indices that are read after it.
         before, revision = self._catalogue.routing_at()
         orders = self._catalogue.orders()
-        seen = picture(self._catalogue, before, self._forget_s)
+        seen = picture(self._catalogue, before, self._forget_s, time.monotonic() - self._began_s)
         known, others = self._catalogue.nodes(self._forget_s), self._catalogue.processes(self._forget_s)
         at_rest = seen == self._at_rest and not orders.waiting
         if at_rest and raised(before, known, others.values()) is before:
@@ -210,8 +211,12 @@ class Master:
     def reseed_lost(self) -> bool:
         """Make the logs anew that were lost, where every copy is heard of; whether all logs are there."""
         reports = self._catalogue.nodes()
-        whole = True
+        there = {entry.generation for entry in self._catalogue.entries().values()}
+        known, whole = not self._catalogue.lost(), True
         for shard, copies in self._catalogue.routing().shards():
+            if known and shard.uuid not in there:
+                # Its index was deleted: what is left of it goes with the next table, which shall not wait for it.
+                continue
             nodes = [copy.node for copy in copies]
             if is_lost(nodes, str(shard), reports):
                 whole = self._reseed(shard, nodes, reports) and whole

@@ -6,7 +6,7 @@ Coordinators make the same picture, to say what the master would.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from quidditch.cluster.allocation import MOVES_AT_ONCE, Node, Rules, Situation, Wanted
@@ -39,16 +39,24 @@ class Picture:
     rules: Rules
 
 
-def picture(catalogue: Catalogue, table: RoutingTable, forget_s: float) -> Picture:
-    """As things are now. A node is there until it has been silent for `forget_s`."""
+def picture(
+    catalogue: Catalogue, table: RoutingTable, forget_s: float, heard_s: float = float("inf")
+) -> Picture:
+    """As things are now. A node is there until it has been silent for `forget_s`.
+
+    heard_s:  for how long it has been listened; after a power failure nodes come one after the other
+    """
     there, alive = catalogue.nodes(forget_s), catalogue.nodes()
     settings = catalogue.settings().effective
-    return Picture(
-        table,
-        wanted_of(catalogue.entries(), there),
-        situation_of(there, alive, settings),
-        rules_of(settings),
-    )
+    situation = situation_of(there, alive, settings)
+    if heard_s < forget_s:
+        situation = replace(situation, awaited=frozenset(holders(table) - set(catalogue.nodes(float("inf")))))
+    return Picture(table, wanted_of(catalogue.entries(), there), situation, rules_of(settings))
+
+
+def holders(table: RoutingTable) -> set[str]:
+    """The nodes that the table names."""
+    return {copy.node for _, copies in table.shards() for copy in copies}
 
 
 def wanted_of(entries: Mapping[str, IndexEntry], nodes: Iterable[str] = ()) -> dict[str, Wanted]:

@@ -61,6 +61,8 @@ class RemoteGathering(Gathering):
         """Documents as they came: those that are not on the page are not looked into."""
         self._until = float("inf")
         self._late = False
+        self._asked: QueryRequest | None = None
+        """The query that the hits are of, as all shards were asked it."""
 
     @property
     def total(self) -> int:
@@ -131,6 +133,7 @@ class RemoteGathering(Gathering):
             asked = await self._scored(request)
             said = await self._of_all(self._live(), self._asker(asked, whole))
             if all(answer is None or "answer" in answer for answer in said):
+                self._asked = asked
                 return Answers(self._taken(request), asked)
             # The shards have moved on. From now on each keeps the view that it has answered from; the documents of
             # views before have the addresses of others now.
@@ -224,9 +227,11 @@ class RemoteGathering(Gathering):
         parts = [part for part in self._parts if part.place in wanted and part.failed is None]
         asked = details.query
         plain = details if details.explain or details.highlight is not None else without_query(details)
+        # By another query than theirs the hits are not found again.
+        again = asked if asked is self._asked else None
 
         async def ask(part: Part) -> Any:
-            return await self._documents(part, wanted[part.place], plain, asked)
+            return await self._documents(part, wanted[part.place], plain, again)
 
         said = await self._of_all(parts, ask)
         for part, documents in zip(parts, said, strict=True):
@@ -260,9 +265,10 @@ class RemoteGathering(Gathering):
         details: FetchRequest,
         asked: QueryRequest | None,
     ) -> Answer:
-        if asked is None or part.view is None:
+        if asked is None or part.view is None or part.result.timed_out:
             raise Unavailable(f"shard {part.shard}: its copy is gone")
-        request = messages.request_to_wire(asked)
+        # All of it, however long it takes: with less of it the places would be those of other hits.
+        request = messages.request_to_wire(replace(asked, timeout_s=None))
         places = {hit.address: place for place, hit in enumerate(part.result.hits)}
         return {
             "request": part.placed(asked, request) or request,

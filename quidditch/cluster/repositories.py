@@ -66,6 +66,8 @@ class ClusterSnapshots:
             raise RequestError(
                 f"[{name}] location [{location}]: this server allows none: rest.repositories names the directories"
             )
+        if "\0" in location:
+            raise RequestError(f"[{name}] location {location!r}: no path has a null in it")
         with in_words(Path(location)):
             path = (self._roots[0] / location).resolve()
         if not any(path.is_relative_to(root) for root in self._roots):

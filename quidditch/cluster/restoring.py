@@ -108,9 +108,10 @@ def _restore_index(
     wish: Wish,
     told: Told,
 ) -> int:
-    settings = {**part.settings, **wish.settings}
-    shards = int(str(wish.settings.get("number_of_shards", len(part.shards))))
-    settings["number_of_shards"] = str(shards)
+    from quidditch.cluster.coordinator import sharded_settings
+
+    settings = {**part.settings, "number_of_shards": str(len(part.shards)), **wish.settings}
+    shards, _ = sharded_settings(settings, 1)
     files = [(file, repository.file(snapshot, file)) for file in part.shards]
     if shards == len(files):
         _in_place(database, called, part, settings, files, told)

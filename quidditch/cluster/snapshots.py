@@ -17,7 +17,7 @@ from quidditch.cluster.cluster_index import again
 from quidditch.cluster.data_node import COPY_S, shard_path
 from quidditch.cluster.state import ShardId
 from quidditch.cluster.transport import Request
-from quidditch.errors import Unavailable
+from quidditch.errors import QuidditchError, Unavailable
 from quidditch.index.catalog import IndexEntry
 from quidditch.snapshots.repository import IndexPart, Making, Manifest, Repository, ShardFile
 from quidditch.version import __version__
@@ -140,7 +140,11 @@ def _exact_files(repository: Repository) -> dict[tuple[str, str, int], tuple[str
     the file is its own."""
     found = {}
     for name in repository.names():
-        manifest = repository.manifest(name)
+        try:
+            manifest = repository.manifest(name)
+        except QuidditchError:
+            # One that cannot be read is no reason to take no other.
+            continue
         for index, number, file in manifest.files():
             if file.exact and file.log:
                 shard = ShardId(manifest.indices[index].uuid, number)

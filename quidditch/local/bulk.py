@@ -10,7 +10,9 @@ from quidditch.bulk import Action, parse_actions
 from quidditch.errors import (
     DocumentError,
     IndexBlocked,
+    IndexClosed,
     IndexNotFound,
+    Overloaded,
     QuidditchError,
     RequestError,
     StorageError,
@@ -148,8 +150,9 @@ class BulkWriter:
             return []
         try:
             results = self._writer.apply(self._operations)
-        except (IndexNotFound, IndexBlocked) as error:
-            # Deleted or blocked meanwhile: an error of these items, as it would have been from the start.
+        except (IndexNotFound, IndexClosed, IndexBlocked, Overloaded) as error:
+            # Deleted or blocked meanwhile, or no room for more: an error of these items. One of the whole bulk would
+            # have its items sent again that are carried out already.
             results = [error] * len(self._operations)
         items = [
             self._item(position, action, result)

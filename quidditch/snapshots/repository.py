@@ -20,7 +20,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -48,6 +48,7 @@ LEVEL = 1
 MANIFEST, MARKER, LOCK, MAKING = "manifest.json", "repository.json", "lock", "making-"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,199}")
+_FILE = re.compile(r"[0-9a-f]{32}-[0-9]+\.zst")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -155,7 +156,13 @@ class Repository:
         with in_words(self.path):
             found = [each.name for each in self.path.iterdir() if (each / MANIFEST).is_file()]
         kept = [name for name in found if _NAME.fullmatch(name) and not name.startswith(MAKING)]
-        return sorted(kept, key=lambda name: (self.manifest(name).started_ms, name))
+        return sorted(kept, key=lambda name: (self._started_ms(name), name))
+
+    def _started_ms(self, name: str) -> int:
+        """When it was begun; 0 of one whose manifest cannot be read, which shall not hide the others."""
+        with suppress(QuidditchError):
+            return self.manifest(name).started_ms
+        return 0
 
     def manifest(self, name: str) -> Manifest:
         """raises: SnapshotNotFound, CorruptIndex"""
@@ -169,6 +176,10 @@ class Repository:
             raise StorageError(f"{path}: of format {found.format}; this release knows {FORMAT}: upgrade it")
         if found.name != name:
             raise CorruptIndex(f"{path}: is the manifest of snapshot [{found.name}]")
+        for _, _, shard in found.files():
+            # Whoever can write a manifest shall not have other files of this machine read.
+            if _FILE.fullmatch(shard.file) is None:
+                raise CorruptIndex(f"{path}: names {shard.file!r}, which is no file of a snapshot")
         return found
 
     def file(self, name: str, shard: ShardFile) -> Path:

@@ -162,11 +162,35 @@ def test_the_only_copy_keeps_its_place_while_its_node_is_gone() -> None:
     assert allocate(table, wanted, Situation({"n1": Node()})) is table
 
 
+def test_a_node_that_may_still_come_keeps_its_copies_and_gets_none() -> None:
+    nodes = three()
+    wanted = {"logs": Wanted(5, 2)}
+    before = settled(RoutingTable(), wanted, nodes)
+    left = {name: node for name, node in nodes.items() if name != "n1"}
+    serving = everything_serves(before, left).serving
+    assert allocate(before, wanted, Situation(left, serving, awaited=frozenset({"n1"}))) is before
+    more = {**wanted, "books": Wanted(3, 2)}
+    after = allocate(before, more, Situation(left, serving, awaited=frozenset({"n1"})))
+    assert all("n1" not in {copy.node for copy in copies} for copies in after.indices["books"])
+    assert after.indices["logs"] == before.indices["logs"]
+
+
 def test_a_copy_that_never_served_does_not_push_out_one_whose_node_is_away() -> None:
     table = RoutingTable(1, {"logs": ((Copy("n0"), Copy("n1")),)})
     wanted = {"logs": Wanted(1, 2)}
     following = allocate(table, wanted, Situation({"n1": Node(), "n2": Node()}))
     assert Copy("n0") in following.copies(ShardId("logs", 0))
+
+
+@pytest.mark.parametrize("leaving", [True, False])
+def test_a_copy_that_is_being_started_again_is_not_taken_away_while_no_other_serves(leaving: bool) -> None:
+    """Its node was restarted while the other copied it: it is the only one that has anything."""
+    shard, wanted = ShardId("logs", 0), {"logs": Wanted(1, 1)}
+    moving = RoutingTable(1, {"logs": ((Copy("n0", leaving), Copy("n1")),)})
+    nodes = {"n0": Node(), "n1": Node()}
+    assert allocate(moving, wanted, Situation(nodes)) is moving
+    served = allocate(moving, wanted, Situation(nodes, {(shard, "n1")}))
+    assert served.copies(shard) == (Copy("n1"),)
 
 
 def test_a_draining_node_serves_until_another_does() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import threading
 import time
 from collections.abc import Iterator
 
 import pytest
+from nats import errors as nats_errors
+from nats.js import errors as js_errors
 
-from quidditch.cluster.connection import Connection, NatsOptions
+from quidditch.cluster.connection import Connection, NatsOptions, asking
 from quidditch.cluster.log import Bounds, Entry, JetStreamLog, LogLost, LogReader, LogTrimmed
 from quidditch.cluster.state import ShardId
 from quidditch.errors import Overloaded, RequestError, Unavailable
@@ -166,3 +169,26 @@ def test_a_server_of_an_old_release_is_refused(
     monkeypatch.setattr("quidditch.cluster.connection.parse_version", lambda text: (2, 9, 10))
     with pytest.raises(RequestError, match=r"2\.9\.10 cannot sync each write"):
         Connection(NatsOptions([nats_server.url], nats_server.credentials))
+
+
+def test_that_there_is_no_room_says_nothing_of_a_try_before() -> None:
+    """Its acknowledgement was lost: it may be in the log, and whoever sent it shall not take it for refused."""
+    full = js_errors.APIError(code=503, err_code=10077, description="maximum bytes exceeded")
+
+    def trying(*errors: Exception) -> int:
+        left = list(errors)
+
+        async def work() -> int:
+            if left:
+                raise left.pop(0)
+            return 7
+
+        return asyncio.run(asking(work, "appending", 0.3))
+
+    with pytest.raises(Overloaded, match="no room"):
+        trying(full)
+    with pytest.raises(Overloaded, match="no room"):
+        trying(nats_errors.NoRespondersError(), full)
+    assert trying(TimeoutError(), full) == 7
+    with pytest.raises(Unavailable, match="a write may yet have happened"):
+        trying(TimeoutError(), *[full] * 100)

@@ -239,3 +239,21 @@ def test_a_log_that_is_there_is_replaced_only_when_that_is_said(
             database.delete_index("logs")
     finally:
         cluster.close()
+
+
+def test_an_index_whose_log_is_lost_for_good_can_be_deleted(nats_server: OneServer, tmp_path: Path) -> None:
+    """Nothing is placed while a log is lost: what is to be deleted shall not hold everything else up."""
+    cluster = SmallCluster(nats_server, tmp_path, nodes=1)
+    try:
+        with cluster.coordinator(replicas=0) as database:
+            database.create_index("logs").add({"title": "dune"}, "1")
+            (shard,) = database.catalogue.shards_of("logs")
+            log = database.means.log(shard)
+            log.delete()
+            log.create()
+            until(lambda: cluster.nodes["n0"].node.report().shards[str(shard)].lost)
+            database.delete_index("logs")
+            database.create_index("after").add({"title": "dune"}, "1")
+            until(lambda: shard.uuid not in database.catalogue.routing().indices)
+    finally:
+        cluster.close()

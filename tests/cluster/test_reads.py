@@ -14,6 +14,7 @@ from quidditch.cluster.cluster_index import ClusterIndex
 from quidditch.cluster.coordinator import ClusterDatabase
 from quidditch.cluster.routing import shard_of
 from quidditch.cluster.state import ShardId
+from quidditch.cluster.transport import Request
 from quidditch.errors import RequestError, ShardsFailed, SnapshotExpired
 
 from .faulty_line import FaultyLine
@@ -349,3 +350,42 @@ def test_shards_that_move_on_while_they_are_asked_show_each_document_as_it_is(
         assert [(hit.id, hit.score, hit.source) for hit in found] == [
             (hit.id, hit.score, hit.source) for hit in expected
         ]
+
+
+def test_what_explains_a_document_is_never_told_of_another(
+    cluster: SmallCluster, database: ClusterDatabase
+) -> None:
+    """The copy that holds the view dies between the two calls; no sibling can find the document by the query."""
+    index = made(database, replicas=1)
+    hits = index.search_body({"query": TEXT, "size": 100}).hits
+    wanted = hits[-1]
+    assert index.explain(wanted.id, TEXT).value == pytest.approx(wanted.score)
+    with FaultyLine(database) as line:
+        line.dead = dict.fromkeys(addresses(cluster).values(), "fetch")
+        with pytest.raises(ShardsFailed):
+            index.explain(wanted.id, TEXT)
+
+
+def test_documents_of_hits_that_were_cut_short_are_not_looked_for_elsewhere(
+    cluster: SmallCluster, database: ClusterDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy that left segments out has its hits at other places than a sibling, which leaves out none."""
+    index = made(database, replicas=1)
+    body = {"query": TEXT, "size": 80, "timeout": "30s"}
+    expected = {(hit.id, hit.score, hit.source["n"]) for hit in index.search_body({**body, "size": 120})}
+    with FaultyLine(database) as line:
+        line.dead = dict.fromkeys(addresses(cluster).values(), "fetch")
+        ask = database.means.transport.ask
+
+        async def cut_short(request: Request) -> Any:
+            answer = await ask(request)
+            if isinstance(answer, dict) and "answer" in answer and answer["view"]:
+                answer["answer"] |= {"hits": answer["answer"]["hits"][3:], "timed_out": True}
+            return answer
+
+        monkeypatch.setattr(database.means.transport, "ask", cut_short)
+        try:
+            found = {(hit.id, hit.score, hit.source["n"]) for hit in index.search_body(body)}
+        except ShardsFailed:
+            found = set()
+    assert found <= expected

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from quidditch.cluster.coordinator import ClusterDatabase
-from quidditch.cluster.state import ShardId
+from quidditch.cluster.data_node import local_name
+from quidditch.cluster.state import Copy, RoutingTable, ShardId
 
 from .one_server import OneServer
 from .processes import wait_until
@@ -62,6 +63,37 @@ def test_a_node_whose_disk_is_lost_copies_a_peer_where_the_log_was_trimmed(
         assert index.get("late").version == 1
         assert index.add({"title": "dune again"}, id="0").version == 2
         assert index.check().ok
+
+
+def test_a_copy_is_kept_whatever_the_table_says_while_no_other_serves(cluster: SmallCluster) -> None:
+    """A table that names a node which has nothing, as an old one may, is no reason to remove what there is."""
+    settings = {"number_of_replicas": 0}
+    with cluster.coordinator() as database:
+        catalogue = database.catalogue
+        entries = [database.create_index(name, settings=settings).name for name in ("books", "films")]
+        kept, gone = sorted(entries, key=lambda name: catalogue.entry(name).generation)
+        (shard,), (other,) = catalogue.shards_of(kept), catalogue.shards_of(gone)
+        for number in range(5):
+            database.index(kept).add({"n": number}, id=str(number))
+        database.index(kept).refresh()
+        cluster.master.stop()
+        log = database.means.log(shard)
+        log.trim(log.bounds().last)
+        table, revision = catalogue.routing_at()
+        (copy,) = table.copies(shard)
+        database.delete_index(gone)
+        elsewhere = RoutingTable(table.epoch + 1, {shard.uuid: ((Copy("elsewhere"),),)})
+        catalogue.put_routing(elsewhere, revision)
+        # What comes after it in the same table is removed.
+        nodes = [process.node for process in cluster.nodes.values()]
+        wait_until(lambda: not any(local_name(other) in node._database for node in nodes))
+
+        catalogue.put_routing(
+            RoutingTable(table.epoch + 2, {shard.uuid: table.indices[shard.uuid]}), catalogue.routing_at()[1]
+        )
+        wait_for_copies(database, shard, 1)
+        assert list(catalogue.serving(shard)) == [copy.node]
+        assert database.index(kept).count() == 5
 
 
 def test_a_node_that_leaves_is_asked_no_more_and_answers_what_was_begun(cluster: SmallCluster) -> None:

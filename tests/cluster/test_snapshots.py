@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from server.asking import Server
+from server.securing import Secured
 
 import quidditch
 from quidditch.cluster.coordinator import ClusterDatabase
@@ -232,6 +233,40 @@ def test_a_folder_without_its_manifest_is_no_snapshot(
         repository.delete("tuesday")
 
 
+@pytest.mark.parametrize("file", ["../../secret", "/etc/passwd", "."])
+def test_a_manifest_that_names_other_files_is_refused(
+    database: ClusterDatabase, repository: Repository, file: str
+) -> None:
+    fill(database)
+    take(database, repository, "monday")
+    path = repository.path / "monday" / MANIFEST
+    manifest = json.loads(path.read_text())
+    manifest["indices"]["books"]["shards"][0]["file"] = file
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(CorruptIndex, match="which is no file of a snapshot"):
+        repository.damages("monday")
+    with pytest.raises(CorruptIndex, match="which is no file of a snapshot"):
+        restore(database, repository, "monday", Wish(pattern="(.+)", replacement="old-$1"))
+
+
+def test_a_manifest_that_cannot_be_read_does_not_stop_other_snapshots(
+    database: ClusterDatabase, repository: Repository
+) -> None:
+    index = fill(database)
+    take(database, repository, "monday")
+    (repository.path / "monday" / MANIFEST).write_text("{")
+    take(database, repository, "tuesday")
+    assert repository.names() == ["monday", "tuesday"]
+    assert restore(database, repository, "tuesday", Wish(pattern="(.+)", replacement="old-$1")) == {
+        "old-books": 3
+    }
+    assert seen(database.index("old-books")) == seen(index)
+    with pytest.raises(CorruptIndex, match="is unreadable"):
+        repository.manifest("monday")
+    repository.delete("monday")
+    assert repository.names() == ["tuesday"]
+
+
 def test_a_full_disk_leaves_the_earlier_snapshots_and_nothing_else(
     database: ClusterDatabase, repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -388,12 +423,63 @@ def test_rest_takes_lists_restores_and_deletes(client: Server) -> None:
     assert (missing.status_code, missing.json()["error"]["type"]) == (404, "snapshot_missing_exception")
 
 
-@pytest.mark.parametrize("location", ["/etc", "../outside", "here/../../outside"])
+def test_rest_lets_those_take_snapshots_who_may_look_after_the_cluster(
+    shared: SmallCluster, tmp_path: Path
+) -> None:
+    with shared.coordinator() as made:
+        made.snapshots = ClusterSnapshots(made, [tmp_path / "allowed"])
+        secured = Secured(made, tmp_path)
+        operator = secured.having({"*": "admin"}, cluster="admin", name="operator")
+        limited = secured.having({"logs*": "admin"}, cluster="admin", name="limited")
+        reader = secured.having({"*": "read"}, name="reader")
+        try:
+            assert secured("PUT", "/_snapshot/backups", {}).status_code == 401
+            body = {"type": "fs", "settings": {"location": "here"}}
+            assert reader("PUT", "/_snapshot/backups", body).status_code == 403
+            assert operator("PUT", "/_snapshot/backups", body).json() == {"acknowledged": True}
+            made.create_index("books").add({"title": "dune"}, id="1")
+            made.create_index("logs").add({"title": "one line"}, id="1")
+            taken = operator("PUT", "/_snapshot/backups/monday?wait_for_completion=true").json()
+            assert taken["snapshot"]["indices"] == ["books", "logs"]
+            assert reader("GET", "/_snapshot/backups/monday").status_code == 403
+            assert reader("POST", "/_snapshot/backups/monday/_restore").status_code == 403
+
+            # What is not his he neither takes along, nor reads under a name that is his, nor puts in its place.
+            assert limited("PUT", "/_snapshot/backups/all").status_code == 403
+            assert limited("PUT", "/_snapshot/backups/his", {"indices": "books"}).status_code == 403
+            assert limited("PUT", "/_snapshot/backups/his", {"indices": "logs"}).status_code == 200
+            for indices, name in (("books", "logs-2"), ("logs", "books-2")):
+                wish = {"indices": indices, "rename_pattern": ".+", "rename_replacement": name}
+                assert limited("POST", "/_snapshot/backups/monday/_restore", wish).status_code == 403
+            wish = {"indices": "logs", "rename_pattern": ".+", "rename_replacement": "logs-2"}
+            assert limited("POST", "/_snapshot/backups/monday/_restore", wish).status_code == 200
+            assert made.indices() == ["books", "logs", "logs-2"]
+        finally:
+            for name in made.snapshots.repositories():
+                made.snapshots.forget(name)
+    shared.empty()
+
+
+@pytest.mark.parametrize("shards", ["many", 0, {}])
+def test_rest_restores_into_no_number_of_shards_that_is_none(client: Server, shards: Any) -> None:
+    assert client("PUT", "/books").status_code == 200
+    client("PUT", "/_snapshot/backups", {"type": "fs", "settings": {"location": "here"}})
+    assert client("PUT", "/_snapshot/backups/monday?wait_for_completion=true").status_code == 200
+    body = {"rename_pattern": "(.+)", "rename_replacement": "old-$1"}
+    body["index_settings"] = {"number_of_shards": shards}  # type: ignore[assignment]
+    refused = client("POST", "/_snapshot/backups/monday/_restore", body)
+    assert refused.status_code == 400
+    assert "number_of_shards" in refused.json()["error"]["reason"]
+    refused = client("POST", "/_snapshot/backups/monday/_restore", {"index_settings": {"index": 5}})
+    assert (refused.status_code, refused.json()["error"]["type"]) == (400, "parse_exception")
+
+
+@pytest.mark.parametrize("location", ["/etc", "../outside", "here/../../outside", "null\0"])
 def test_rest_takes_no_location_that_the_operator_did_not_allow(client: Server, location: str) -> None:
     body = {"type": "fs", "settings": {"location": location}}
     refused = client("PUT", "/_snapshot/backups", body)
     assert refused.status_code == 400
-    assert "rest.repositories" in refused.json()["error"]["reason"]
+    assert "location" in refused.json()["error"]["reason"]
     assert client("GET", "/_snapshot/backups/_all").json()["error"]["type"] == "repository_missing_exception"
 
 

@@ -227,6 +227,31 @@ def test_a_full_log_refuses_by_item_and_takes_more_once_there_is_room(two: list[
     assert index.bulk([{"index": {"_id": "later"}}, {"text": "room"}]).items[0].status == 201
 
 
+def test_a_bulk_that_finds_no_room_half_way_says_which_of_it_is_written(
+    two: list[ClusterDatabase], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused as a whole it would be sent again, and what is written of it would be there twice."""
+    monkeypatch.setattr("quidditch.local.bulk.BULK_CHUNK", 2)
+    room = two[0].means.room
+    take = room.take
+    taken: list[Any] = []
+
+    def take_once(sizes: Any) -> None:
+        taken.append(sizes)
+        if len(taken) > 1:
+            raise Overloaded("no room for more")
+        take(sizes)
+
+    monkeypatch.setattr(room, "take", take_once)
+    index = two[0].index("events")
+    actions: list[Any] = []
+    for number in range(4):
+        actions += [{"index": {}}, {"text": str(number)}]
+    items = index.bulk(actions).items
+    assert [item.status for item in items] == [201, 201, 429, 429]
+    assert len(index) == 2
+
+
 def test_a_stream_of_documents_waits_for_a_log_that_is_full(two: list[ClusterDatabase]) -> None:
     logs = shrink(two[0], 20_000)
     ended = threading.Event()

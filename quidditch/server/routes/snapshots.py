@@ -4,6 +4,7 @@ once it is there, whether it is to be waited for or not."""
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from quidditch.server.rendering.tables import PARAMETERS, Column, Table
 from quidditch.server.resolving import resolve
 from quidditch.server.routes.indices import WAITS
 from quidditch.server.routing import Routes
+from quidditch.server.security.grants import Level
+from quidditch.server.security.guarding import without_guard
 
 if TYPE_CHECKING:
     from quidditch.snapshots.repository import Manifest, Repository
@@ -36,13 +39,22 @@ _RESTORE_BODY = (
 
 
 def _snapshots(call: Call) -> Snapshots:
-    if not isinstance(call.database, KeepsSnapshots):
+    """Of the whole cluster: which indices the caller may have in them is for each route to check."""
+    database = without_guard(call.database)
+    if not isinstance(database, KeepsSnapshots):
         raise RestError(
             "this server is over a directory, of which `quidditch backup` makes copies; snapshots are of a cluster",
             400,
             "repository_exception",
         )
-    return call.database.snapshots
+    return database.snapshots
+
+
+def _check_rights(call: Call, names: Iterable[str], level: Level) -> None:
+    """raises: RestError   403: whoever may look after the cluster may not thereby read or replace every index"""
+    for name in names:
+        if not call.caller.may(name, level):
+            raise call.caller.denied(level.word, name)
 
 
 def _repository(call: Call) -> Repository:
@@ -103,6 +115,7 @@ def cleanup(call: Call) -> Reply:
 def create(call: Call) -> Reply:
     body = _checked(call.object(), _BODY)
     names = _named(call, body)
+    _check_rights(call, without_guard(call.database).indices() if names is None else names, Level.READ)
     made = _snapshots(call).take(call.parts["repository"], call.parts["snapshot"], names)
     if call.parameters.flag("wait_for_completion"):
         return Reply({"snapshot": _shown(made)})
@@ -180,6 +193,9 @@ def restore(call: Call) -> Reply:
         aliases=bool(body.get("include_aliases", True)),
         templates=bool(body.get("include_global_state", False)),
     )
+    named = wish.names(list(there), snapshot)
+    aliases = [alias for name in named if wish.aliases for alias in there[name].aliases]
+    _check_rights(call, [*named, *named.values(), *aliases], Level.ADMIN)
     restored = _snapshots(call).restore(repository, snapshot, wish)
     if not call.parameters.flag("wait_for_completion"):
         return Reply({"accepted": True})
@@ -193,6 +209,8 @@ def _settings(given: Any) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise RestError("index_settings: an object expected", 400, "parse_exception")
     inner = given.get("index", {})
+    if not isinstance(inner, dict):
+        raise RestError("index_settings: index: an object expected", 400, "parse_exception")
     flat = {name: value for name, value in given.items() if name != "index"} | inner
     return {name.removeprefix("index."): value for name, value in flat.items()}
 
