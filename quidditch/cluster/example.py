@@ -56,6 +56,7 @@ tls_key = ""
 insecure = false                 # listen beyond this machine without TLS
 allow_host = []                  # further names by which clients reach it
 limits = []                      # as `quidditch serve --limit`: ["drain_s=10"]
+repositories = []                # directories below which snapshots may lie: ["/var/backups/quidditch"]
 """
 
 TLS = """
