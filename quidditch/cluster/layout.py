@@ -169,7 +169,8 @@ def _read(path: Path) -> Layout:
         kept = json.loads(path.read_text())
         told = {each.name: kept["plan"][each.name] for each in fields(Plan) if each.name in kept["plan"]}
         # JSON has lists alone.
-        plan = Plan(**{name: tuple(each) if isinstance(each, list) else each for name, each in told.items()})
+        tuples = {name: tuple(told.get(name, ())) for name in ("nats_urls", "repositories")}
+        plan = Plan(**{**told, **tuples})
         return Layout(path.parent, plan, dict(kept["ports"]), kept["secret"], kept["password"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RequestError(f"{path}: no layout of a cluster: {error!r}") from error

@@ -137,10 +137,11 @@ def catalogue_of(place: Path) -> Iterator[Catalogue]:
 
     raises: RequestError   there is no cluster; Unavailable   its NATS does not answer
     """
-    path = place / "coordinator.toml" if place.is_dir() else place
+    path, environment = place, None
+    if place.is_dir():
+        path, environment = place / "coordinator.toml", dict[str, str]()
     if not path.exists():
         raise RequestError(f"{place}: there is no cluster; `quidditch cluster up` makes one")
-    environment = {} if place.is_dir() else None
     with Connection(read_configuration(path, environment).nats_options()) as connection:
         catalogue = Catalogue(connection)
         try:
