@@ -38,7 +38,6 @@ Rooms, from the bottom up; PROTOCOL.md has every key, stream, message and call b
                     a process in one role or several: what it is told, what it says
     layout.py, machine.py
                     a whole cluster on one machine (`quidditch cluster up`)
-    repository.py   snapshots in a directory: files, manifests, digests; no network
     beginnings.py   what a copy begins with where its log does not: a file of a peer, or of a snapshot
     snapshots.py, restoring.py, repositories.py
                     taking them, bringing them back, and the repositories that a cluster knows by name

@@ -50,8 +50,9 @@ class TestClusterUpkeep(OnCluster, UpkeepContract):
     """Aliases, settings, closing and writes by query of a coordinator's database."""
 
 
+@pytest.mark.long
 class TestClusterIndex(OnCluster, IndexContract):
-    """An index of one shard."""
+    """An index of one shard; the default run has one of three, which is harder."""
 
 
 ORDER_OF_ONE_SHARD = {

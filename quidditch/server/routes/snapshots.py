@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from quidditch.interface import KeepsSnapshots
+from quidditch.interface import KeepsSnapshots, Snapshots
 from quidditch.patterns import matches
 from quidditch.server.call import ACKNOWLEDGED, Call, Reply
 from quidditch.server.failures import RestError
@@ -17,8 +17,7 @@ from quidditch.server.routes.indices import WAITS
 from quidditch.server.routing import Routes
 
 if TYPE_CHECKING:
-    from quidditch.cluster.repositories import ClusterSnapshots
-    from quidditch.cluster.repository import Manifest, Repository
+    from quidditch.snapshots.repository import Manifest, Repository
 
 routes = Routes(reads="cluster read", changes="cluster admin")
 
@@ -36,12 +35,12 @@ _RESTORE_BODY = (
 )
 
 
-def _snapshots(call: Call) -> ClusterSnapshots:
+def _snapshots(call: Call) -> Snapshots:
     if not isinstance(call.database, KeepsSnapshots):
         raise RestError(
             "this server is over a directory, of which `quidditch backup` makes copies; snapshots are of a cluster",
-            501,
-            "not_implemented",
+            400,
+            "repository_exception",
         )
     return call.database.snapshots
 
@@ -171,7 +170,7 @@ def verify(call: Call) -> Reply:
 
 @routes("POST", f"{_ONE}/_restore", takes=f"wait_for_completion {WAITS}")
 def restore(call: Call) -> Reply:
-    from quidditch.cluster.restoring import Wish
+    from quidditch.snapshots.wish import Wish
 
     body = _checked(call.object(), _RESTORE_BODY)
     repository, snapshot = call.parts["repository"], call.parts["snapshot"]
