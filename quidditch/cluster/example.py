@@ -57,7 +57,6 @@ insecure = false                 # listen beyond this machine without TLS
 allow_host = []                  # further names by which clients reach it
 repositories = []                # directories below which snapshots may lie: ["/var/backups/quidditch"]
 limits = []                      # as `quidditch serve --limit`: ["drain_s=10"]
-repositories = []                # directories below which snapshots may lie: ["/var/backups/quidditch"]
 """
 
 TLS = """

@@ -22,9 +22,10 @@ from quidditch.cluster.configuration import (
 )
 from quidditch.cluster.nats_server import free_ports
 from quidditch.cluster.replica import Replica
-from quidditch.cluster.repository import MAKING, Repository, SnapshotNotFound
-from quidditch.cluster.restoring import Wish, restore
+from quidditch.cluster.restoring import restore
 from quidditch.cluster.snapshots import take
+from quidditch.snapshots.repository import MAKING, Repository, SnapshotNotFound
+from quidditch.snapshots.wish import Wish
 
 from ..one_server import OneServer
 from ..processes import wait_until
