@@ -173,6 +173,14 @@ def delete(call: Call) -> Reply:
     return ACKNOWLEDGED
 
 
+@routes("POST", f"{_ONE}/_verify", takes=WAITS)
+def verify(call: Call) -> Reply:
+    """Read every byte of a snapshot; `damages` names the files that are not what was written."""
+    repository, name = _repository(call), call.parts["snapshot"]
+    damages = repository.damages(name)
+    return Reply({"snapshot": name, "repository": call.parts["repository"], "damages": damages})
+
+
 @routes("POST", f"{_ONE}/_restore", takes=f"wait_for_completion {WAITS}")
 def restore(call: Call) -> Reply:
     from quidditch.snapshots.wish import Wish
