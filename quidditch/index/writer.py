@@ -174,6 +174,12 @@ class IndexWriter:
             self._buried = 0
             self._merges.owe()
 
+    def rest(self) -> None:
+        """Let go of the vocabularies, tens of megabytes that the next writes make anew. Whoever is using them keeps
+        those."""
+        self._vocabularies = Vocabularies(self._vocabulary_bytes)
+        self._buffer_vocabularies = Vocabularies(self._buffer_vocabularies.limit_bytes)
+
     def sync(self) -> None:
         """Have every acknowledged write on disk, those with durability "async" too."""
         self._singles.sync()
