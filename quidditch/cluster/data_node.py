@@ -130,6 +130,8 @@ class DataNode:
             replica.begin_stop()
         for replica in list(self._replicas.values()):
             replica.stop()
+            with contextlib.suppress(QuidditchError):
+                replica.leave_merges()
         # Not forgotten at once: a node that is started again shortly keeps its copies.
         self.say()
         self._database.close()

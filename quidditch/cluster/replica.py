@@ -299,6 +299,11 @@ class Replica:
         with self._shard() as shard:
             shard.writer.rest()
 
+    def leave_merges(self) -> None:
+        """After `stop`, where its process ends: closing the shard shall not wait for merges."""
+        with self._shard() as shard:
+            shard.writer.leave_merges()
+
     # ---------------------------------------------------------------------------------------------- asking
 
     def wait_applied(self, sequence: int, timeout_s: float) -> None:
