@@ -2,8 +2,9 @@
 
 It is configured, not elected, and keeps nothing: whatever it decides follows from what it reads, so it may be killed
 and started anywhere. While there is none, searches and writes go on, and nothing is created or moved. A standby takes
-over when the lease has been silent for a while. Two at once do no harm: a table is written only in the place of the
-one that it was made of, and whoever finds another there decides anew.
+over when the lease has been silent for a while; a master that was killed takes back its own at once. Two at once do
+no harm: a table is written only in the place of the one that it was made of, and whoever finds another there decides
+anew.
 """
 
 from __future__ import annotations
