@@ -9,6 +9,7 @@ Rooms, from the bottom up; PROTOCOL.md has every key, stream, message and call b
     tls.py          who is let in by certificate; certificates.py makes them for a cluster of its own
     nats_server.py  the NATS servers that are ours: program, configuration, process
     loop.py         the thread in which a process's network runs
+    nats_alone.py   what a process loads first, and does without
     connection.py   a process's connection to NATS; what is asked again, and what is refused
     log.py          WriteLog, the replicated log of a shard, and JetStreamLog
     messages.py     entries of the log, and the calls of a search on one shard, as bytes
@@ -20,6 +21,7 @@ Rooms, from the bottom up; PROTOCOL.md has every key, stream, message and call b
     catalogue.py    what every process knows: indices, mappings by version, routing table, nodes
     transport.py    calls between processes over HTTP, many at once
     node_calls.py   what a data node answers about one shard
+    memory.py       memory given back to the system
     data_node.py    the copies that the routing table gives a node; node_app.py is its HTTP, node_server.py answers it
     presence.py     how masters and coordinators say that they live, and what they speak
     picture.py      what a master decides by, made of what all processes see

@@ -81,6 +81,7 @@ class ClusterDatabase:
         self.snapshots = ClusterSnapshots(self, repositories)
         self._default_replicas = default_replicas
         transport = Transport(connection.loop, secret, tls)
+        transport.open()
         self._means = Means(self._catalogue, transport, Copies(self._catalogue), Written())
         self._administration = Administration(self._catalogue, transport, self._presence.run)
         self.gather = RemoteGather(self._means.asking, connection.loop)
