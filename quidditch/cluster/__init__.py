@@ -34,6 +34,7 @@ Rooms, from the bottom up; PROTOCOL.md has every key, stream, message and call b
     part.py, known_statistics.py, remote_search.py
                     one shard in a search under way; what is known of its statistics; all shards of a search
     remote_shard.py a shard as searches see it, and a view of it that lasts
+    index_settings.py   how many shards and copies an index has: pure
     sharded_writer.py, cluster_index.py, coordinator.py
                     `Database` and `Index` over shards on other machines
     configuration.py, example.py, logs.py, process.py

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from quidditch.analysis.registry import ANALYZER_NAMES
 from quidditch.cluster.beginnings import RESTORED
 from quidditch.cluster.data_node import COPY_S, shard_path
+from quidditch.cluster.index_settings import sharded_settings
 from quidditch.cluster.messages import LogEntry, pack_entry
 from quidditch.cluster.snapshots import Told, untold
 from quidditch.cluster.state import ShardId
@@ -137,8 +138,6 @@ def _in_place(
     told: Told,
 ) -> None:
     """Make an index whose copies begin with these files."""
-    from quidditch.cluster.coordinator import sharded_settings
-
     shards, checked = sharded_settings(settings, 1)
     entry = IndexEntry(uuid.uuid4().hex, {}, checked, shards, created_ms=int(time.time() * 1000))
     ids = [ShardId(entry.generation, number) for number in range(shards)]
