@@ -109,7 +109,7 @@ def _restore_index(
     wish: Wish,
     told: Told,
 ) -> int:
-    from quidditch.cluster.coordinator import sharded_settings
+    from quidditch.cluster.index_settings import sharded_settings
 
     settings = {**part.settings, "number_of_shards": str(len(part.shards)), **wish.settings}
     shards, _ = sharded_settings(settings, 1)
