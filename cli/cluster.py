@@ -12,7 +12,7 @@ import typer
 
 import quidditch
 
-from . import cluster_admin, render
+from . import cluster_admin, cluster_reseeding, cluster_snapshots, render
 from .failures import EPILOG
 from .opening import AsJson
 
@@ -82,6 +82,14 @@ def up(
             "--tls/--no-tls", help="Encrypt between all processes, with a CA and certificates of its own."
         ),
     ] = None,
+    repositories: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--repositories",
+            metavar="DIR",
+            help="Where snapshots may lie: below it; several are given by several.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Start a whole cluster on this machine, NATS included, in a folder; or what of it does not run.
@@ -101,6 +109,7 @@ def up(
         nats_urls=tuple(nats_url) if nats_url else None,
         masters=masters,
         tls=tls,
+        repositories=tuple(str(each.resolve()) for each in repositories) if repositories else None,
     )
     url = machine.up(folder.resolve(), plan)
     if as_json:
@@ -173,4 +182,5 @@ def _run(role: str, file: Path) -> None:
         raise typer.Exit(code)
 
 
-app.registered_commands += cluster_admin.commands.registered_commands
+for further in (cluster_admin, cluster_snapshots, cluster_reseeding):
+    app.registered_commands += further.commands.registered_commands

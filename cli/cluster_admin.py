@@ -50,7 +50,8 @@ Wait = Annotated[
 ]
 
 Ask = Callable[..., Any]
-"""`ask("PUT", "/_cluster/settings", body)` is the answer's body."""
+"""`ask("PUT", "/_cluster/settings", body)` is the answer's body; with `lasting` it takes as long as it takes, and is
+asked once only."""
 
 
 @contextmanager
@@ -74,9 +75,13 @@ def coordinator(location: str) -> Iterator[Ask]:
         given["api_key"] = key
     carrier = Carrier(checked(url_of(location), given))
 
-    def ask(method: str, path: str, body: Any = None) -> Any:
+    def ask(method: str, path: str, body: Any = None, *, lasting: bool = False) -> Any:
         content = b"" if body is None else msgspec.json.encode(body)
-        return carrier.send(Request(method, path, content=content, accepts=(408,))).json()
+        repeat: Any = "unsent" if lasting else "always"
+        request = Request(
+            method, path, content=content, accepts=(408,), lasting=lasting, writes=lasting, repeat=repeat
+        )
+        return carrier.send(request).json()
 
     try:
         yield ask

@@ -25,7 +25,8 @@ from quidditch.query.primitive import Primitive
 from quidditch.types import DocAddress, Json, OpName, Outcome
 
 if TYPE_CHECKING:
-    from quidditch.cluster.repositories import ClusterSnapshots
+    from quidditch.snapshots.repository import Manifest, Repository
+    from quidditch.snapshots.wish import Wish
 
 Source: TypeAlias = dict[str, Any]
 """A document as it was given."""
@@ -667,12 +668,30 @@ class KeepsTemplates(Protocol):
     ) -> None: ...
 
 
+class Snapshots(Protocol):
+    """Repositories by name, and snapshots of a database in them."""
+
+    def repositories(self) -> dict[str, str]:
+        """The location of each, by name."""
+
+    def register(self, name: str, location: str) -> None: ...
+
+    def forget(self, name: str) -> None: ...
+
+    def repository(self, name: str) -> Repository: ...
+
+    def take(self, repository: str, name: str, indices: Sequence[str] | None) -> Manifest: ...
+
+    def restore(self, repository: str, name: str, wish: Wish) -> dict[str, int]:
+        """The number of shards of each index that was restored, by name."""
+
+
 @runtime_checkable
 class KeepsSnapshots(Protocol):
     """A database with snapshots of itself in repositories."""
 
     @property
-    def snapshots(self) -> ClusterSnapshots: ...
+    def snapshots(self) -> Snapshots: ...
 
 
 # -------------------------------------------------------------------------------------------- for the engine

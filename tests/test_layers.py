@@ -16,6 +16,7 @@ COLUMNS = (
     {"types", "tables", "progress", "patterns", "sequences"},
     {"schema", "analysis"},
     {"index", "query", "expressions"},
+    {"snapshots"},
     {"interface", "bulk"},
     {"search", "topology"},
     {"local", "remote"},

@@ -37,6 +37,8 @@ def main(
     ] = None,
 ) -> None:
     """One data node with three shards, a coordinator, a master and NATS: resident memory, and starting times."""
+    # As it is installed: with its modules compiled.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     docs = list(islice(read_jsonl(data) if data else synthetic(documents), documents))
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work) / "cluster"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import tempfile
 import time
@@ -53,6 +54,8 @@ def main(
 ) -> None:
     """Measure recoveries on three data nodes and three NATS servers of this machine, under searches and writes."""
     base = list(read_jsonl(data)) if data else list(synthetic(20_000))
+    # As it is installed: with its modules compiled.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     total = documents * shards
     docs = islice(repeated(base, 1 + total // len(base)), total)
     with tempfile.TemporaryDirectory() as work:

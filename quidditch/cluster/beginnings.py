@@ -16,7 +16,6 @@ from types import TracebackType
 from typing import Self
 
 from quidditch.cluster.catalogue import Catalogue
-from quidditch.cluster.repository import in_words, unpack
 from quidditch.cluster.state import ShardId
 from quidditch.errors import CorruptIndex
 from quidditch.index.catalog import IndexEntry
@@ -24,6 +23,7 @@ from quidditch.index.environment import Environment
 from quidditch.index.opening import sync_directory
 from quidditch.index.replication import Followed, begin_anew, read_followed
 from quidditch.local.database import LocalDatabase
+from quidditch.snapshots.repository import in_words, unpack
 
 RESTORED = Followed(applied=1, mapping=1)
 """Where a restored copy stands: behind the first entry of its log, which says nothing, and by its first mapping."""

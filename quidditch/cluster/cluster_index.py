@@ -1,4 +1,4 @@
-"""The Index of a cluster: the one of a directory, with a writer and shards that are on other machines.
+"""The Index of a cluster: its writer sends to logs, and its shards are on other machines.
 
 What an index does with its writer, its shards and its mapping is the same wherever they are, and inherited.
 """
@@ -16,6 +16,7 @@ import msgspec
 
 from quidditch.cluster.bulk_load import CHUNK_DOCS, BulkLoad
 from quidditch.cluster.data_node import shard_path
+from quidditch.cluster.index_settings import check_replicas
 from quidditch.cluster.part import ShardPlace
 from quidditch.cluster.preference import Preference
 from quidditch.cluster.remote_shard import RemoteShard
@@ -25,10 +26,7 @@ from quidditch.cluster.state import ShardId
 from quidditch.cluster.transport import Request
 from quidditch.errors import (
     IndexClosed,
-    IndexNotFound,
     QuidditchError,
-    RequestError,
-    RoutingMissing,
     SnapshotExpired,
     StorageError,
     Unavailable,
@@ -36,8 +34,6 @@ from quidditch.errors import (
 )
 from quidditch.index.catalog import IndexEntry
 from quidditch.index.document import decode_source
-from quidditch.index.operations import check_id
-from quidditch.index.routings import check_routings
 from quidditch.interface import (
     BulkResult,
     CheckReport,
@@ -46,12 +42,10 @@ from quidditch.interface import (
     Problem,
     Shard,
 )
-from quidditch.local.bulk import carry_out_by
-from quidditch.local.index import LocalIndex
+from quidditch.local.base_index import BaseIndex
 from quidditch.local.searches import Searches
 from quidditch.local.settings import changed_settings
 from quidditch.progress import watched_stream
-from quidditch.schema.fields import spell
 from quidditch.schema.mapping import Mapping
 from quidditch.search.request import SearchRequest
 from quidditch.tables import records
@@ -66,10 +60,8 @@ TRIES = 4
 Result = TypeVar("Result")
 
 
-class ClusterIndex(LocalIndex):
+class ClusterIndex(BaseIndex[ShardedWriter]):
     """One index of a cluster. A search sees every write that this coordinator has acknowledged before it."""
-
-    _database: ClusterDatabase  # type: ignore[assignment]
 
     def __init__(self, database: ClusterDatabase, name: str) -> None:
         self._database = database
@@ -79,8 +71,8 @@ class ClusterIndex(LocalIndex):
     def __repr__(self) -> str:
         return f"ClusterIndex({self.name!r})"
 
-    def _writer(self) -> ShardedWriter:  # type: ignore[override]
-        return ShardedWriter(self._database.means, self.name)
+    def _writers(self) -> Callable[[str], ShardedWriter]:
+        return self._database.writers()
 
     def _entry(self) -> IndexEntry:
         """raises: IndexNotFound, IndexClosed"""
@@ -122,12 +114,9 @@ class ClusterIndex(LocalIndex):
     def _shards(self, request: SearchRequest | None = None) -> Iterator[Sequence[Shard]]:
         yield self.remote_shards(request)
 
-    def _reading(self) -> NoReturn:
-        raise Unsupported("a cluster's index has no directory in this process")
-
     # -------------------------------------------------------------------------------------------- searching
 
-    def point_in_time(self, keep_alive_s: float | None = None) -> ClusterPointInTime:  # type: ignore[override]
+    def point_in_time(self, keep_alive_s: float | None = None) -> ClusterPointInTime:
         """As `LocalIndex.point_in_time`; it ends with the nodes that hold its views."""
         return ClusterPointInTime(self, keep_alive_s)
 
@@ -138,28 +127,22 @@ class ClusterIndex(LocalIndex):
         return dict(self._database.catalogue.entry(self.name).settings)
 
     def put_settings(self, settings: dict[str, Json], *, preserve: bool = False) -> None:
-        from quidditch.cluster.coordinator import check_replicas
+        """As `LocalIndex.put_settings`, for every process of the cluster."""
 
-        def alter(entries: dict[str, IndexEntry]) -> dict[str, IndexEntry]:
-            if self.name not in entries:
-                raise IndexNotFound(f"no index [{self.name}] in the cluster")
-            entry = entries[self.name]
+        def alter(entry: IndexEntry) -> IndexEntry:
             changed = changed_settings(entry.settings, settings, preserve)
             check_replicas(changed)
-            return {self.name: msgspec.structs.replace(entry, settings=changed)}
+            return msgspec.structs.replace(entry, settings=changed)
 
-        self._database.catalogue.change(alter)
+        self._database.change_entry(self.name, alter)
 
     def put_mappings(self, mappings: dict[str, Json]) -> None:
+        """As `LocalIndex.put_mappings`; every copy takes the fields on before what is written next."""
         uuid = self._database.catalogue.entry(self.name).generation
         version, _ = self._database.catalogue.extend_mapping(uuid, mappings)
         self._writer().mark_mapping(version)
 
     # ---------------------------------------------------------------------------------------------- writes
-
-    def bulk(self, actions: Iterable[Any], *, refresh: bool = False) -> BulkResult:
-        self._writer()
-        return carry_out_by(lambda name: ShardedWriter(self._database.means, name), actions, self.name)
 
     def add_many(
         self,
@@ -172,12 +155,8 @@ class ClusterIndex(LocalIndex):
     ) -> BulkResult:
         """As `LocalIndex.add_many`; each chunk goes to the logs of its shards, and `workers` is not heeded. A log
         that is full is waited for."""
-        if chunk is not None and (isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1):
-            raise RequestError(f"add_many: chunk: a number of documents from 1 on expected, not {chunk!r}")
-        if id_field is not None and not isinstance(id_field, str):
-            raise RequestError(f"add_many: a field name expected as id_field, not {spell(id_field)}")
-        if self._mapping().routing_required:
-            raise RoutingMissing(f"add_many: routing is required for [{self.name}]; bulk takes one")
+        self._check_stream(chunk, id_field)
+        self._check_unrouted()
         started = time.monotonic()
         stream = records(docs)
         writer = ShardedWriter(self._database.means, self.name, patient=True)
@@ -188,37 +167,26 @@ class ClusterIndex(LocalIndex):
 
     # -------------------------------------------------------------------------------------------- documents
 
-    def mget(self, ids: Sequence[str], *, routings: Sequence[str | None] = ()) -> list[Document | None]:
-        """As `LocalIndex.mget`; a document that was written with a routing is found by it alone."""
-        if isinstance(ids, str) or not isinstance(ids, Iterable):
-            raise RequestError(f"mget: a list of ids expected, not {spell(ids)}")
-        wanted = [check_id(id) for id in ids]
-        given = check_routings(routings, len(wanted))
-        if None in given and self._mapping().routing_required:
-            raise RoutingMissing.of(self.name, wanted[given.index(None)].decode())
+    def _read(self, ids: Sequence[bytes], routings: Sequence[str | None]) -> list[Document | None]:
         shards = self._shard_ids()
         places: dict[ShardId, list[int]] = {}
-        for place, (id_bytes, routing) in enumerate(zip(wanted, given, strict=True)):
+        for place, (id_bytes, routing) in enumerate(zip(ids, routings, strict=True)):
             shard = shards[shard_of(routing_key(id_bytes, routing), len(shards))]
             places.setdefault(shard, []).append(place)
-        found: list[Document | None] = [None] * len(wanted)
+        found: list[Document | None] = [None] * len(ids)
         for shard, own in places.items():
-            asked = {"ids": [wanted[at].decode() for at in own], "routings": [given[at] for at in own]}
+            asked = {"ids": [ids[at].decode() for at in own], "routings": [routings[at] for at in own]}
             told = self._ask_one(shard, "get", asked)
             for place, said in zip(own, told, strict=True):
                 if said is not None:
                     source, version, seq_no, routing = said
                     found[place] = Document(
-                        wanted[place].decode(), decode_source(source), version, seq_no, routing=routing
+                        ids[place].decode(), decode_source(source), version, seq_no, routing=routing
                     )
         return found
 
-    def __contains__(self, id: object) -> bool:
-        try:
-            check_id(id)
-        except QuidditchError:
-            return False
-        return self.mget([str(id)])[0] is not None
+    def _holds(self, id_bytes: bytes) -> bool:
+        return self.mget([id_bytes.decode()])[0] is not None
 
     def __len__(self) -> int:
         return sum(self._ask_one(shard, "count", {}) for shard in self._shard_ids())
@@ -249,12 +217,11 @@ class ClusterIndex(LocalIndex):
             self._tell_all(shard, "wait", {"sequence": last, "timeout_s": 30.0})
 
     def flush(self) -> None:
+        """As `LocalIndex.flush`, on every copy that answers."""
         for shard in self._shard_ids():
             self._tell_all(shard, "flush", {})
 
-    def force_merge(self, max_segments: int = 1) -> None:
-        if isinstance(max_segments, bool) or not isinstance(max_segments, int) or max_segments < 1:
-            raise RequestError(f"force_merge: max_segments: 1 or more expected, not {max_segments!r}")
+    def _force_merge(self, max_segments: int) -> None:
         for shard in self._shard_ids():
             self._tell_all(shard, "force_merge", {"max_segments": max_segments})
 
@@ -276,11 +243,13 @@ class ClusterIndex(LocalIndex):
         return said
 
     def compact(self, *, progress: bool = False) -> NoReturn:
+        """Refused: it is of a directory."""
         raise Unsupported(
             "compact: not of a cluster's index; each node's directory can be, with the node stopped"
         )
 
     def backup(self, path: str | Path, *, progress: bool = False) -> NoReturn:
+        """Refused: it is of a directory."""
         raise Unsupported(
             "backup: is of a directory; of a cluster's index there are snapshots (docs/cluster.md)"
         )

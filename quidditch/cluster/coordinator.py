@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from collections.abc import Mapping as Dict
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NoReturn, Self
-
-import msgspec
+from typing import NoReturn
 
 from quidditch.analysis.registry import ANALYZER_NAMES
 from quidditch.cluster.administration import Administration
@@ -18,6 +15,7 @@ from quidditch.cluster.catalogue import Catalogue
 from quidditch.cluster.cluster_index import ClusterIndex
 from quidditch.cluster.connection import Connection
 from quidditch.cluster.copies import Copies
+from quidditch.cluster.index_settings import MOST_SHARDS, sharded_settings
 from quidditch.cluster.lanes import Means, Written
 from quidditch.cluster.presence import Presence
 from quidditch.cluster.remote_search import RemoteGather
@@ -28,29 +26,20 @@ from quidditch.cluster.tls import Tls
 from quidditch.cluster.transport import Transport
 from quidditch.errors import IndexExists, IndexNotFound, RequestError, StorageError, Unsupported
 from quidditch.index.catalog import IndexEntry, check_name
-from quidditch.interface import BulkResult, CheckReport, IndexInfo, Problem, SearchResult
+from quidditch.interface import CheckReport, Problem, SearchResult
 from quidditch.local.active_copies import demanded
-from quidditch.local.aliases import alter_aliases
-from quidditch.local.bulk import carry_out_by
+from quidditch.local.base_database import BaseDatabase
 from quidditch.local.matching import matching, search_each
-from quidditch.local.settings import check_settings
 from quidditch.schema.mapping import Mapping
 from quidditch.sequences import HEADER, Sequences
 from quidditch.topology import Order, Placement, Topology, Verdict
 from quidditch.types import Json
 
-DEFAULT_SHARDS = 1
-"""Of an index that says nothing about it."""
-
-MOST_SHARDS = 1_024
-
-MOST_REPLICAS = 1_000
-
 STARTED_S = 30.0
 """How long a new index may take until every shard of it answers."""
 
 
-class ClusterDatabase:
+class ClusterDatabase(BaseDatabase[ClusterIndex]):
     """The indices of a cluster. Safe to share between threads; a context manager.
 
     The connection stays the caller's to close.
@@ -81,6 +70,7 @@ class ClusterDatabase:
         self.snapshots = ClusterSnapshots(self, repositories)
         self._default_replicas = default_replicas
         transport = Transport(connection.loop, secret, tls)
+        transport.open()
         self._means = Means(self._catalogue, transport, Copies(self._catalogue), Written())
         self._administration = Administration(self._catalogue, transport, self._presence.run)
         self.gather = RemoteGather(self._means.asking, connection.loop)
@@ -101,6 +91,18 @@ class ClusterDatabase:
         if self._closed:
             raise StorageError("this handle on the cluster is closed")
         return self._means
+
+    def writers(self) -> Callable[[str], ShardedWriter]:
+        return lambda name: ShardedWriter(self.means, name)
+
+    def _where(self) -> str:
+        return "the cluster"
+
+    def _entries(self) -> Catalogue:
+        return self.catalogue
+
+    def _writable_entries(self) -> Catalogue:
+        return self.catalogue
 
     # ---------------------------------------------------------------------------------------------- indices
 
@@ -149,30 +151,11 @@ class ClusterDatabase:
             if self.catalogue.wait_serving(ShardId(entry.generation, number), wanted, left_s) < wanted:
                 demand.met = False
 
-    def index(self, name: str) -> ClusterIndex:
-        """raises: IndexNotFound"""
-        if not isinstance(name, str):
-            raise RequestError(f"index: a name expected, not {name!r}")
+    def _index(self, name: str) -> ClusterIndex:
         self.catalogue.entry(name)
         return ClusterIndex(self, name)
 
-    def __getitem__(self, name: str) -> ClusterIndex:
-        return self.index(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.indices())
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name in self.catalogue.entries()
-
-    def indices(self) -> list[str]:
-        """The names of all indices, sorted."""
-        return sorted(self.catalogue.entries())
-
-    def delete_index(self, name: str) -> None:
-        """raises: IndexNotFound"""
-        if not isinstance(name, str):
-            raise RequestError(f"delete_index: a name expected, not {name!r}")
+    def _delete(self, name: str) -> None:
         self.catalogue.entry(name)
 
         def remove(entries: dict[str, IndexEntry]) -> dict[str, IndexEntry | None]:
@@ -181,55 +164,6 @@ class ClusterDatabase:
             return {name: None}
 
         self.catalogue.change(remove)
-
-    def describe(self) -> dict[str, IndexInfo]:
-        """What is known of every index, by name, all as of one moment."""
-        return {
-            name: IndexInfo(
-                name,
-                entry.generation,
-                entry.created_ms,
-                entry.closed,
-                dict(entry.settings),
-                {alias: dict(options) for alias, options in sorted(entry.aliases.items())},
-            )
-            for name, entry in sorted(self.catalogue.entries().items())
-        }
-
-    def update_aliases(self, actions: Sequence[Json]) -> None:
-        """As `LocalDatabase.update_aliases`: all of the actions at once, or none."""
-        if isinstance(actions, str | bytes | dict) or not isinstance(actions, Iterable):
-            raise RequestError(f"update_aliases: a list of actions expected, not {type(actions).__name__}")
-        listed = list(actions)
-        self.catalogue.change(lambda entries: alter_aliases(entries, listed))
-
-    def close_index(self, name: str) -> None:
-        """Refuse reads and writes of an index until `open_index`. raises: IndexNotFound"""
-        self._set_closed(name, True)
-
-    def open_index(self, name: str) -> None:
-        """Take back `close_index`. raises: IndexNotFound"""
-        self._set_closed(name, False)
-
-    def _set_closed(self, name: str, closed: bool) -> None:
-        self.index(name)
-
-        def alter(entries: dict[str, IndexEntry]) -> dict[str, IndexEntry]:
-            if name not in entries:
-                raise IndexNotFound(f"no index [{name}] in the cluster")
-            return {name: msgspec.structs.replace(entries[name], closed=closed)}
-
-        self.catalogue.change(alter)
-
-    def templates(self) -> dict[str, dict[str, Any]]:
-        """What a server makes new indices after, by kind and name (`index/logs`)."""
-        return self.catalogue.templates()
-
-    def change_templates(
-        self, alter: Callable[[dict[str, dict[str, Any]]], dict[str, dict[str, Any] | None]]
-    ) -> None:
-        """Keep the templates that `alter` makes of all there are, all at once; None forgets one."""
-        self.catalogue.change_templates(alter)
 
     # ------------------------------------------------------------------------------- nodes, shards, settings
 
@@ -290,11 +224,7 @@ class ClusterDatabase:
                 raise RequestError(f"{HEADER}: shard {shard} is at {last}, and {sequence} was never written")
         written.heed(shard, sequence)
 
-    # --------------------------------------------------------------------------------------- bulk and search
-
-    def bulk(self, actions: Iterable[Any], *, refresh: bool = False) -> BulkResult:
-        """Carry out many writes, to one index or several; `items` says what became of each, in order."""
-        return carry_out_by(lambda name: ShardedWriter(self.means, name), actions, None)
+    # -------------------------------------------------------------------------------------------- searching
 
     def search(self, index: str, body: dict[str, Json] | None = None) -> SearchResult:
         """As `LocalDatabase.search`. raises: IndexNotFound, QueryError, RequestError, Unavailable"""
@@ -322,34 +252,3 @@ class ClusterDatabase:
         self._means.transport.close()
         self._presence.close()
         self._catalogue.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-def sharded_settings(settings: dict[str, Json] | None, default_replicas: int) -> tuple[int, dict[str, Json]]:
-    """How many shards an index has, and its settings.
-
-    raises: RequestError   naming the setting
-    """
-    flat = check_settings(settings, most_shards=MOST_SHARDS)
-    flat.setdefault("number_of_replicas", default_replicas)
-    check_replicas(flat)
-    return int(flat.get("number_of_shards") or DEFAULT_SHARDS), flat
-
-
-def check_replicas(settings: dict[str, Json]) -> None:
-    """raises: RequestError   flat settings hold a number of replicas that no master could heed"""
-    replicas = settings.get("number_of_replicas")
-    if replicas is None:
-        return
-    if not (str(replicas).isascii() and str(replicas).isdecimal() and int(str(replicas)) <= MOST_REPLICAS):
-        raise RequestError(f"settings: number_of_replicas: 0 to {MOST_REPLICAS} expected, not {replicas!r}")

@@ -23,6 +23,7 @@ from quidditch.cluster.catalogue import Catalogue, IndexMappings, check_cluster
 from quidditch.cluster.connection import Connection
 from quidditch.cluster.log import JetStreamLog
 from quidditch.cluster.logs import about
+from quidditch.cluster.memory import give_back
 from quidditch.cluster.node_calls import ShardCalls
 from quidditch.cluster.replica import Replica
 from quidditch.cluster.state import NodeReport, ShardId, ShardReport
@@ -43,6 +44,9 @@ LEAVE_S = 5.0
 """How long a node that leaves waits for searches to end that have a view open here."""
 
 LEAVING = "its node is being stopped"
+
+REST_S = 5.0
+"""So long after the last entry was applied a node lets go of the memory that writes take."""
 
 OPENING = 4
 """Copies that are opened, or taken from peers, at once."""
@@ -83,6 +87,8 @@ class DataNode:
         self._lock = threading.Lock()
         self._replicas: dict[ShardId, Replica] = {}
         self._opening: dict[ShardId, str] = {}
+        self._applied, self._rest_s = 0, float("inf")
+        """Entries of all copies, as seen last, and when it is time to rest if there are no more by then."""
         self._openers = ThreadPoolExecutor(OPENING, "quidditch-opening")
         self._stopping = threading.Event()
         self._threads = [
@@ -124,6 +130,8 @@ class DataNode:
             replica.begin_stop()
         for replica in list(self._replicas.values()):
             replica.stop()
+            with contextlib.suppress(QuidditchError):
+                replica.leave_merges()
         # Not forgotten at once: a node that is started again shortly keeps its copies.
         self.say()
         self._database.close()
@@ -189,7 +197,23 @@ class DataNode:
 
     def _beat(self) -> None:
         self._catalogue.report(self.report())
+        self._rest_after_writes()
         self._stopping.wait(BEAT_S)
+
+    def _rest_after_writes(self) -> None:
+        """Once, when nothing has been applied for a while."""
+        with self._lock:
+            held = list(self._replicas.values())
+        applied, now = sum(replica.applied for replica in held), time.monotonic()
+        if applied != self._applied:
+            self._applied, self._rest_s = applied, now + REST_S
+        elif now >= self._rest_s:
+            self._rest_s = float("inf")
+            for replica in held:
+                # One that is let go of at this moment has nothing left.
+                with contextlib.suppress(QuidditchError):
+                    replica.rest()
+            give_back()
 
     def say(self) -> None:
         """Report at once: something has changed that others wait for."""

@@ -55,6 +55,7 @@ tls_cert = ""
 tls_key = ""
 insecure = false                 # listen beyond this machine without TLS
 allow_host = []                  # further names by which clients reach it
+repositories = []                # directories below which snapshots may lie: ["/var/backups/quidditch"]
 limits = []                      # as `quidditch serve --limit`: ["drain_s=10"]
 """
 

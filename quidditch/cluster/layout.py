@@ -39,10 +39,11 @@ COPIES = 3
 class Plan:
     """How many processes of each kind there are, and the port of the coordinator.
 
-    nats:       servers of NATS that are started with it
-    nats_urls:  servers that run elsewhere, in place of them
-    masters:    the first one that comes is active, the others stand by
-    tls:        between all processes, by certificates that are made for the cluster
+    nats:          servers of NATS that are started with it
+    nats_urls:     servers that run elsewhere, in place of them
+    masters:       the first one that comes is active, the others stand by
+    tls:           between all processes, by certificates that are made for the cluster
+    repositories:  the directories below which repositories of snapshots may lie
     """
 
     data_nodes: int = 3
@@ -52,6 +53,7 @@ class Plan:
     nats_urls: tuple[str, ...] = ()
     masters: int = 1
     tls: bool = False
+    repositories: tuple[str, ...] = ()
 
     def members(self) -> list[str]:
         """The names of the NATS servers that are ours."""
@@ -115,7 +117,7 @@ class Layout:
             self.plan.replicas,
             self.nats(),
             NodeConfiguration(name, str(self.folder / name), port=self.ports.get(name, 0)),
-            RestConfiguration(port=self.plan.port),
+            RestConfiguration(port=self.plan.port, repositories=self.plan.repositories),
             tls=self.tls(name),
         )
 
@@ -166,7 +168,9 @@ def _read(path: Path) -> Layout:
     try:
         kept = json.loads(path.read_text())
         told = {each.name: kept["plan"][each.name] for each in fields(Plan) if each.name in kept["plan"]}
-        plan = Plan(**{**told, "nats_urls": tuple(told.get("nats_urls", ()))})
+        # JSON has lists alone.
+        tuples = {name: tuple(told.get(name, ())) for name in ("nats_urls", "repositories")}
+        plan = Plan(**{**told, **tuples})
         return Layout(path.parent, plan, dict(kept["ports"]), kept["secret"], kept["password"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RequestError(f"{path}: no layout of a cluster: {error!r}") from error

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -126,14 +126,26 @@ def status(folder: Path) -> dict[str, Any]:
 
     raises: RequestError   there is no cluster in the folder; Unavailable   its NATS does not answer
     """
-    path = folder / "coordinator.toml"
+    with catalogue_of(folder) as catalogue:
+        master = active_master(catalogue.connection)
+        return {"processes": _running(folder), "master": master, **told(catalogue)}
+
+
+@contextlib.contextmanager
+def catalogue_of(place: Path) -> Iterator[Catalogue]:
+    """What is shared in the cluster of a folder, or of a process's configuration.
+
+    raises: RequestError   there is no cluster; Unavailable   its NATS does not answer
+    """
+    path, environment = place, None
+    if place.is_dir():
+        path, environment = place / "coordinator.toml", dict[str, str]()
     if not path.exists():
-        raise RequestError(f"{folder}: there is no cluster; `quidditch cluster up` makes one")
-    with Connection(read_configuration(path, {}).nats_options()) as connection:
+        raise RequestError(f"{place}: there is no cluster; `quidditch cluster up` makes one")
+    with Connection(read_configuration(path, environment).nats_options()) as connection:
         catalogue = Catalogue(connection)
         try:
-            running = _running(folder)
-            return {"processes": running, "master": active_master(connection), **told(catalogue)}
+            yield catalogue
         finally:
             catalogue.close()
 

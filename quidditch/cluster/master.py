@@ -2,8 +2,9 @@
 
 It is configured, not elected, and keeps nothing: whatever it decides follows from what it reads, so it may be killed
 and started anywhere. While there is none, searches and writes go on, and nothing is created or moved. A standby takes
-over when the lease has been silent for a while. Two at once do no harm: a table is written only in the place of the
-one that it was made of, and whoever finds another there decides anew.
+over when the lease has been silent for a while; a master that was killed takes back its own at once. Two at once do
+no harm: a table is written only in the place of the one that it was made of, and whoever finds another there decides
+anew.
 """
 
 from __future__ import annotations
@@ -57,7 +58,12 @@ class Lease(msgspec.Struct, frozen=True):
 def active_master(connection: Connection) -> str:
     """The name of the master that has the lease; "" while none has."""
     value = _lease_keys(connection).get("lease")
-    return "" if value is None else from_bytes(value.data, Lease).holder.rpartition("-")[0]
+    return "" if value is None else _name_of(from_bytes(value.data, Lease))
+
+
+def _name_of(lease: Lease) -> str:
+    """Of the master that has it; "" of none."""
+    return lease.holder.rpartition("-")[0]
 
 
 def _lease_keys(connection: Connection) -> Keys:
@@ -78,8 +84,11 @@ class Master:
         self._keys = _lease_keys(connection)
         self._holder = f"{name}-{uuid.uuid4().hex[:8]}"
         self._forget_s = max(forget_s, GONE_S)
+        self._name = name
         self._began_s = time.monotonic()
         self._seen: tuple[Lease, float] = (Lease(), self._began_s)
+        self._looked = False
+        """Whether it has looked who has the lease."""
         self._trimmed_s = 0.0
         self._beats, self._revision, self._held_s = 0, 0, float("-inf")
         self.apart: dict[ShardId, dict[str, int]] = {}
@@ -127,13 +136,16 @@ class Master:
     # ---------------------------------------------------------------------------------------------- the lease
 
     def _hold_lease(self) -> bool:
-        """Whether the lease is this master's, taken if nobody has spoken for it for a while."""
+        """Whether the lease is this master's, taken if nobody has spoken for it for a while; and at once, when this
+        process has just begun, if it is that of the process before, which had the same name."""
         value = self._keys.get("lease")
         lease = Lease() if value is None else from_bytes(value.data, Lease)
         now = time.monotonic()
         if lease != self._seen[0]:
             self._seen = (lease, now)
-        if lease.holder not in ("", self._holder) and now - self._seen[1] < LEASE_S:
+        mine = lease.holder == self._holder or (not self._looked and _name_of(lease) == self._name)
+        self._looked = True
+        if lease.holder and not mine and now - self._seen[1] < LEASE_S:
             return False
         following = Lease(self._holder, lease.beats + 1)
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hmac
 import logging
 import os
+import re
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
@@ -20,6 +21,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from quidditch.cluster.beginnings import Incoming
 from quidditch.cluster.messages import decode, encode
@@ -53,7 +55,7 @@ class Node(Protocol):
         """raises: RequestError, Unavailable   this node does not wait for the beginning of this shard"""
 
 
-def create_node_app(node: Node, secret: str) -> Starlette:
+def create_node_app(node: Node, secret: str) -> ASGIApp:
     """The application; the node stays the caller's to stop."""
     limiter = anyio.CapacityLimiter(THREADS)
     expected = f"Bearer {secret}".encode()
@@ -111,7 +113,7 @@ def create_node_app(node: Node, secret: str) -> Starlette:
         return await answered(request, lambda body: node.sizes())
 
     shard = f"{PREFIX}/shard/{{uuid}}/{{number:int}}"
-    return Starlette(
+    routed = Starlette(
         routes=[
             Route(f"{shard}/copy", copy, methods=["POST"]),
             Route(f"{shard}/restore", restore, methods=["POST"]),
@@ -120,6 +122,23 @@ def create_node_app(node: Node, secret: str) -> Starlette:
             Route(f"{PREFIX}/node/sizes", sizes, methods=["POST"]),
         ]
     )
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        found = _SHARD_CALL.fullmatch(scope["path"]) if scope["type"] == "http" else None
+        if found is None or scope["method"] != "POST":
+            await routed(scope, receive, send)
+            return
+        scope["path_params"] = {**found.groupdict(), "number": int(found["number"])}
+        response = await shard_call(Request(scope, receive))
+        await response(scope, receive, send)
+
+    return app
+
+
+_SHARD_CALL = re.compile(
+    re.escape(PREFIX) + r"/shard/(?P<uuid>[^/]+)/(?P<number>[0-9]+)/(?P<call>(?!copy$|restore$)[^/]+)"
+)
+"""The calls that searches are made of, found here: what Starlette does around a route takes as long as the rest."""
 
 
 def _shard_of(request: Request) -> ShardId:

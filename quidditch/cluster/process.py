@@ -19,6 +19,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+# First of all: see there.
+from quidditch.cluster import nats_alone as nats_alone
 from quidditch.cluster.configuration import ROLES, Configuration, read_configuration
 from quidditch.cluster.connection import Connection
 from quidditch.cluster.logs import start_logging

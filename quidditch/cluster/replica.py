@@ -294,6 +294,16 @@ class Replica:
             self._followed, self._known = followed, _recent(known, followed.applied)
             self._progress.notify_all()
 
+    def rest(self) -> None:
+        """Let go of what makes writes fast: none has come for a while."""
+        with self._shard() as shard:
+            shard.writer.rest()
+
+    def leave_merges(self) -> None:
+        """After `stop`, where its process ends: closing the shard shall not wait for merges."""
+        with self._shard() as shard:
+            shard.writer.leave_merges()
+
     # ---------------------------------------------------------------------------------------------- asking
 
     def wait_applied(self, sequence: int, timeout_s: float) -> None:

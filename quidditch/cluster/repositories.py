@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quidditch.cluster.repository import Manifest, Repository, in_words
-from quidditch.cluster.restoring import Wish, restore
+from quidditch.cluster.restoring import restore
 from quidditch.cluster.snapshots import Told, take, untold
 from quidditch.errors import DocumentNotFound, RequestError
 from quidditch.schema.mapping import nearest
+from quidditch.snapshots.repository import Manifest, Repository, in_words
+from quidditch.snapshots.wish import Wish
 
 if TYPE_CHECKING:
     from quidditch.cluster.coordinator import ClusterDatabase

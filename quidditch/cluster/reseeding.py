@@ -7,26 +7,31 @@ The one that is furthest has everything that any of them has; the new log begins
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Collection, Mapping
 
+from quidditch.cluster.catalogue import GONE_S, Catalogue
 from quidditch.cluster.connection import Connection
 from quidditch.cluster.log import Beginning, JetStreamLog, LogLost
 from quidditch.cluster.state import NodeReport, ShardId, ShardReport
-from quidditch.errors import StorageError
+from quidditch.errors import RequestError, StorageError
 
 LEAP = 1_000_000
 """Sequences that a new log leaves out, more than could have been given and not been carried out by any copy."""
 
+SETTLE_S = GONE_S + 1.0
+"""Who has just come, and listens for so long, knows which nodes are silent."""
+
 log = logging.getLogger("quidditch.cluster")
 
 
-def is_lost(nodes: Sequence[str], shard: str, reports: Mapping[str, NodeReport]) -> bool:
+def is_lost(nodes: Collection[str], shard: str, reports: Mapping[str, NodeReport]) -> bool:
     """Whether a copy on one of these nodes says that it has lost its log."""
     return any(said.lost for said in _said(nodes, shard, reports).values())
 
 
 def beginning_of(
-    nodes: Sequence[str], shard: str, reports: Mapping[str, NodeReport], *, missing: bool = False
+    nodes: Collection[str], shard: str, reports: Mapping[str, NodeReport], *, missing: bool = False
 ) -> Beginning:
     """Where the new log of a shard is to begin, by what its copies on these nodes say.
 
@@ -52,6 +57,39 @@ def beginning_of(
             + "; ".join(f"{node} {each.log} up to {each.applied}" for node, each in sorted(said.items()))
         )
     return Beginning(str(furthest.log), furthest.applied, furthest.applied + LEAP + 1)
+
+
+def planned(
+    catalogue: Catalogue, index: str, number: int, without: Collection[str] = ()
+) -> tuple[ShardId, Beginning]:
+    """The shard, and where its new log is to begin when an operator does without the copies on some nodes. It
+    takes `SETTLE_S`.
+
+    raises: IndexNotFound
+            RequestError   there is no such shard or copy; its log is not lost; a node that was to be done without is
+                           heard of
+            StorageError   as `beginning_of`
+    """
+    shards = catalogue.shards_of(index)
+    if number >= len(shards):
+        raise RequestError(f"index [{index}] has shards 0 to {len(shards) - 1}, and no {number}")
+    shard = shards[number]
+    nodes = [copy.node for copy in catalogue.routing().copies(shard)]
+    for node in without:
+        if node not in nodes:
+            there = ", ".join(nodes) or "no node"
+            raise RequestError(
+                f"shard {number} of [{index}] has no copy on {node}; its copies are on {there}"
+            )
+    # What a node said last is there after its death, too.
+    time.sleep(SETTLE_S)
+    reports = catalogue.nodes()
+    if not is_lost(nodes, str(shard), reports):
+        raise RequestError(f"no copy of shard {number} of [{index}] says that its log is lost")
+    for node in _said(without, str(shard), reports):
+        raise RequestError(f"{node} is heard of: what its copy has counts, and it is not done without")
+    left = [node for node in nodes if node not in without]
+    return shard, beginning_of(left, str(shard), reports)
 
 
 def reseed(connection: Connection, shard: ShardId, beginning: Beginning, *, replace: bool = False) -> bool:
@@ -80,7 +118,7 @@ def reseed(connection: Connection, shard: ShardId, beginning: Beginning, *, repl
     return True
 
 
-def _said(nodes: Sequence[str], shard: str, reports: Mapping[str, NodeReport]) -> dict[str, ShardReport]:
+def _said(nodes: Collection[str], shard: str, reports: Mapping[str, NodeReport]) -> dict[str, ShardReport]:
     return {
         node: reports[node].shards[shard]
         for node in nodes

@@ -8,40 +8,38 @@ With another number the documents are written anew, with their versions and rout
 from __future__ import annotations
 
 import contextlib
-import re
 import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from quidditch.analysis.registry import ANALYZER_NAMES
 from quidditch.cluster.beginnings import RESTORED
 from quidditch.cluster.data_node import COPY_S, shard_path
+from quidditch.cluster.index_settings import sharded_settings
 from quidditch.cluster.messages import LogEntry, pack_entry
-from quidditch.cluster.repository import IndexPart, Repository, ShardFile, pieces_of, unpack
 from quidditch.cluster.snapshots import Told, untold
 from quidditch.cluster.state import ShardId
 from quidditch.cluster.transport import Request
 from quidditch.errors import (
     CorruptIndex,
     IndexExists,
-    IndexNotFound,
     QuidditchError,
-    RequestError,
     StorageError,
     Unavailable,
 )
-from quidditch.index.catalog import IndexEntry, check_name
+from quidditch.index.catalog import IndexEntry
 from quidditch.index.opening import sync_directory
 from quidditch.index.replication import begin_anew
 from quidditch.interface import BulkResult, CollectionStats, FetchRequest, Index, QueryRequest, ShardSnapshot
 from quidditch.local.database import LocalDatabase, connect
 from quidditch.query.primitive import Everything
-from quidditch.schema.mapping import Mapping, nearest
+from quidditch.schema.mapping import Mapping
 from quidditch.search.phases import WRITE_ORDER
+from quidditch.snapshots.repository import IndexPart, Repository, ShardFile, pieces_of, unpack
+from quidditch.snapshots.wish import Wish
 from quidditch.types import Json
 
 if TYPE_CHECKING:
@@ -55,49 +53,6 @@ STARTED_S = 300.0
 
 BATCH = 1_000
 """Documents read, and written, at once where they are written anew."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What is restored, and as what.
-
-    indices:              those of the snapshot; None for all
-    pattern, replacement: new names, as `re.sub` makes them; `$1` is the first group
-    settings:             instead of those in the snapshot: `number_of_shards`, `number_of_replicas`, ...
-    aliases:              whether those in the snapshot come along
-    templates:            whether those in the snapshot take the place of the cluster's
-    """
-
-    indices: Sequence[str] | None = None
-    pattern: str = ""
-    replacement: str = ""
-    settings: dict[str, Json] = field(default_factory=dict)
-    aliases: bool = True
-    templates: bool = False
-
-    def names(self, there: Sequence[str], snapshot: str) -> dict[str, str]:
-        """The index that each of those in the snapshot becomes.
-
-        raises: IndexNotFound, RequestError   a name is not there, is no name, or two become one
-        """
-        wanted = list(there) if self.indices is None else list(dict.fromkeys(self.indices))
-        for name in wanted:
-            if name not in there:
-                raise IndexNotFound(f"no index [{name}] in snapshot [{snapshot}]{nearest(name, there)}")
-        named = {name: check_name(self._renamed(name)) for name in wanted}
-        if len(set(named.values())) < len(named):
-            raise RequestError(f"restore: two indices would become one: {named}")
-        return named
-
-    def _renamed(self, name: str) -> str:
-        if not self.pattern:
-            return name
-        try:
-            return re.sub(self.pattern, re.sub(r"\$(\d)", r"\\g<\1>", self.replacement), name)
-        except (re.error, IndexError) as error:
-            raise RequestError(
-                f"restore: rename_pattern [{self.pattern}], rename_replacement [{self.replacement}]: {error}"
-            ) from error
 
 
 def restore(
@@ -154,7 +109,7 @@ def _restore_index(
     wish: Wish,
     told: Told,
 ) -> int:
-    from quidditch.cluster.coordinator import sharded_settings
+    from quidditch.cluster.index_settings import sharded_settings
 
     settings = {**part.settings, "number_of_shards": str(len(part.shards)), **wish.settings}
     shards, _ = sharded_settings(settings, 1)
@@ -183,8 +138,6 @@ def _in_place(
     told: Told,
 ) -> None:
     """Make an index whose copies begin with these files."""
-    from quidditch.cluster.coordinator import sharded_settings
-
     shards, checked = sharded_settings(settings, 1)
     entry = IndexEntry(uuid.uuid4().hex, {}, checked, shards, created_ms=int(time.time() * 1000))
     ids = [ShardId(entry.generation, number) for number in range(shards)]

@@ -27,7 +27,6 @@ from quidditch.errors import (
 from quidditch.index.document import parse_and_learn
 from quidditch.index.operations import Operation
 from quidditch.index.single_writes import parse_operations
-from quidditch.interface import WriteResult
 from quidditch.local.active_copies import demanded
 from quidditch.local.settings import block_of
 from quidditch.schema.mapping import Mapping
@@ -99,13 +98,6 @@ class ShardedWriter:
 
     def make_id(self) -> bytes:
         return self._means.make_id()
-
-    def apply_one(self, operation: Operation) -> WriteResult:
-        """Carry out one write, raising what went wrong."""
-        (result,) = self.apply([operation])
-        if isinstance(result, QuidditchError):
-            raise result
-        return WriteResult(result.id.decode(), result.version, result.seq_no, result.result)
 
     def apply(self, operations: Sequence[Operation]) -> list[Outcome]:
         """Carry out the operations, in order where they meet in a shard; what each did, or why it failed: among

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from quidditch.cluster.cluster_index import again
 from quidditch.cluster.data_node import COPY_S, shard_path
-from quidditch.cluster.repository import IndexPart, Making, Manifest, Repository, ShardFile
 from quidditch.cluster.state import ShardId
 from quidditch.cluster.transport import Request
 from quidditch.errors import QuidditchError, Unavailable
 from quidditch.index.catalog import IndexEntry
+from quidditch.snapshots.repository import IndexPart, Making, Manifest, Repository, ShardFile
 from quidditch.version import __version__
 
 if TYPE_CHECKING:

@@ -1,6 +1,8 @@
 """Calls between processes of a cluster, over HTTP: many at once, each answered or refused as it would be in process.
 
 A call is a path and a msgpack body; an answer is msgpack, or an error by its class's name. Connections are kept.
+
+aiohttp takes 0.2 s to load, and a data node only answers: it is loaded by the first call, or by `Transport.open`.
 """
 
 from __future__ import annotations
@@ -10,15 +12,16 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import aiohttp
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from quidditch import errors
 from quidditch.cluster.loop import Loop
 from quidditch.cluster.messages import decode, encode
 from quidditch.cluster.tls import Tls
 from quidditch.errors import InternalError, QuidditchError, Unavailable
+
+if TYPE_CHECKING:
+    import aiohttp
 
 MEDIA_TYPE = "application/msgpack"
 
@@ -51,9 +54,27 @@ class Transport:
         self._headers = {"authorization": f"Bearer {secret}", "content-type": MEDIA_TYPE}
         self._told: set[asyncio.Task[Any]] = set()
         """Held, because the loop holds its tasks weakly."""
-        self._session = loop.run(self._open(), 5.0)
+        self._session: aiohttp.ClientSession | None = None
+        self._closed = False
 
-    async def _open(self) -> aiohttp.ClientSession:
+    def open(self) -> None:
+        """Be ready for the first call."""
+        # Loaded in this thread: the loop has others to serve.
+        import aiohttp  # noqa: F401
+
+        self._loop.run(self._opened(), 5.0)
+
+    async def _opened(self) -> aiohttp.ClientSession:
+        """In the loop. raises: NoAnswer   it is closed again"""
+        if self._closed:
+            raise NoAnswer("this process has closed its connections to the cluster")
+        if self._session is None:
+            self._session = self._new_session()
+        return self._session
+
+    def _new_session(self) -> aiohttp.ClientSession:
+        import aiohttp
+
         context = self._tls.client() if self._tls else True
         connector = aiohttp.TCPConnector(limit=0, limit_per_host=256, keepalive_timeout=60.0, ssl=context)
         timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_S)
@@ -93,13 +114,14 @@ class Transport:
 
     async def ask(self, request: Request) -> Any:
         """In the loop: the answer, or the error as a value."""
-        if self._session.closed:
-            return NoAnswer("this process has closed its connections to the cluster")
+        import aiohttp
+
         try:
+            session = self._session or await self._opened()
             data = encode(request.body)
             url = f"{self._scheme}://{request.address}{request.path}"
             timeout = aiohttp.ClientTimeout(total=request.timeout_s, connect=CONNECT_S)
-            async with self._session.post(url, data=data, timeout=timeout) as response:
+            async with session.post(url, data=data, timeout=timeout) as response:
                 answer = decode(await response.read())
                 return answer if response.status == 200 else error_from_wire(answer, response.status)
         except QuidditchError as error:
@@ -142,14 +164,17 @@ class Transport:
         return self._loop.run(self._upload(request, pieces, headers), request.timeout_s)
 
     async def _upload(self, request: Request, pieces: Iterator[bytes], headers: Mapping[str, str]) -> Any:
+        import aiohttp
+
         async def body() -> AsyncIterator[bytes]:
             while piece := await asyncio.to_thread(next, pieces, b""):
                 yield piece
 
         url = f"{self._scheme}://{request.address}{request.path}"
         timeout = aiohttp.ClientTimeout(total=request.timeout_s, connect=CONNECT_S)
+        session = await self._opened()
         try:
-            async with self._session.post(url, data=body(), headers=headers, timeout=timeout) as response:
+            async with session.post(url, data=body(), headers=headers, timeout=timeout) as response:
                 answer = decode(await response.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             words = str(error) or type(error).__name__
@@ -159,10 +184,13 @@ class Transport:
         return answer
 
     async def _pieces(self, request: Request) -> AsyncIterator[bytes]:
+        import aiohttp
+
+        session = await self._opened()
         url = f"{self._scheme}://{request.address}{request.path}"
         timeout = aiohttp.ClientTimeout(total=request.timeout_s, connect=CONNECT_S)
         try:
-            async with self._session.post(url, data=encode(request.body), timeout=timeout) as response:
+            async with session.post(url, data=encode(request.body), timeout=timeout) as response:
                 if response.status != 200:
                     raise error_from_wire(decode(await response.read()), response.status)
                 async for piece in response.content.iter_chunked(PIECE_BYTES):
@@ -173,7 +201,13 @@ class Transport:
 
     def close(self) -> None:
         with contextlib.suppress(Unavailable):
-            self._loop.run(self._session.close(), 5.0)
+            self._loop.run(self._close(), 5.0)
+
+    async def _close(self) -> None:
+        self._closed = True
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
 
 def error_to_wire(error: QuidditchError) -> dict[str, str]:

@@ -66,6 +66,10 @@ class MergeSchedule:
         self._closing.set()
         self._background.close()
 
+    def forgive(self) -> None:
+        """Nothing is owed; merges that are due stay so, until `owe` is called the next time."""
+        self._owed_bytes = 0
+
     def settle(self) -> None:
         """After `stop`: do what is owed."""
         owed, self._owed_bytes = self._owed_bytes, 0

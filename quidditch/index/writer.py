@@ -174,6 +174,13 @@ class IndexWriter:
             self._buried = 0
             self._merges.owe()
 
+    def rest(self) -> None:
+        """Have merges that are due done in the background, and let go of the vocabularies, tens of megabytes that the
+        next writes make anew. Whoever is using them keeps those."""
+        self._merges.owe()
+        self._vocabularies = Vocabularies(self._vocabulary_bytes)
+        self._buffer_vocabularies = Vocabularies(self._buffer_vocabularies.limit_bytes)
+
     def sync(self) -> None:
         """Have every acknowledged write on disk, those with durability "async" too."""
         self._singles.sync()
@@ -434,6 +441,12 @@ class IndexWriter:
         """Join everything into at most `max_segments` segments without deleted documents."""
         self.flush()
         self._merger.force(max_segments)
+
+    def leave_merges(self) -> None:
+        """Have `close` end without the merges that are owed: whoever opens the shard again has them done by `rest`.
+        Nothing may be written any more."""
+        self._merges.stop()
+        self._merges.forgive()
 
     def close(self) -> None:
         """Have everything acknowledged on disk, and what merges are owed done, so that short runs keep an index

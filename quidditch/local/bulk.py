@@ -21,8 +21,7 @@ from quidditch.index.document import encode_source
 from quidditch.index.operations import Applied, Operation, check_id, check_version, without_id
 from quidditch.index.routings import check_routing
 from quidditch.interface import BulkItem, BulkResult
-from quidditch.local.directory import Directory
-from quidditch.local.writing import CurrentWriter, update_operation
+from quidditch.local.writing import update_operation
 
 BULK_CHUNK = 5_000
 """Actions carried out in one transaction: each chunk of a bulk is atomic against crashes."""
@@ -45,12 +44,7 @@ OpenWriter: TypeAlias = Callable[[str], OperationWriter]
 """The writer of the index of a name. raises: IndexNotFound"""
 
 
-def carry_out(directory: Directory, actions: Iterable[Any], default_index: str | None) -> BulkResult:
-    """What became of each action. raises: as `carry_out_by`"""
-    return carry_out_by(lambda name: CurrentWriter(directory, name), actions, default_index)
-
-
-def carry_out_by(open_writer: OpenWriter, actions: Iterable[Any], default_index: str | None) -> BulkResult:
+def carry_out(open_writer: OpenWriter, actions: Iterable[Any], default_index: str | None) -> BulkResult:
     """What became of each action, written by whatever writers there are.
 
     raises: StorageError      a chunk could not be written; `partial` says what became of the actions before

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from quidditch.errors import RequestError, VersionConflict
-from quidditch.interface import BulkItem, ByQueryResult, Hit, Index, QueryLike, View
+from quidditch.interface import BulkItem, BulkResult, ByQueryResult, Document, Hit, QueryLike, View
+from quidditch.types import Json
 
 Conflicts: TypeAlias = Literal["abort", "proceed"]
 
@@ -16,8 +17,18 @@ BATCH = 1_000
 """Documents that are read, compared and written at a time."""
 
 
+class Documents(Protocol):
+    """What is asked here of an index."""
+
+    def scan(self, query: QueryLike = None, *, source: Json = True) -> Iterator[Hit]: ...
+
+    def mget(self, ids: Sequence[str], *, routings: Sequence[str | None] = ()) -> list[Document | None]: ...
+
+    def bulk(self, actions: Iterable[Any], *, refresh: bool = False) -> BulkResult: ...
+
+
 def by_query(
-    index: Index,
+    index: Documents,
     op: Literal["delete", "index"],
     query: QueryLike,
     conflicts: Conflicts,
@@ -66,7 +77,7 @@ def batches_of(hits: Iterator[Hit], goes_on: Callable[[], bool]) -> Iterator[lis
         yield batch
 
 
-def _actions(index: Index, op: Literal["delete", "index"], batch: list[Hit]) -> list[Any]:
+def _actions(index: Documents, op: Literal["delete", "index"], batch: list[Hit]) -> list[Any]:
     """A write for each document that is still as it was when it matched, which holds only in that state."""
     actions: list[Any] = []
     documents = index.mget([hit.id for hit in batch], routings=[hit.routing for hit in batch])

@@ -7,21 +7,17 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
-
-import msgspec
+from typing import Any
 
 from quidditch.analysis.registry import ANALYZER_NAMES
-from quidditch.errors import IndexExists, IndexNotFound, QuidditchError, RequestError, StorageError
-from quidditch.index.catalog import IndexEntry, check_name
+from quidditch.errors import IndexExists, QuidditchError, RequestError, StorageError
+from quidditch.index.catalog import Catalog, check_name
 from quidditch.index.datafile import is_file
-from quidditch.interface import BulkResult, CheckReport, IndexInfo, SearchResult
-from quidditch.local.aliases import alter_aliases
-from quidditch.local.bulk import carry_out
+from quidditch.interface import CheckReport, SearchResult
+from quidditch.local.base_database import AlterEntries, BaseDatabase
 from quidditch.local.directory import Directory, acquire, apart, release
 from quidditch.local.generations import backup, restore
 from quidditch.local.index import LocalIndex
@@ -30,6 +26,7 @@ from quidditch.local.matching import matching, search_each
 from quidditch.local.options import Options, check_options
 from quidditch.local.settings import check_settings
 from quidditch.local.verifying import check_catalogue, check_closed, raise_if_damaged, verify_directory
+from quidditch.local.writing import CurrentWriter
 from quidditch.progress import watched, watched_bytes
 from quidditch.schema.mapping import Mapping
 from quidditch.types import Json
@@ -93,7 +90,7 @@ def _remove_directory(directory: Directory, path: str, pid: int) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-class LocalDatabase:
+class LocalDatabase(BaseDatabase[LocalIndex]):
     """The indices of one directory. Safe to share between threads; a context manager.
 
     After a fork a handle refuses by name: connect again in the child. Pickled, it connects again where it is
@@ -147,6 +144,24 @@ class LocalDatabase:
             raise StorageError(f"{self.path}: opened read-only; connect without readonly=True to write")
         return self.directory
 
+    def writers(self) -> Callable[[str], CurrentWriter]:
+        directory = self.writable()
+        return lambda name: CurrentWriter(directory, name)
+
+    def _where(self) -> str:
+        return str(self.path)
+
+    def _entries(self) -> Catalog:
+        return self.directory.catalog
+
+    def _writable_entries(self) -> Catalog:
+        return self.writable().catalog
+
+    def _change(self, alter: AlterEntries) -> None:
+        directory = self.writable()
+        for entry in directory.catalog.change(alter):
+            directory.discard(entry)
+
     # ---------------------------------------------------------------------------------------------- indices
 
     def create_index(
@@ -161,107 +176,14 @@ class LocalDatabase:
         self.writable().create(name, mapping, check_settings(settings))
         return LocalIndex(self, name)
 
-    def index(self, name: str) -> LocalIndex:
-        """raises: IndexNotFound"""
-        if not isinstance(name, str):
-            raise RequestError(f"index: a name expected, not {name!r}")
+    def _index(self, name: str) -> LocalIndex:
         self.directory.catalog.get(name)
         return LocalIndex(self, name)
 
-    def __getitem__(self, name: str) -> LocalIndex:
-        return self.index(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.indices())
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name in self.directory.catalog.entries()
-
-    def indices(self) -> list[str]:
-        """The names of all indices, sorted."""
-        return sorted(self.directory.catalog.entries())
-
-    def delete_index(self, name: str) -> None:
-        """Remove an index and its files.
-
-        raises: IndexNotFound
-        """
-        if not isinstance(name, str):
-            raise RequestError(f"delete_index: a name expected, not {name!r}")
+    def _delete(self, name: str) -> None:
         self.writable().delete(name)
 
-    def describe(self) -> dict[str, IndexInfo]:
-        """What is known of every index, by name, all as of one moment."""
-        return {
-            name: IndexInfo(
-                name,
-                entry.generation,
-                entry.created_ms,
-                entry.closed,
-                dict(entry.settings),
-                {alias: dict(options) for alias, options in sorted(entry.aliases.items())},
-            )
-            for name, entry in sorted(self.directory.catalog.entries().items())
-        }
-
-    def update_aliases(self, actions: Sequence[Json]) -> None:
-        """Give indices further names, or take them away: all of the actions at once, or none.
-
-        actions:  `{"add": {"index": "logs-1", "alias": "logs"}}`, `{"remove": {...}}`; `add` may hold a `filter`,
-                  `routing` and `is_write_index`, and both may hold `indices`, `aliases` and patterns;
-                  `{"remove_index": {"index": "old"}}` deletes an index, whose name an alias of the same call may take
-        raises: IndexNotFound, RequestError   naming the action that cannot be carried out
-        """
-        if isinstance(actions, str | bytes | dict) or not isinstance(actions, Iterable):
-            raise RequestError(f"update_aliases: a list of actions expected, not {type(actions).__name__}")
-        directory, listed = self.writable(), list(actions)
-        for entry in directory.catalog.change(lambda entries: alter_aliases(entries, listed)):
-            directory.discard(entry)
-
-    def close_index(self, name: str) -> None:
-        """Refuse reads and writes of an index until `open_index`; those that run end as they would have.
-
-        raises: IndexNotFound
-        """
-        self._set_closed(name, True)
-
-    def open_index(self, name: str) -> None:
-        """Take back `close_index`.
-
-        raises: IndexNotFound
-        """
-        self._set_closed(name, False)
-
-    def _set_closed(self, name: str, closed: bool) -> None:
-        self.index(name)
-
-        def alter(entries: dict[str, IndexEntry]) -> dict[str, IndexEntry]:
-            if name not in entries:
-                raise IndexNotFound(f"no index [{name}] in {self.path}")
-            return {name: msgspec.structs.replace(entries[name], closed=closed)}
-
-        self.writable().catalog.change(alter)
-
-    def templates(self) -> dict[str, dict[str, Any]]:
-        """What a server makes new indices after, by kind and name (`index/logs`)."""
-        return self.directory.catalog.templates()
-
-    def change_templates(
-        self, alter: Callable[[dict[str, dict[str, Any]]], dict[str, dict[str, Any] | None]]
-    ) -> None:
-        """Keep the templates that `alter` makes of all there are, all at once; None forgets one."""
-        self.writable().catalog.change_templates(alter)
-
-    # --------------------------------------------------------------------------------------- bulk and search
-
-    def bulk(self, actions: Iterable[Any], *, refresh: bool = False) -> BulkResult:
-        """Carry out many writes, to one index or several; `items` says what became of each, in order.
-
-        An index that is not there is an error of its items: nothing is created on the way. After a crash each
-        chunk of 1,000 actions of an index is all there, or nothing of it.
-        raises: StorageError   a chunk could not be written; `error.partial` says what became of those before
-        """
-        return carry_out(self.writable(), actions, None)
+    # -------------------------------------------------------------------------------------------- searching
 
     def search(self, index: str, body: dict[str, Json] | None = None) -> SearchResult:
         """Search with an OpenSearch request body; `index` is a name or an alias, several with commas, or patterns.
@@ -366,17 +288,6 @@ class LocalDatabase:
             self._removal()
         elif directory is not None:
             release(directory)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _reconnect(path: str, options: Options) -> LocalDatabase:

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Mapping as Dict
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from quidditch.analysis.registry import analyzed
 from quidditch.errors import (
-    DocumentError,
-    DocumentNotFound,
-    IndexNotFound,
-    QueryError,
-    QuidditchError,
     RequestError,
-    RoutingMissing,
     StorageError,
 )
 from quidditch.index.batches import ThreadAnalysis
@@ -28,37 +20,30 @@ from quidditch.index.catalog import IndexEntry
 from quidditch.index.codecs import id_key
 from quidditch.index.document import decode_source
 from quidditch.index.loading import StreamLoader
-from quidditch.index.operations import Operation, VersionType, check_id, check_version, without_id
 from quidditch.index.reader import SegmentCache
-from quidditch.index.routings import check_routing, check_routings, read_routing
+from quidditch.index.routings import read_routing
 from quidditch.index.snapshot import SegmentState, read_entry, read_source
 from quidditch.index.storage import SHARD_TABLES, Table, Transaction
 from quidditch.index.workers import MAX_WORKERS, WorkerAnalysis
 from quidditch.interface import (
     BulkItem,
     BulkResult,
-    ByQueryResult,
     CheckReport,
     Document,
     IndexStats,
-    QueryLike,
     Shard,
-    WriteResult,
 )
-from quidditch.local.bulk import carry_out
-from quidditch.local.by_query import Conflicts, by_query
+from quidditch.local.base_index import BaseIndex
 from quidditch.local.generations import backup, compact
 from quidditch.local.location import local_path
 from quidditch.local.point_in_time import PointInTime
-from quidditch.local.searches import Searches
 from quidditch.local.settings import changed_settings
 from quidditch.local.shard import LocalShard
 from quidditch.local.sizes import structure_sizes
 from quidditch.local.verifying import check_index
-from quidditch.local.writing import CurrentWriter, update_operation
+from quidditch.local.writing import CurrentWriter
 from quidditch.progress import watched, watched_bytes, watched_stream
-from quidditch.schema.fields import TextField, spell
-from quidditch.schema.mapping import Mapping, nearest
+from quidditch.schema.mapping import Mapping
 from quidditch.search.request import SearchRequest
 from quidditch.tables import records
 from quidditch.types import Json
@@ -71,7 +56,7 @@ FIXED_BYTES = 4 * 4096
 """What LMDB's two meta pages and its own two tables take of an environment."""
 
 
-class LocalIndex(Searches):
+class LocalIndex(BaseIndex[CurrentWriter]):
     """One index of a directory. A search sees every write acknowledged before it, whoever made it."""
 
     def __init__(self, database: LocalDatabase, name: str) -> None:
@@ -102,18 +87,13 @@ class LocalIndex(Searches):
         """
         return PointInTime(self, keep_alive_s)
 
-    def _writer(self) -> CurrentWriter:
-        return CurrentWriter(self._database.writable(), self.name)
+    def _writers(self) -> Callable[[str], CurrentWriter]:
+        return self._database.writers()
 
     def _mapping(self) -> Mapping:
         return self._database.directory.catalog.mapping(self.name)
 
     # ---------------------------------------------------------------------------------------------- mappings
-
-    @property
-    def mappings(self) -> dict[str, Json]:
-        """The mapping in OpenSearch's shape."""
-        return self._mapping().to_dict()
 
     @property
     def settings(self) -> dict[str, Json]:
@@ -125,14 +105,11 @@ class LocalIndex(Searches):
         raises: RequestError   naming one that is unknown, or that an index has from its beginning
         """
 
-        def alter(entries: dict[str, IndexEntry]) -> dict[str, IndexEntry]:
-            if self.name not in entries:
-                raise IndexNotFound(f"no index [{self.name}] in {self._database.path}")
-            entry = entries[self.name]
+        def alter(entry: IndexEntry) -> IndexEntry:
             changed = changed_settings(entry.settings, settings, preserve)
-            return {self.name: msgspec.structs.replace(entry, settings=changed)}
+            return msgspec.structs.replace(entry, settings=changed)
 
-        self._database.writable().catalog.change(alter)
+        self._database.change_entry(self.name, alter)
 
     def put_mappings(self, mappings: dict[str, Json]) -> None:
         """Add fields; documents already there keep what was indexed.
@@ -149,40 +126,6 @@ class LocalIndex(Searches):
         self._writer().on_shard(extend)
 
     # ------------------------------------------------------------------------------------------------ writes
-
-    def add(
-        self,
-        doc: Dict[str, Any],
-        id: str | None = None,
-        *,
-        op: Literal["index", "create"] = "index",
-        if_seq_no: int | None = None,
-        if_primary_term: int | None = None,
-        version: int | None = None,
-        version_type: VersionType = "external",
-        routing: str | None = None,
-    ) -> WriteResult:
-        """Add or replace one document; it is on disk when this returns, or within `sync_interval` with "async".
-
-        Without `id` the document's own `_id` counts, or one is made. `op="create"` refuses to replace. A `version` is
-        one that is counted elsewhere, and must be past the document's, or equal with "external_gte".
-        `routing` is kept with the document.
-        raises: DocumentError, VersionConflict, RequestError (the id), RoutingMissing, StorageError
-        """
-        if not isinstance(doc, Dict):
-            raise DocumentError(f"an object expected as document, not {spell(doc)}")
-        if op not in ("index", "create"):
-            raise RequestError(f'add: op: "index" or "create" expected, not {op!r}')
-        check_version(version, version_type)
-        writer = self._writer()
-        given = doc.get("_id") if id is None else id
-        id_bytes = writer.make_id() if given is None else check_id(given)
-        operation = Operation(
-            op, id_bytes, without_id(doc), if_seq_no, if_primary_term, routing=check_routing(routing)
-        )
-        if version is not None:
-            operation = replace(operation, version=version, version_type=version_type)
-        return writer.apply_one(operation)
 
     def add_many(
         self,
@@ -205,16 +148,12 @@ class LocalIndex(Searches):
                                `error.partial` what a return would have said
                 RoutingMissing the mapping demands one, which `bulk` takes
         """
-        if chunk is not None and (isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1):
-            raise RequestError(f"add_many: chunk: a number of documents from 1 on expected, not {chunk!r}")
-        if id_field is not None and not isinstance(id_field, str):
-            raise RequestError(f"add_many: a field name expected as id_field, not {spell(id_field)}")
+        self._check_stream(chunk, id_field)
         if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= MAX_WORKERS:
             raise RequestError(
                 f"add_many: workers: a number of processes from 1 to {MAX_WORKERS} expected, not {workers!r}"
             )
-        if self._mapping().routing_required:
-            raise RoutingMissing(f"add_many: routing is required for [{self.name}]; bulk takes one")
+        self._check_unrouted()
         started = time.monotonic()
         writer = self._writer()
         stream = records(docs)
@@ -246,84 +185,6 @@ class LocalIndex(Searches):
         finally:
             loader.abandon()
 
-    def bulk(self, actions: Iterable[Any], *, refresh: bool = False) -> BulkResult:
-        """Many writes of all kinds to this index; see `Database.bulk`."""
-        self._writer()
-        return carry_out(self._database.writable(), actions, self.name)
-
-    def update(
-        self,
-        id: str,
-        doc: Dict[str, Any] | None = None,
-        *,
-        upsert: Dict[str, Any] | None = None,
-        doc_as_upsert: bool = False,
-        detect_noop: bool = True,
-        script: Json = None,
-        if_seq_no: int | None = None,
-        if_primary_term: int | None = None,
-        routing: str | None = None,
-    ) -> WriteResult:
-        """Change part of a document: objects are merged, other values replaced.
-
-        A change that changes nothing is a "noop". Of a document that is not there, `upsert` is added, or `doc`
-        itself with `doc_as_upsert`, with `routing`; one that is there keeps its own.
-        raises: DocumentNotFound, DocumentError, VersionConflict, RoutingMissing
-        """
-        if script is not None:
-            raise RequestError("update: scripts are not in this release")
-        if doc is None and upsert is None:
-            raise RequestError("update: doc or upsert expected")
-        body = {"doc": doc, "upsert": upsert, "doc_as_upsert": doc_as_upsert, "detect_noop": detect_noop}
-        operation = update_operation(check_id(id), body, if_seq_no, if_primary_term, check_routing(routing))
-        return self._writer().apply_one(operation)
-
-    def delete(
-        self,
-        id: str,
-        *,
-        if_seq_no: int | None = None,
-        if_primary_term: int | None = None,
-        version: int | None = None,
-        version_type: VersionType = "external",
-        routing: str | None = None,
-    ) -> WriteResult:
-        """Delete one document; what is not there is "not_found", no error. `version` as in `add`.
-
-        raises: VersionConflict, RequestError (the id), RoutingMissing
-        """
-        check_version(version, version_type)
-        operation = Operation(
-            "delete",
-            check_id(id),
-            None,
-            if_seq_no,
-            if_primary_term,
-            version=version,
-            version_type=version_type,
-            routing=check_routing(routing),
-        )
-        return self._writer().apply_one(operation)
-
-    def delete_by_query(
-        self, query: QueryLike, *, conflicts: Conflicts = "abort", max_docs: int | None = None
-    ) -> ByQueryResult:
-        """Delete each document that matches now. One that another writer changes meanwhile is a conflict.
-
-        conflicts:  "abort" raises VersionConflict at the first; "proceed" counts them and goes on
-        max_docs:   the most to delete
-        raises: QueryError, VersionConflict; a batch of 1,000 is all there after a crash, or nothing of it
-        """
-        self._writer()
-        return by_query(self, "delete", query, conflicts, max_docs)
-
-    def update_by_query(
-        self, query: QueryLike = None, *, conflicts: Conflicts = "abort", max_docs: int | None = None
-    ) -> ByQueryResult:
-        """Index each document that matches anew, by the mapping as it is now; otherwise as `delete_by_query`."""
-        self._writer()
-        return by_query(self, "index", query, conflicts, max_docs)
-
     def refresh(self) -> None:
         """Make writes visible: on a directory they are already."""
         with self._reading():
@@ -333,10 +194,7 @@ class LocalIndex(Searches):
         """Have everything acknowledged on disk, and make a segment of buffered documents."""
         self._writer().on_shard(lambda shard: shard.writer.flush())
 
-    def force_merge(self, max_segments: int = 1) -> None:
-        """Join the segments into at most `max_segments`, without the deleted documents. Rewrites the index."""
-        if isinstance(max_segments, bool) or not isinstance(max_segments, int) or max_segments < 1:
-            raise RequestError(f"force_merge: max_segments: 1 or more expected, not {max_segments!r}")
+    def _force_merge(self, max_segments: int) -> None:
         self._writer().on_shard(lambda shard: shard.writer.force_merge(max_segments))
 
     def compact(self, *, progress: bool = False) -> None:
@@ -373,45 +231,13 @@ class LocalIndex(Searches):
 
     # ------------------------------------------------------------------------------------------ by document
 
-    def get(self, id: str, *, routing: str | None = None) -> Document:
-        """The document of this id. A directory finds it whatever its routing.
-
-        raises: DocumentNotFound, RequestError (the id), RoutingMissing
-        """
-        (found,) = self.mget([id], routings=[routing])
-        if found is None:
-            raise DocumentNotFound(f"no document [{id}] in index [{self.name}]")
-        return found
-
-    def mget(self, ids: Sequence[str], *, routings: Sequence[str | None] = ()) -> list[Document | None]:
-        """The documents of these ids, in order; None for one that is not there. One snapshot for all.
-
-        routings:  one for each id, or none at all; a directory finds a document whatever its routing
-        raises: RequestError (an id), RoutingMissing
-        """
-        if isinstance(ids, str) or not isinstance(ids, Iterable):
-            raise RequestError(f"mget: a list of ids expected, not {spell(ids)}")
-        wanted = [check_id(id) for id in ids]
-        given = check_routings(routings, len(wanted))
-        if None in given and self._mapping().routing_required:
-            raise RoutingMissing.of(self.name, wanted[given.index(None)].decode())
+    def _read(self, ids: Sequence[bytes], routings: Sequence[str | None]) -> list[Document | None]:
         with self._reading() as shard, shard.environment.read() as transaction:
             segments = shard.snapshots.segment_list.read(transaction)
             cache = shard.snapshots.cache
-            return [_read_document(transaction, segments, cache, id_bytes) for id_bytes in wanted]
+            return [_read_document(transaction, segments, cache, id_bytes) for id_bytes in ids]
 
-    def __getitem__(self, id: str) -> Document:
-        return self.get(id)
-
-    def __iter__(self) -> NoReturn:
-        """Refused, because Python would ask for the ids 0, 1, 2, ... instead."""
-        raise TypeError("an index is not iterable: scan() streams its documents")
-
-    def __contains__(self, id: object) -> bool:
-        try:
-            id_bytes = check_id(id)
-        except QuidditchError:
-            return False
+    def _holds(self, id_bytes: bytes) -> bool:
         with self._reading() as shard, shard.environment.read() as transaction:
             entry = read_entry(transaction, id_bytes)
         return entry is not None and not entry[2]
@@ -420,32 +246,6 @@ class LocalIndex(Searches):
         with self._reading() as shard, shard.environment.read() as transaction:
             stored = shard.snapshots.segment_list.read(transaction)
             return transaction.count(Table.BUFFER) + sum(state.live_count for state in stored)
-
-    # ----------------------------------------------------------------------------------------------- analysis
-
-    def analyze(
-        self, text: str, *, field: str | None = None, analyzer: str | None = None
-    ) -> list[dict[str, Json]]:
-        """The terms that a text becomes, as OpenSearch's `_analyze` shows them.
-
-        By a named analyzer, or else a field's; "standard" without either.
-        raises: QueryError   an unknown or not analysed field; MappingError an unknown analyzer
-        """
-        if not isinstance(text, str):
-            raise RequestError(f"analyze: a string expected as text, not {spell(text)}")
-        for name, value in (("field", field), ("analyzer", analyzer)):
-            if value is not None and not isinstance(value, str):
-                raise RequestError(f"analyze: a name expected as {name}, not {spell(value)}")
-        if field is not None and analyzer is None:
-            analyzer = self._analyzer_of(field)
-        return analyzed(text, analyzer=analyzer)
-
-    def _analyzer_of(self, path: str) -> str:
-        mapping = self._mapping()
-        field = mapping.field(path)
-        if field is None:
-            raise QueryError(f"analyze: no field [{path}]{nearest(path, mapping.fields)}")
-        return field.analyzer if isinstance(field, TextField) else "keyword"
 
     # ------------------------------------------------------------------------------------------------- stats
 

@@ -12,7 +12,6 @@ from quidditch.index.catalog import GenerationReplaced
 from quidditch.index.environment import EnvironmentGone
 from quidditch.index.operations import Applied, Operation, Published
 from quidditch.index.segment import SegmentBuilder
-from quidditch.interface import WriteResult
 from quidditch.local.directory import Directory
 from quidditch.local.generations import compact
 from quidditch.local.settings import block_of
@@ -90,13 +89,6 @@ class CurrentWriter:
     def merge_due(self, size_bytes: int) -> None:
         """As `IndexWriter.merge_due`."""
         self.on_shard(lambda shard: shard.writer.merge_due(size_bytes))
-
-    def apply_one(self, operation: Operation) -> WriteResult:
-        """Carry out one write, raising what went wrong."""
-        (result,) = self.apply([operation])
-        if isinstance(result, QuidditchError):
-            raise result
-        return WriteResult(result.id.decode(), result.version, result.seq_no, result.result)
 
 
 def update_operation(

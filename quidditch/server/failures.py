@@ -66,7 +66,9 @@ def cause_of(error: Exception) -> dict[str, Json]:
     if isinstance(error, ShardsFailed):
         failed: list[Json] = [failure.to_dict() for failure in error.failures]
         detail: dict[str, Json] = {"phase": "query", "grouped": True, "failed_shards": failed}
-        return {"type": error.type, "reason": str(error).partition(":")[0], **detail}
+        # Of which shard, and why, is told in `failed_shards`.
+        reason = str(error).partition(":")[0] if failed else str(error)
+        return {"type": error.type, "reason": reason, **detail}
     if isinstance(error, QuidditchError):
         return {"type": error.type, "reason": str(error)}
     if isinstance(error, RecursionError):

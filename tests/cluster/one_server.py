@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,12 @@ class OneServer:
 
     def start(self) -> None:
         self.process.start()
+
+    def lose(self) -> None:
+        """Have it come back without its disk."""
+        self.kill()
+        shutil.rmtree(self.process.member.folder / "store")
+        self.start()
 
 
 @contextmanager

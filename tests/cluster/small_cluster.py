@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
@@ -16,6 +18,7 @@ from quidditch.cluster.master import Master
 from quidditch.cluster.node_app import create_node_app
 from quidditch.cluster.state import SPEAKS, Speaks
 from quidditch.cluster.transport import Transport
+from quidditch.server.app import create_app
 
 from .one_server import OneServer
 
@@ -99,3 +102,20 @@ class SmallCluster:
         self.master.stop()
         for connection in self._connections:
             connection.close()
+
+
+@contextmanager
+def answering(database: ClusterDatabase) -> Iterator[str]:
+    """The address at which it answers OpenSearch's REST API, from a thread of this process."""
+    with socket.create_server(("127.0.0.1", 0)) as at:
+        config = uvicorn.Config(
+            create_app(database), lifespan="off", log_level="error", ws="none", loop="asyncio"
+        )
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [at]}, daemon=True)
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{at.getsockname()[1]}"
+        server.should_exit = True
+        thread.join()

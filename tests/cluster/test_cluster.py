@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 import quidditch
+from quidditch.cluster import data_node
 from quidditch.cluster.coordinator import ClusterDatabase
 from quidditch.errors import IndexNotFound, VersionConflict
 from quidditch.interface import Database
 
 from .one_server import OneServer
+from .processes import wait_until
 from .small_cluster import SmallCluster
 
 WORDS = [
@@ -168,3 +170,25 @@ def test_pages_in_the_order_of_the_writes_lose_nothing_between_shards(database: 
         seen += [hit.id for hit in hits]
         body["search_after"] = list(hits[-1].sort)
     assert sorted(seen, key=int) == [str(number) for number in range(100)]
+
+
+def test_nodes_that_rest_after_writes_write_on(
+    cluster: SmallCluster, database: ClusterDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_node, "REST_S", 0.1)
+    index = database.create_index("books", settings={"number_of_shards": 2})
+    for round in range(2):
+        index.add_many({"_id": f"{round}-{at}", "text": f"sand {WORDS[at % 14]}"} for at in range(2_000))
+        wait_until(lambda: kept_bytes(cluster) == 0)
+        assert index.search("sand").total == 2_000 * (round + 1)
+
+
+def kept_bytes(cluster: SmallCluster) -> int:
+    """What the vocabularies take of the writers of all copies."""
+    kept = 0
+    for process in cluster.nodes.values():
+        for replica in process.node._replicas.values():
+            with replica._shard() as shard:
+                kept += shard.writer._vocabularies.size_bytes
+                kept += shard.writer._buffer_vocabularies.size_bytes
+    return kept

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import json
-import socket
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from quidditch_cli.main import app
 from typer.testing import CliRunner
 
-from quidditch.server.app import create_app
-
 from .one_server import OneServer
-from .small_cluster import SmallCluster
+from .small_cluster import SmallCluster, answering
 
 Run = Callable[..., Any]
 
@@ -27,21 +21,10 @@ Run = Callable[..., Any]
 def url(nats_server: OneServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A coordinator's address, over three data nodes."""
     cluster = SmallCluster(nats_server, tmp_path_factory.mktemp("cluster"))
-    at = socket.create_server(("127.0.0.1", 0))
     with cluster.coordinator() as database:
         database.create_index("books", settings={"number_of_shards": 2, "number_of_replicas": 0})
-        config = uvicorn.Config(
-            create_app(database), lifespan="off", log_level="error", ws="none", loop="asyncio"
-        )
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [at]}, daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{at.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
-    at.close()
+        with answering(database) as url:
+            yield url
     cluster.close()
 
 

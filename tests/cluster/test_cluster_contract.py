@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from quidditch.cluster import coordinator
+from quidditch.cluster import index_settings
 from quidditch.cluster.coordinator import ClusterDatabase
 
 from .one_server import OneServer
@@ -50,8 +50,9 @@ class TestClusterUpkeep(OnCluster, UpkeepContract):
     """Aliases, settings, closing and writes by query of a coordinator's database."""
 
 
+@pytest.mark.long
 class TestClusterIndex(OnCluster, IndexContract):
-    """An index of one shard."""
+    """An index of one shard; the default run has one of three, which is harder."""
 
 
 ORDER_OF_ONE_SHARD = {
@@ -70,7 +71,7 @@ class TestShardedIndex(OnCluster, IndexContract):
 
     @pytest.fixture(autouse=True)
     def sharded(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(coordinator, "DEFAULT_SHARDS", 3)
+        monkeypatch.setattr(index_settings, "DEFAULT_SHARDS", 3)
 
     @pytest.fixture(autouse=True)
     def one_shard_alone(self, request: pytest.FixtureRequest) -> None:

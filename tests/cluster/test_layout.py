@@ -44,6 +44,13 @@ def test_each_process_is_told_of_every_nats_server_and_to_keep_three_copies(tmp_
     assert read_configuration(lay_out_of_one(tmp_path / "one") / "master.toml", {}).nats.replicas == 1
 
 
+def test_the_coordinator_is_told_where_snapshots_may_lie(tmp_path: Path) -> None:
+    lay_out(tmp_path, planned(tmp_path, repositories=("/backups", "/more")))
+    again = lay_out(tmp_path, planned(tmp_path))
+    assert again.plan == Plan(repositories=("/backups", "/more"))
+    assert read_configuration(tmp_path / "coordinator.toml", {}).rest.repositories == ("/backups", "/more")
+
+
 def lay_out_of_one(folder: Path) -> Path:
     return lay_out(folder, planned(folder)).folder
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -125,13 +124,6 @@ def test_a_copy_that_is_elsewhere_than_the_new_log_does_not_go_over(
 # ---------------------------------------------------------------------------------------------- the whole
 
 
-def lose(nats: OneServer) -> None:
-    """The server comes back without its disk."""
-    nats.kill()
-    shutil.rmtree(nats.process.member.folder / "store")
-    nats.start()
-
-
 def takes(database: ClusterDatabase, id: str) -> bool:
     try:
         database.index("books").add({"title": "after"}, id)
@@ -169,7 +161,7 @@ def test_a_log_that_is_lost_is_made_anew_and_nothing_is_lost_or_doubled(
             nats_server.kill()
             assert index.count({"match": {"title": "dune"}}) == 19
             nats_server.start()
-            lose(nats_server)
+            nats_server.lose()
             assert index.count({"match": {"title": "emma"}}) == 20
             assert not takes(database, "away")  # The other copy may have more.
 
@@ -204,7 +196,7 @@ def test_nodes_let_nothing_go_for_a_master_that_began_with_an_empty_state(
             index.add({"title": "dune"}, "1")
             (shard,) = database.catalogue.shards_of("kept")
             cluster.master.stop()
-            lose(nats_server)
+            nats_server.lose()
             cluster.master = Master(database.catalogue.connection, "anew", forget_s=5.0)
             cluster.master.start()
             until(lambda: cluster.master.active)

@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_cluster_goes_up_answers_survives_a_killed_node_and_comes_back(folder: Path) -> None:
     (port,) = free_ports(1)
-    plan = machine.Plan(data_nodes=2, replicas=1, port=port)
+    plan = machine.Plan(2, 1, port, repositories=(str(folder.with_name("backups")),))
     assert machine.up(folder, plan) == f"http://127.0.0.1:{port}"
     assert asked(port, "PUT", "/books", {"settings": {"number_of_shards": 2}})[0] == 200
     for number in range(20):
@@ -53,6 +53,9 @@ def test_a_cluster_goes_up_answers_survives_a_killed_node_and_comes_back(folder:
     assert ended[-1] == "nats-0"
     machine.up(folder, plan)
     wait_until(lambda: asked(port, "GET", "/books/_count")[1].get("count") == 21)
+    assert asked(port, "PUT", "/_snapshot/own", {"type": "fs", "settings": {"location": "own"}})[0] == 200
+    assert asked(port, "PUT", "/_snapshot/own/first?wait_for_completion=true")[0] == 200
+    assert asked(port, "POST", "/_snapshot/own/first/_verify")[1]["damages"] == []
 
 
 @pytest.fixture

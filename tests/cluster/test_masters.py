@@ -170,3 +170,19 @@ def test_a_master_that_ends_leaves_the_lease(nats_server: OneServer) -> None:
         wait_until(lambda: active_master(connection) == "second")
         second.stop()
         assert active_master(connection) == ""
+
+
+def test_a_master_that_was_killed_and_started_again_has_the_lease_at_once(nats_server: OneServer) -> None:
+    with Connection(NatsOptions([nats_server.url], nats_server.credentials)) as connection:
+        killed, other = Master(connection, "first"), Master(connection, "second")
+        wait_until(killed._hold_lease)
+        assert not other._hold_lease()
+        again = Master(connection, "first")
+        assert again._hold_lease()
+        # Should the one before be there nevertheless, it stands by: two do not take it from each other in turns.
+        assert not killed._hold_lease()
+        assert again._hold_lease()
+        for master in (killed, other, again):
+            master.active = master is again
+            master.stop()
+        assert active_master(connection) == ""

@@ -170,3 +170,15 @@ def test_a_secret_in_a_line_is_hidden_wherever_it_comes_from() -> None:
     assert line["message"] == f"is {HIDDEN}"
     assert line["url"] == f"nats://me:{HIDDEN}@host"
     assert "quotes" not in line["stack_trace"]
+
+
+def test_a_process_loads_what_calls_other_nodes_only_when_it_does() -> None:
+    code = (
+        "import sys, quidditch.cluster.process, quidditch.cluster.master, quidditch.cluster.data_node, "
+        "quidditch.cluster.node_server\n"
+        "assert 'aiohttp' not in sys.modules, 'loaded'\n"
+        "import aiohttp\n"
+        "assert aiohttp.ClientSession"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr

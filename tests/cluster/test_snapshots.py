@@ -16,7 +16,10 @@ from server.securing import Secured
 import quidditch
 from quidditch.cluster.coordinator import ClusterDatabase
 from quidditch.cluster.repositories import ClusterSnapshots
-from quidditch.cluster.repository import (
+from quidditch.cluster.restoring import restore, restore_into_directory
+from quidditch.cluster.snapshots import take
+from quidditch.errors import CorruptIndex, IndexExists, RequestError, StoreFull
+from quidditch.snapshots.repository import (
     LOCK,
     MAKING,
     MANIFEST,
@@ -25,9 +28,7 @@ from quidditch.cluster.repository import (
     SnapshotExists,
     SnapshotNotFound,
 )
-from quidditch.cluster.restoring import Wish, restore, restore_into_directory
-from quidditch.cluster.snapshots import take
-from quidditch.errors import CorruptIndex, IndexExists, RequestError, StoreFull
+from quidditch.snapshots.wish import Wish
 
 from .one_server import OneServer
 from .small_cluster import SmallCluster
@@ -485,5 +486,5 @@ def test_rest_takes_no_location_that_the_operator_did_not_allow(client: Server, 
 def test_rest_over_a_directory_says_that_snapshots_are_of_a_cluster(tmp_path: Path) -> None:
     with quidditch.connect(tmp_path / "alone") as local:
         answer = Server(local)("GET", "/_snapshot")
-    assert answer.status_code == 501
+    assert answer.status_code == 400
     assert "quidditch backup" in answer.json()["error"]["reason"]

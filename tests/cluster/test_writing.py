@@ -183,6 +183,7 @@ def test_nothing_of_a_call_is_written_after_what_its_log_refused(
         (429, "rejected_execution_exception"),
     ]
     assert len(seen) == 2
+    two[1].index("events").refresh()
     assert two[1].index("events").get("one").source == {"step": 0}
 
 

@@ -149,6 +149,7 @@ class TestUpkeepOfTwoWorkers(OfTwoWorkers, UpkeepContract):
     """Aliases, settings, closing and writes by query with two workers."""
 
 
+@pytest.mark.long
 class TestIndexOfTwoWorkers(OfTwoWorkers, IndexContract):
     """An index of two workers."""
 

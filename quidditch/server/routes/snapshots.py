@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from quidditch.interface import KeepsSnapshots
+from quidditch.interface import KeepsSnapshots, Snapshots
 from quidditch.patterns import matches
 from quidditch.server.call import ACKNOWLEDGED, Call, Reply
 from quidditch.server.failures import RestError
@@ -20,8 +20,7 @@ from quidditch.server.security.grants import Level
 from quidditch.server.security.guarding import without_guard
 
 if TYPE_CHECKING:
-    from quidditch.cluster.repositories import ClusterSnapshots
-    from quidditch.cluster.repository import Manifest, Repository
+    from quidditch.snapshots.repository import Manifest, Repository
 
 routes = Routes(reads="cluster read", changes="cluster admin")
 
@@ -39,14 +38,14 @@ _RESTORE_BODY = (
 )
 
 
-def _snapshots(call: Call) -> ClusterSnapshots:
+def _snapshots(call: Call) -> Snapshots:
     """Of the whole cluster: which indices the caller may have in them is for each route to check."""
     database = without_guard(call.database)
     if not isinstance(database, KeepsSnapshots):
         raise RestError(
             "this server is over a directory, of which `quidditch backup` makes copies; snapshots are of a cluster",
-            501,
-            "not_implemented",
+            400,
+            "repository_exception",
         )
     return database.snapshots
 
@@ -174,9 +173,17 @@ def delete(call: Call) -> Reply:
     return ACKNOWLEDGED
 
 
+@routes("POST", f"{_ONE}/_verify", takes=WAITS)
+def verify(call: Call) -> Reply:
+    """Read every byte of a snapshot; `damages` names the files that are not what was written."""
+    repository, name = _repository(call), call.parts["snapshot"]
+    damages = repository.damages(name)
+    return Reply({"snapshot": name, "repository": call.parts["repository"], "damages": damages})
+
+
 @routes("POST", f"{_ONE}/_restore", takes=f"wait_for_completion {WAITS}")
 def restore(call: Call) -> Reply:
-    from quidditch.cluster.restoring import Wish
+    from quidditch.snapshots.wish import Wish
 
     body = _checked(call.object(), _RESTORE_BODY)
     repository, snapshot = call.parts["repository"], call.parts["snapshot"]

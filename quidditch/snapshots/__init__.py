@@ -1,0 +1,1 @@
+"""Snapshots as files: what a repository holds, and what is wished of it. Knows no network."""
